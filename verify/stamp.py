@@ -1,8 +1,9 @@
 """Stamps: the self-describing content of a page, sector by sector.
 
-A page of `page_bytes` is a row of 512-byte sectors, and each sector says by itself what it is, so that zeros, an
-older generation, a mix of generations, another page's or file's sector, stale disk content and bit rot are told
-apart without any other knowledge. Format version 1, all numbers little endian on every architecture:
+A page of `page_bytes` is a row of 512-byte sectors, and each sector says by itself what it is, so that
+zeros, an older generation, a mix of generations, another page's or file's sector, stale disk content and
+bit rot are told apart without any other knowledge. Format version 1, all numbers little endian on every
+architecture:
 
 | offset | bytes | field      | meaning                                                               |
 |-------:|------:|------------|-----------------------------------------------------------------------|
@@ -73,8 +74,8 @@ class SectorLook(IntEnum):
 class Span:
     """Pages in a row that look alike.
 
-    OWN: every sector of every page is the STORE (generation > 0) or BASE (generation 0) stamp of exactly this run,
-    file, page and sector, all of one generation and writer. IRREGULAR spans are one page long.
+    OWN: every sector of every page is the STORE (generation > 0) or BASE (generation 0) stamp of exactly
+    this run, file, page and sector, all of one generation and writer. IRREGULAR spans are one page long.
     """
 
     first_page: int
@@ -114,8 +115,8 @@ def fill(
 ) -> None:
     """Stamp the consecutive pages that make up a writable buffer.
 
-    Raises ValueError for a number out of its field's range, a buffer that is not whole pages, a BASE stamp with a
-    generation or writer other than 0, or a STORE stamp of generation 0.
+    Raises ValueError for a number out of its field's range, a buffer that is not whole pages, a BASE
+    stamp with a generation or writer other than 0, or a STORE stamp of generation 0.
     """
     _check_place(buffer, run, file, first_page, page_bytes)
     _check_origin(kind, generation, writer)

@@ -1,0 +1,286 @@
+"""The ledger: what was stored and what was promised, in one append-only file.
+
+One JSON array per line; every record is appended with one write(2) to a descriptor opened with O_APPEND,
+so the processes that share a ledger never mix their lines, and *the position in the file is the total
+order*: a sync began after a store returned exactly if its Sync record stands after the Stored record.
+The oracle reads nothing else.
+
+Intent is recorded before an operation and its result after it. A writer killed between the two leaves
+the operation outstanding, which the oracle takes for unknown. A writer killed within a record leaves a
+torn last line, which is dropped.
+"""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Literal, Self, get_args
+
+from verify.json_lines import Codec
+
+LEDGER_VERSION = 1
+
+BaseKind = Literal["zero", "stamp"]
+Role = Literal["target", "clone", "bystander"]
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """Content of a range of pages before the run: zeros, or stamps of kind BASE."""
+
+    first_page: int
+    pages: int
+    kind: BaseKind
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A page whose store was refused.
+
+    `how` is SIGBUS, or the name of the errno of a kernel-mode copy such as EFAULT; `code` is the si_code
+    or the errno; `address` the faulting address or 0.
+    """
+
+    page: int
+    how: str
+    code: int
+    address: int
+
+
+class _Record:
+    """What all records share."""
+
+    __slots__ = ()
+    TAG: ClassVar[str]
+
+    def encode(self) -> bytes:
+        """The record's line, newline included."""
+        return _CODEC.encode(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Begin(_Record):
+    """First record of every ledger.
+
+    `version` is LEDGER_VERSION, `run` the u64 that all stamps of the run name.
+    """
+
+    TAG: ClassVar[str] = "begin"
+    version: int
+    run: int
+    page_bytes: int
+    plan: str
+
+
+@dataclass(frozen=True, slots=True)
+class File(_Record):
+    """A file on the filesystem under test, laid out and synced before the first store.
+
+    Its base stamps name `content_file`: its own id, or the origin's in a clone. STORE stamps always name
+    the file that the store went to. Pages in no `base` range, those past `size_bytes` included, are
+    zeros.
+    """
+
+    TAG: ClassVar[str] = "file"
+    file: int
+    name: str
+    size_bytes: int
+    layout: str
+    role: Role
+    content_file: int
+    base: tuple[Base, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Worker(_Record):
+    """A worker and the pages of one file that are its own.
+
+    Findings on these pages are attributed to its pin and access path.
+    """
+
+    TAG: ClassVar[str] = "worker"
+    worker: int
+    file: int
+    pin: str
+    access: str
+    first_page: int
+    pages: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pinned(_Record):
+    """The pin was tried; errno 0 is success."""
+
+    TAG: ClassVar[str] = "pinned"
+    worker: int
+    errno: int
+
+
+@dataclass(frozen=True, slots=True)
+class Store(_Record):
+    """Intent to store bytes [lo, hi) of each page of a range, taken from its stamp of `generation`."""
+
+    TAG: ClassVar[str] = "store"
+    worker: int
+    file: int
+    first_page: int
+    pages: int
+    generation: int
+    lo: int
+    hi: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stored(_Record):
+    """The worker's outstanding Store returned. Pages that are not among the faults were accepted."""
+
+    TAG: ClassVar[str] = "stored"
+    worker: int
+    faults: tuple[Fault, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Sync(_Record):
+    """A sync begins, of `pages` pages of `files`.
+
+    `pages` 0 means whole files, `files` () the whole filesystem. `kind` is msync, fsync, fdatasync,
+    syncfs, sync, async_fsync (msync(MS_ASYNC) and fsync) or sync_file_range, which promises nothing.
+    """
+
+    TAG: ClassVar[str] = "sync"
+    worker: int
+    kind: str
+    files: tuple[int, ...]
+    first_page: int
+    pages: int
+
+
+@dataclass(frozen=True, slots=True)
+class Synced(_Record):
+    """The worker's outstanding Sync returned; errno 0 is success."""
+
+    TAG: ClassVar[str] = "synced"
+    worker: int
+    errno: int
+
+
+@dataclass(frozen=True, slots=True)
+class Resize(_Record):
+    """The file is about to get another size; bytes from the smaller of old and new size on become zeros.
+
+    Like Zeroed it has no result record, so no other worker may begin a sync of this file before the call
+    returns: that sync would be taken to cover it.
+    """
+
+    TAG: ClassVar[str] = "resize"
+    file: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Zeroed(_Record):
+    """A range of the file is about to be legally turned into zeros (punched, zeroed); see Resize."""
+
+    TAG: ClassVar[str] = "zeroed"
+    file: int
+    first_byte: int
+    length_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Swap(_Record):
+    """A table that breaks durability is about to be loaded: a sync that ends after this proves nothing."""
+
+    TAG: ClassVar[str] = "swap"
+    table: str
+
+
+@dataclass(frozen=True, slots=True)
+class Struck(_Record):
+    """The fault struck. `crash`: whatever was not synced may be lost."""
+
+    TAG: ClassVar[str] = "struck"
+    fault: str
+    crash: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Note(_Record):
+    """A remark for people; means nothing to the oracle."""
+
+    TAG: ClassVar[str] = "note"
+    text: str
+
+
+Record = (
+    Begin | File | Worker | Pinned | Store | Stored | Sync | Synced | Resize | Zeroed | Swap | Struck | Note
+)
+_CODEC = Codec[_Record]({record.TAG: record for record in get_args(Record)})
+
+
+class LedgerError(Exception):
+    """A line that is no record, other than a torn last one."""
+
+    def __init__(self, path: Path, line: int, reason: str) -> None:
+        super().__init__(path, line, reason)
+        self.path = path
+        self.line = line
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.path}, line {self.line}: {self.reason}"
+
+
+class LedgerWriter:
+    """Appends records; a context manager. Forked children may share it, each record stays whole.
+
+    `durable` makes every record survive the death of the kernel that the writer runs on, at the price of an
+    fdatasync(2) each. Raises OSError if the ledger cannot be opened or written.
+    """
+
+    def __init__(self, path: Path | str, *, durable: bool = False) -> None:
+        self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        self._durable = durable
+
+    def append(self, record: Record) -> None:
+        """Write one record with one write(2)."""
+        line = record.encode()
+        written = os.write(self._descriptor, line)
+        if written != len(line):
+            raise OSError(f"only {written} of {len(line)} bytes of a ledger record were written")
+        if self._durable:
+            os.fdatasync(self._descriptor)
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    def close(self) -> None:
+        os.close(self._descriptor)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def decode(line: bytes) -> Record:
+    """The record of one line. Raises ValueError with the reason if it is none."""
+    record = _CODEC.decode(line)
+    assert isinstance(record, Record)
+    return record
+
+
+def read_ledger(path: Path | str) -> Iterator[Record]:
+    """The records in order, one line in memory at a time; a torn last line is dropped.
+
+    Raises LedgerError for any other line that is not a record, OSError if the file cannot be read.
+    """
+    with open(path, "rb") as lines:
+        for number, line in enumerate(lines, 1):
+            if not line.endswith(b"\n"):
+                return
+            try:
+                yield decode(line)
+            except ValueError as error:
+                raise LedgerError(Path(path), number, str(error)) from error

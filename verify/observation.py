@@ -1,0 +1,78 @@
+"""What reading a file showed: the records between reader and checker.
+
+Observations of one file come in this order: one Missing, or one Size followed by Span, Page and
+Unreadable records that cover the file's pages from 0 on, in order and without gaps. A cold read that is
+stored in this form can be judged again offline.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from verify.json_lines import Codec
+from verify.stamp import SectorView, Span
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page that is neither zeros nor stamps of one generation, sector by sector.
+
+    `raw` is its content, or empty once the reader's limit of pages kept was reached. Bytes past the end
+    of the file are zeros here.
+    """
+
+    page: int
+    sectors: tuple[SectorView, ...]
+    raw: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """Pages that read(2) refused with `errno`, or, with errno 0, that it says are past the end of the
+    file.
+    """
+
+    first_page: int
+    pages: int
+    errno: int
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """The file's size by fstat(2)."""
+
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """The file could not be opened."""
+
+    errno: int
+
+
+Observation = Span | Page | Unreadable | Size | Missing
+
+_CODEC = Codec[Observation](
+    {"span": Span, "page": Page, "unreadable": Unreadable, "size": Size, "missing": Missing}
+)
+
+
+class ObservationError(Exception):
+    """Observations that break the order or do not cover their file; nothing can be concluded from them."""
+
+
+def write_observations(path: Path | str, observations: Iterable[Observation]) -> None:
+    """Store observations as JSON lines, replacing the file."""
+    with open(path, "wb") as lines:
+        lines.writelines(map(_CODEC.encode, observations))
+
+
+def read_observations(path: Path | str) -> Iterator[Observation]:
+    """The stored observations, one in memory at a time. Raises ObservationError for a damaged file."""
+    with open(path, "rb") as lines:
+        for number, line in enumerate(lines, 1):
+            try:
+                yield _CODEC.decode(line)
+            except ValueError as error:
+                raise ObservationError(f"{path}, line {number}: {error}") from error
