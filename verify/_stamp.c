@@ -69,6 +69,14 @@ static inline uint64_t mix(uint64_t x)
     return x ^ (x >> 29);
 }
 
+/* One word of payload. */
+static inline uint64_t payload(uint64_t seed, int index)
+{
+    uint64_t x = seed + (uint64_t)index * STEP;
+
+    return (x ^ (x >> 32)) * MULTIPLIER;
+}
+
 static void set_coefficients(void)
 {
     for (int i = 0; i < CHECKSUM_WORD; i++)
@@ -128,7 +136,7 @@ static void fill_sector(unsigned char *sector, const struct header *h)
     for (int i = 0; i < HEADER_WORDS; i++)
         store(sector, i, h->word[i]);
     for (int i = HEADER_WORDS; i < CHECKSUM_WORD; i++) {
-        uint64_t word = mix(seed + (uint64_t)i * STEP);
+        uint64_t word = payload(seed, i);
         sum += word * coefficient[i];
         store(sector, i, word);
     }
@@ -145,7 +153,7 @@ static int is_stamp(const unsigned char *sector, const struct header *h)
     if (difference)
         return 0;
     for (int i = HEADER_WORDS; i < CHECKSUM_WORD; i++) {
-        uint64_t word = mix(seed + (uint64_t)i * STEP);
+        uint64_t word = payload(seed, i);
         sum += word * coefficient[i];
         difference |= load(sector, i) ^ word;
     }
