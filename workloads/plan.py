@@ -1,7 +1,7 @@
 """What one worker is to do, as plain data: drawn by a plan, carried out by `workloads.operations`.
 
-Pages are numbered in the file, not in the mapping. Nothing here looks names up: the registries of pins, access paths,
-syncs and disturbances do when the worker starts.
+Pages are numbered in the file, not in the mapping. Nothing here looks names up: the registries of pins,
+access paths, syncs and disturbances do when the worker starts.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from typing import Any
 class Op:
     """One step of a worker.
 
-    `kind` is "store" (pages first_page .. first_page + pages), "sync" (`name` names a row of `syncs.SYNCS`; no pages
-    means everything the worker mapped), "gate" (waits until the parent releases the gate `name`) or a row of
-    `disturbances.DISTURBANCES`.
+    `kind` is "store" (pages first_page .. first_page + pages), "sync" (`name` names a row of
+    `syncs.SYNCS`; no pages means everything the worker mapped), "gate" (waits until the parent releases
+    the gate `name`) or a row of `disturbances.DISTURBANCES`.
     """
 
     kind: str
@@ -46,7 +46,7 @@ class WorkerPlan:
             raise ValueError(f"worker {self.worker}: pages {self.first_page}+{self.pages} are no range")
         for op in self.ops:
             if op.pages and not self._owns(op):
-                raise ValueError(f"worker {self.worker}: {op.kind} of pages {op.first_page}+{op.pages} is not its own")
+                raise ValueError(f"worker {self.worker}: {op.kind} of pages outside its own, {op}")
 
     def _owns(self, op: Op) -> bool:
         end = self.first_page + self.pages

@@ -1,0 +1,143 @@
+"""The one door to libc: system calls on mappings and files that Python's mmap and os lack.
+
+Addresses and lengths are in bytes. Every function raises OSError with the errno of the call; flags and
+constants have the kernel's names (include/uapi). Calls release the GIL. Numbers are those of
+asm-generic, which x86 and arm64 use.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import os
+from collections.abc import Callable
+
+MAP_SHARED = 0x01
+MAP_LOCKED = 0x2000
+PROT_READ = 0x1
+PROT_WRITE = 0x2
+MS_SYNC = 4
+MLOCK_ONFAULT = 1
+SYNC_FILE_RANGE_WAIT_BEFORE = 1
+SYNC_FILE_RANGE_WRITE = 2
+SYNC_FILE_RANGE_WAIT_AFTER = 4
+FICLONE = 0x40049409
+PR_SET_PDEATHSIG = 1
+PR_SET_DUMPABLE = 4
+SYS_CACHESTAT = 451
+
+_MAP_FAILED = ctypes.c_void_p(-1).value
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.mmap.restype = ctypes.c_void_p
+_libc.mmap.argtypes = (
+    ctypes.c_void_p,
+    ctypes.c_size_t,
+    ctypes.c_int,
+    ctypes.c_int,
+    ctypes.c_int,
+    ctypes.c_int64,
+)
+_libc.syscall.restype = ctypes.c_long
+
+
+class _CacheRange(ctypes.Structure):
+    """struct cachestat_range, include/uapi/linux/mman.h."""
+
+    _fields_ = (("offset_bytes", ctypes.c_uint64), ("length_bytes", ctypes.c_uint64))
+
+
+class CacheStat(ctypes.Structure):
+    """struct cachestat, include/uapi/linux/mman.h: counts of pages."""
+
+    _fields_ = (
+        ("nr_cache", ctypes.c_uint64),
+        ("nr_dirty", ctypes.c_uint64),
+        ("nr_writeback", ctypes.c_uint64),
+        ("nr_evicted", ctypes.c_uint64),
+        ("nr_recently_evicted", ctypes.c_uint64),
+    )
+    nr_cache: int
+    nr_dirty: int
+    nr_writeback: int
+    nr_evicted: int
+    nr_recently_evicted: int
+
+
+def mmap(length_bytes: int, prot: int, flags: int, descriptor: int, offset_bytes: int) -> int:
+    """Map a file, beyond its end too (Python's mmap refuses that); returns the address. mmap(2)."""
+    address = _libc.mmap(None, length_bytes, prot, flags, descriptor, offset_bytes)
+    if address == _MAP_FAILED:
+        raise _last_error()
+    return int(address)
+
+
+def munmap(address: int, length_bytes: int) -> None:
+    """munmap(2)."""
+    _check(_libc.munmap(ctypes.c_void_p(address), ctypes.c_size_t(length_bytes)))
+
+
+def mlock(address: int, length_bytes: int) -> None:
+    """mlock(2)."""
+    _check(_libc.mlock(ctypes.c_void_p(address), ctypes.c_size_t(length_bytes)))
+
+
+def mlock2(address: int, length_bytes: int, flags: int) -> None:
+    """mlock2(2)."""
+    _check(_libc.mlock2(ctypes.c_void_p(address), ctypes.c_size_t(length_bytes), ctypes.c_uint(flags)))
+
+
+def msync(address: int, length_bytes: int, flags: int) -> None:
+    """msync(2)."""
+    _check(_libc.msync(ctypes.c_void_p(address), ctypes.c_size_t(length_bytes), ctypes.c_int(flags)))
+
+
+def sync_file_range(descriptor: int, offset_bytes: int, length_bytes: int, flags: int) -> None:
+    """sync_file_range(2); length 0 means to the end of the file."""
+    offset, length = ctypes.c_int64(offset_bytes), ctypes.c_int64(length_bytes)
+    _check(_libc.sync_file_range(ctypes.c_int(descriptor), offset, length, ctypes.c_uint(flags)))
+
+
+def cachestat(descriptor: int) -> CacheStat:
+    """What the page cache holds of a whole file; ENOSYS before Linux 6.5. cachestat(2)."""
+    whole, found = _CacheRange(0, 0), CacheStat()
+    arguments = (ctypes.c_uint(descriptor), ctypes.byref(whole), ctypes.byref(found), ctypes.c_uint(0))
+    _check(_libc.syscall(ctypes.c_long(SYS_CACHESTAT), *arguments))
+    return found
+
+
+def fallocate(descriptor: int, mode: int, offset_bytes: int, length_bytes: int) -> None:
+    """fallocate(2) itself: unlike posix_fallocate(3) it never writes zeros instead."""
+    offset, length = ctypes.c_int64(offset_bytes), ctypes.c_int64(length_bytes)
+    _check(_libc.fallocate(ctypes.c_int(descriptor), ctypes.c_int(mode), offset, length))
+
+
+def clone_file(source: int, target: int) -> None:
+    """Make the file behind descriptor `target` share all blocks of `source`. ioctl_ficlone(2)."""
+    fcntl.ioctl(target, FICLONE, source)
+
+
+def prctl(option: int, argument: int) -> None:
+    """prctl(2) for options with one argument."""
+    zero = ctypes.c_ulong(0)
+    _check(_libc.prctl(ctypes.c_int(option), ctypes.c_ulong(argument), zero, zero, zero))
+
+
+def errno_of(call: Callable[[], None]) -> int:
+    """The errno with which a call fails, 0 if it does not: for callers to whom failure is an observation."""
+    try:
+        call()
+    except OSError as error:
+        if error.errno is None:
+            raise
+        return error.errno
+    return 0
+
+
+def _check(result: int) -> None:
+    if result == -1:
+        raise _last_error()
+
+
+def _last_error() -> OSError:
+    number = ctypes.get_errno()
+    return OSError(number, os.strerror(number))

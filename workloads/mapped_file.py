@@ -1,0 +1,72 @@
+"""The file that a worker has open and the shared mapping of its pages: what pins, access paths and
+syncs work on.
+
+The mapping is made by libc and not by Python's mmap, which neither maps past the end of a file nor
+takes MAP_LOCKED, and which keeps a second descriptor. One open file description per worker matters:
+msync and fsync report a writeback error once through it (errseq, Documentation/core-api/errseq.rst).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from pathlib import Path
+from types import TracebackType
+
+from workloads import libc
+
+
+class MappedFile:
+    """Pages first_page .. first_page + pages of a file, opened read-write, mapped after `map`.
+
+    A context manager: leaving it unmaps, then closes. `view` is the mapping as bytes; slices of it must
+    be gone by then, since touching them afterwards is a segmentation fault.
+    """
+
+    def __init__(self, path: Path, *, file: int, first_page: int, pages: int, page_bytes: int) -> None:
+        """Open the file. Raises OSError."""
+        self.path = path
+        self.file = file
+        self.first_page = first_page
+        self.pages = pages
+        self.page_bytes = page_bytes
+        self.address = 0
+        self.view = memoryview(b"")
+        self.descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+
+    @property
+    def length_bytes(self) -> int:
+        """Size of the mapping."""
+        return self.pages * self.page_bytes
+
+    @property
+    def offset_bytes(self) -> int:
+        """Where in the file the mapping begins."""
+        return self.first_page * self.page_bytes
+
+    def page_address(self, page: int) -> int:
+        """Where a page of the file is mapped."""
+        return self.address + (page - self.first_page) * self.page_bytes
+
+    def map(self, flags: int = 0) -> None:
+        """Map the pages MAP_SHARED, readable and writable, with further MAP_ flags. Raises OSError."""
+        prot = libc.PROT_READ | libc.PROT_WRITE
+        shared = libc.MAP_SHARED | flags
+        self.address = libc.mmap(self.length_bytes, prot, shared, self.descriptor, self.offset_bytes)
+        self.view = memoryview((ctypes.c_char * self.length_bytes).from_address(self.address)).cast("B")
+
+    def close(self) -> None:
+        """Unmap, then close: neither reports a writeback error. Raises OSError."""
+        self.view = memoryview(b"")
+        if self.address:
+            libc.munmap(self.address, self.length_bytes)
+            self.address = 0
+        os.close(self.descriptor)
+
+    def __enter__(self) -> MappedFile:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
