@@ -1,0 +1,34 @@
+# Each target alone, on a fresh clone, sets up what it needs: setup/install.sh says what that is.
+#   make demo    run torture without options on this machine (nothing outside a throw-away guest or disk is touched)
+#   make check   linters and layers           make test    linters, then every test
+#   make bench   rates against the goals      make clean   remove .venv and what was built
+
+BIN = .venv/bin
+TORTURE = $(BIN)/torture
+PYTEST_ARGS =
+export PYTHON
+
+.PHONY: demo check test bench setup clean
+.DEFAULT_GOAL = demo
+
+setup:
+	@sh setup/install.sh
+
+demo: setup
+	@sh setup/demo.sh $(TORTURE)
+
+check: setup
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports
+	$(BIN)/mypy
+
+test: check
+	$(BIN)/pytest $(PYTEST_ARGS)
+
+bench: setup
+	$(BIN)/python -m benchmarks.stamps
+	$(BIN)/python -m benchmarks.trials
+
+clean:
+	rm -rf .venv build *.egg-info
+	find verify workloads devicemapper torture -name '*.so' -delete
