@@ -1,0 +1,244 @@
+"""The command line. Options become one frozen request; one place turns errors into a message and an exit code."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from torture import clean as cleaning
+from torture import doctor as doctoring
+from torture import session
+from torture.errors import BadRequest, MissingRequirement, TortureError
+from torture.judge import judge
+from torture.lab.disk import default_scratch
+from torture.report import machine, summary
+from torture.request import Request, choose, choose_faults, choose_filesystems
+from torture.store import Trial
+from workloads.access import ACCESSES
+from workloads.layouts import LAYOUTS
+from workloads.pins import PINS
+from workloads.syncs import SYNCS
+
+EXIT_BROKEN, EXIT_USAGE, EXIT_NOTHING_RAN, EXIT_INTERRUPTED = 1, 2, 4, 130
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _dimensions(command: F) -> F:
+    """The repeatable options that choose values of the plan's dimensions."""
+    for name, known in (
+        ("--fault", "a fault, as NAME or NAME:KEY=NUMBER"),
+        ("--sync", ", ".join(SYNCS)),
+        ("--access", ", ".join(ACCESSES)),
+        ("--pin", ", ".join(PINS)),
+        ("--layout", ", ".join(LAYOUTS)),
+        ("--fs", "a filesystem"),
+    ):
+        destination = name.strip("-") + "_values"
+        command = click.option(name, destination, multiple=True, help=f"{known}; repeatable, or `all`.")(command)
+    return command
+
+
+def _places(command: F) -> F:
+    """Options about where results and disks are kept."""
+    command = click.option(
+        "--scratch", type=click.Path(path_type=Path), help="Directory for scratch disks (default: in memory)."
+    )(command)
+    return click.option(
+        "--results", type=click.Path(path_type=Path), default=session.default_results, help="Directory for runs."
+    )(command)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="torture")
+def cli() -> None:
+    """Can anything written through an mlocked shared mapping be lost without a word?
+
+    Exit codes: 0 pass, 1 the tool broke, 2 usage, 3 fail (silent loss or another broken promise), 4 nothing ran,
+    5 unknown, 6 late (loss reported only by the sync) and nothing worse, 130 interrupted.
+    """
+
+
+@cli.command()
+@_dimensions
+@_places
+@click.option("--lab", type=click.Choice(["uml", "local"]), help="Where trials run (default: the best lab found).")
+@click.option("--kernel", default="", help="uml: a User-mode Linux kernel instead of the packaged one.")
+@click.option("--kernel-arg", "kernel_arguments", multiple=True, help="uml: one more kernel parameter; repeatable.")
+@click.option("--mkfs-options", default="", help="Options for mkfs, in one word for the shell.")
+@click.option("--mount-options", default="", help="Options for mount, separated by commas.")
+@click.option("--seed", type=int, help="Seed of all plans (default: drawn).")
+@click.option("--count", type=int, default=1, show_default=True, help="Draws per filesystem and fault.")
+@click.option("--time", "time_limit_s", type=click.FloatRange(min=1), help="Start no trial after so many seconds.")
+@click.option("--jobs", type=click.IntRange(1, 64), help="Guests at a time (default: the cores).")
+@click.option("--pages", type=int, default=8, show_default=True, help="Pages each worker maps.")
+@click.option("--workers", type=int, default=2, show_default=True, help="Workers on each file.")
+@click.option("--memlock", "memlock_bytes", type=int, default=-1, help="RLIMIT_MEMLOCK of workers in bytes.")
+@click.option("--control/--no-control", default=True, help="Run the control arm of each pinned plan.")
+@click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
+def run(results: Path, scratch: Path | None, as_json: bool, **options: Any) -> int:
+    """Run trials; without options a representative matrix in the best lab found."""
+    request = _request(options)
+    order = session.Order(
+        request=request,
+        lab=options["lab"],
+        kernel=options["kernel"],
+        kernel_arguments=options["kernel_arguments"],
+        jobs=options["jobs"],
+        time_limit_s=options["time_limit_s"],
+        results=results,
+        scratch=scratch or default_scratch(),
+    )
+    head = print_to_stderr if as_json else click.echo
+    outcome = session.carry_out(order, head)
+    _print(outcome.trials, outcome.facts, as_json)
+    if outcome.interrupted:
+        print_to_stderr(f"interrupted; what was finished is kept in {outcome.directory}")
+        return EXIT_INTERRUPTED
+    return summary.EXIT_CODES[summary.overall(outcome.trials)]
+
+
+def print_to_stderr(text: str) -> None:
+    """A line that must not mix with results."""
+    click.echo(text, err=True)
+
+
+def _print(trials: list[Trial], facts: dict[str, Any], as_json: bool) -> None:
+    click.echo(json.dumps(machine.document(trials, facts)) if as_json else summary.render(trials))
+
+
+def _request(options: dict[str, Any]) -> Request:
+    named = any(options[f"{dimension}_values"] for dimension in ("pin", "access", "sync"))
+    seed = options["seed"]
+    defaults = Request()
+    return Request(
+        filesystems=choose_filesystems(options["fs_values"]),
+        layouts=choose("--layout", options["layout_values"], LAYOUTS, defaults.layouts),
+        pins=choose("--pin", options["pin_values"], PINS, defaults.pins),
+        accesses=choose("--access", options["access_values"], ACCESSES, defaults.accesses),
+        syncs=choose("--sync", options["sync_values"], SYNCS, defaults.syncs),
+        faults=choose_faults(options["fault_values"]),
+        mkfs_options=tuple(options["mkfs_options"].split()),
+        mount_options=tuple(filter(None, options["mount_options"].split(","))),
+        seed=session.draw_seed() if seed is None else seed,
+        count=options["count"],
+        pages=options["pages"],
+        workers=options["workers"],
+        memlock_bytes=options["memlock_bytes"],
+        control=options["control"],
+        representative=not named,
+    )
+
+
+@cli.command()
+@_places
+@click.option("--kernel", default="", help="uml: a User-mode Linux kernel instead of the packaged one.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+def doctor(results: Path, scratch: Path | None, kernel: str, as_json: bool) -> int:
+    """Show what can run here and what is missing, with the package that brings it."""
+    reports = session.examine(results, scratch or default_scratch(), kernel)
+    missing = doctoring.missing_tools()
+    if as_json:
+        click.echo(json.dumps({"missing": missing, "labs": [asdict(report) for report in reports]}))
+    else:
+        click.echo(doctoring.render(reports, missing), nl=False)
+    return 0 if any(not report.unavailable for report in reports) else EXIT_NOTHING_RAN
+
+
+@cli.command()
+@click.argument("run_directory", type=click.Path(path_type=Path), metavar="RUN")
+@_places
+@click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
+def verify(run_directory: Path, results: Path, scratch: Path | None, as_json: bool) -> int:
+    """Judge a stored run again, offline, from its ledgers and observations."""
+    directory = session.find_run(run_directory, results)
+    trials, facts = session.stored(directory)
+    again = [_judged_again(directory, trial) for trial in trials]
+    changed = [
+        f"trial {old.number}: was {old.verdict.outcome.value}, now {new.verdict.outcome.value}"
+        for old, new in zip(trials, again, strict=True)
+        if old.verdict.outcome != new.verdict.outcome
+    ]
+    for line in changed:
+        print_to_stderr(line)
+    _print(again, facts, as_json)
+    return summary.EXIT_CODES[summary.overall(again)]
+
+
+def _judged_again(directory: Path, trial: Trial) -> Trial:
+    return replace(trial, verdict=judge(trial.plan, directory / "trials" / trial.directory_name))
+
+
+@cli.command()
+@click.argument("run_directory", type=click.Path(path_type=Path), metavar="RUN")
+@_places
+@click.option("--trial", type=int, help="Show one trial: its verdict, evidence and findings page by page.")
+@click.option("--plan", "plan_only", is_flag=True, help="With --trial: print its plan.")
+@click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
+def show(
+    run_directory: Path, results: Path, scratch: Path | None, trial: int | None, plan_only: bool, as_json: bool
+) -> int:
+    """Show a stored run, or one trial of it."""
+    directory = session.find_run(run_directory, results)
+    trials, facts = session.stored(directory)
+    if trial is None:
+        if plan_only:
+            raise BadRequest("--plan needs --trial", f"trials are 1 to {len(trials)}")
+        _print(trials, facts, as_json)
+        return 0
+    chosen = [stored for stored in trials if stored.number == trial]
+    if not chosen:
+        raise BadRequest(f"run {directory.name} has no trial {trial}", f"it has {len(trials)} trials, numbered from 1")
+    if plan_only:
+        click.echo(chosen[0].plan.to_json())
+    elif as_json:
+        click.echo(json.dumps(machine.document(chosen, facts)["trials"][0]))
+    else:
+        click.echo(summary.detail(chosen[0], directory / "trials" / chosen[0].directory_name))
+    return 0
+
+
+@cli.command()
+@_places
+def clean(results: Path, scratch: Path | None) -> int:
+    """Remove what killed runs left: guests, mounts, dm devices, loop devices, scratch disks. Results stay."""
+    done = cleaning.reap(session.scratches(scratch))
+    click.echo("\n".join(done) if done else "nothing was left behind")
+    return 0
+
+
+def main() -> None:
+    """Entry point of the `torture` command: runs it and exits with its code."""
+    sys.exit(_guarded())
+
+
+def _guarded() -> int:
+    try:
+        code = cli.main(standalone_mode=False)
+        return code if isinstance(code, int) else 0
+    except click.exceptions.Abort:
+        return EXIT_INTERRUPTED
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except click.ClickException as error:
+        error.show()
+        return EXIT_USAGE
+    except TortureError as error:
+        print_to_stderr(f"torture: {error}")
+        return _exit_code(error)
+    except BrokenPipeError:
+        return EXIT_BROKEN
+
+
+def _exit_code(error: TortureError) -> int:
+    if isinstance(error, BadRequest):
+        return EXIT_USAGE
+    if isinstance(error, MissingRequirement):
+        return EXIT_NOTHING_RAN
+    return EXIT_BROKEN

@@ -1,0 +1,42 @@
+"""The faults by name. A new one is one class in one file here, and one entry in this table."""
+
+from __future__ import annotations
+
+from torture.errors import BadRequest
+from torture.faults.base import Fault
+from torture.faults.enospc import Enospc
+from torture.faults.lying_disk import LyingDisk
+from torture.faults.nothing import Nothing
+from torture.faults.power_cut import PowerCut
+from torture.faults.stale_disk import StaleDisk
+from torture.plan import FaultSpec
+
+FAULTS: dict[str, type[Fault]] = {
+    fault.name: fault for fault in (Nothing, Enospc, PowerCut, LyingDisk, StaleDisk)
+}
+
+
+def fault_class(name: str) -> type[Fault]:
+    """The class called `name`; BadRequest names the faults there are."""
+    if name not in FAULTS:
+        raise BadRequest(f"unknown fault {name!r}", f"known are {', '.join(FAULTS)}")
+    return FAULTS[name]
+
+
+def make(spec: FaultSpec) -> Fault:
+    """The fault that a plan asks for; BadRequest for a parameter it does not take."""
+    return fault_class(spec.name)(spec.parameters)
+
+
+def parse(text: str) -> FaultSpec:
+    """`NAME` or `NAME:KEY=NUMBER,KEY=NUMBER` from the command line, checked."""
+    name, _, rest = text.partition(":")
+    parameters: dict[str, int | str] = {}
+    for pair in filter(None, rest.split(",")):
+        key, equals, value = pair.partition("=")
+        if not equals or not value.lstrip("-").isdigit():
+            raise BadRequest(f"cannot read {pair!r} in fault {text!r}", "the form is NAME:KEY=NUMBER,KEY=NUMBER")
+        parameters[key] = int(value)
+    spec = FaultSpec(name, parameters)
+    make(spec)
+    return spec

@@ -1,0 +1,84 @@
+"""What a fault is: when it strikes, what it needs, how it is mended, and how it proves that it fired."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from devicemapper.table import Table
+from devicemapper.targets import Linear
+
+from torture.errors import BadRequest
+from torture.scene import Scene
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A whole-number parameter of a fault with its range, both ends included."""
+
+    default: int
+    lowest: int
+    highest: int
+    meaning: str
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """Whether the fault fired, and the evidence in words. A fault that did not fire makes the trial `unknown`."""
+
+    fired: bool
+    evidence: str
+
+
+class Fault:
+    """Base of all faults: does nothing. One subclass per fault, one file each, registered in `torture.faults`.
+
+    `targets` are the device-mapper targets it needs; `crash` means unsynced content may be lost; `canary` means it
+    plants a loss that must be found; `strikes_first` means it strikes before the first store instead of at the gate
+    or after the last operation.
+    """
+
+    name: ClassVar[str]
+    meaning: ClassVar[str]
+    targets: ClassVar[frozenset[str]] = frozenset()
+    parameters: ClassVar[Mapping[str, Parameter]] = {}
+    crash: ClassVar[bool] = False
+    canary: ClassVar[bool] = False
+    strikes_first: ClassVar[bool] = False
+
+    def __init__(self, given: Mapping[str, int | str]) -> None:
+        unknown = set(given) - set(self.parameters)
+        if unknown:
+            raise BadRequest(
+                f"fault {self.name} has no parameter {', '.join(sorted(unknown))}",
+                f"it takes {', '.join(self.parameters) or 'none'}",
+            )
+        self.values = {name: self._value(name, given) for name in self.parameters}
+
+    def _value(self, name: str, given: Mapping[str, int | str]) -> int:
+        parameter = self.parameters[name]
+        value = given.get(name, parameter.default)
+        if not isinstance(value, int) or not parameter.lowest <= value <= parameter.highest:
+            raise BadRequest(
+                f"{self.name}:{name}={value} is out of range",
+                f"allowed are whole numbers from {parameter.lowest} to {parameter.highest} ({parameter.meaning})",
+            )
+        return value
+
+    def table(self, disk: str, length_sectors: int) -> Table:
+        """The healthy table of the stack."""
+        return Table.single(Linear(disk, 0), length_sectors)
+
+    def arm(self, scene: Scene) -> None:
+        """After the layout is on disk and before the workers start."""
+
+    def strike(self, scene: Scene) -> None:
+        """At the plan's moment."""
+
+    def mend(self, scene: Scene) -> None:
+        """After the unmount and before the next mount."""
+
+    def proof(self, scene: Scene) -> Proof:
+        """Called when the workers are done and the filesystem still mounted, or (crashes) after the unmount."""
+        return Proof(True, "nothing to fire")

@@ -1,0 +1,138 @@
+"""The filesystems under test: one row each.
+
+A row says how to make, mount, mend and check one filesystem on a given device, how small it may be, and which features
+a plan may count on. Adding a filesystem, or a named configuration of one, is adding a row; nothing else changes.
+
+Sizes are kept near the smallest that mkfs takes, so that filling and checking are quick.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from torture.errors import BadRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A read-only consistency check: `argv` plus the device; clean means an exit code in `clean` and no `complaint`.
+
+    `complaint` is text that marks an inconsistency in tools whose exit code does not tell (fsck.f2fs 1.15 exits 0).
+    """
+
+    argv: tuple[str, ...]
+    clean: tuple[int, ...] = (0,)
+    complaint: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Filesystem:
+    """One row. `argv`s are completed with the device; `size_mib` is the size of the scratch device in MiB.
+
+    `recover` runs after a crash and before the mount, where the kernel cannot replay by itself (exit codes in
+    `recovered` are good). Features: `unwritten` (fallocate leaves unwritten extents), `reflink` (FICLONE),
+    `reserves` (page_mkwrite allocates or reserves, so a full filesystem is refused at the store), `journal`
+    (metadata is consistent after a power cut, so fsck complaints then are findings).
+    """
+
+    name: str
+    mkfs: tuple[str, ...]
+    check: Check
+    package: str
+    size_mib: int
+    kernel_type: str = ""
+    module: str = ""
+    mount_options: tuple[str, ...] = ()
+    features: frozenset[str] = frozenset()
+    recover: tuple[str, ...] = ()
+    recovered: tuple[int, ...] = (0,)
+    block_bytes: int = 4096
+    remarks: str = field(default="")
+
+    @property
+    def type(self) -> str:
+        """The type that mount(2) takes."""
+        return self.kernel_type or self.name
+
+    def has(self, feature: str) -> bool:
+        """Whether the row claims `feature`."""
+        return feature in self.features
+
+
+def _extended(name: str, mkfs: str, features: frozenset[str], recover: tuple[str, ...] = ()) -> Filesystem:
+    """ext2, ext3 and ext4. `-m 0`: no blocks kept back for root and the flusher; `-b 4096`: mke2fs picks 1 KiB blocks
+    below 512 MiB (kernel-facts). e2fsck: bits 1 and 2 of the exit code mean corrected, 4 left uncorrected (e2fsck(8)).
+    """
+    return Filesystem(
+        name=name,
+        mkfs=(mkfs, "-q", "-F", "-b", "4096", "-m", "0", "-E", "nodiscard,lazy_itable_init=0,lazy_journal_init=0"),
+        check=Check(("e2fsck", "-f", "-n")),
+        package="e2fsprogs",
+        size_mib=64,
+        features=features,
+        recover=recover,
+        recovered=(0, 1, 2, 3),
+    )
+
+
+_E2FSCK = ("e2fsck", "-f", "-y")
+
+FILESYSTEMS: dict[str, Filesystem] = {
+    row.name: row
+    for row in (
+        _extended("ext4", "mkfs.ext4", frozenset({"unwritten", "reserves", "journal", "shutdown"})),
+        _extended("ext3", "mkfs.ext3", frozenset({"reserves", "journal", "shutdown"})),
+        _extended("ext2", "mkfs.ext2", frozenset(), recover=_E2FSCK),
+        Filesystem(
+            name="xfs",
+            mkfs=("mkfs.xfs", "-q", "-f", "-K"),
+            check=Check(("xfs_repair", "-n", "-f")),
+            package="xfsprogs",
+            size_mib=300,
+            features=frozenset({"unwritten", "reflink", "reserves", "journal", "shutdown"}),
+        ),
+        Filesystem(
+            name="btrfs",
+            mkfs=("mkfs.btrfs", "-q", "-f", "-K"),
+            check=Check(("btrfs", "check", "--readonly")),
+            package="btrfs-progs",
+            size_mib=128,
+            features=frozenset({"unwritten", "reflink", "reserves", "journal"}),
+        ),
+        Filesystem(
+            name="f2fs",
+            mkfs=("mkfs.f2fs", "-q", "-f", "-t", "0"),
+            check=Check(("fsck.f2fs", "--dry-run", "-f"), complaint="[Fail]"),
+            package="f2fs-tools",
+            size_mib=96,
+            module="f2fs",
+            features=frozenset({"reserves", "journal", "shutdown"}),
+            remarks="preallocated blocks are allocated, not unwritten",
+        ),
+        Filesystem(
+            name="jfs",
+            mkfs=("mkfs.jfs", "-q"),
+            check=Check(("jfs_fsck", "-n", "-f")),
+            package="jfsutils",
+            size_mib=32,
+            features=frozenset({"journal"}),
+            recover=("jfs_fsck", "-p"),
+            recovered=(0, 1),
+        ),
+        Filesystem(
+            name="reiserfs",
+            mkfs=("mkfs.reiserfs", "-q", "-f", "-f"),
+            check=Check(("reiserfsck", "--check", "-y", "-q")),
+            package="reiserfsprogs",
+            size_mib=64,
+            features=frozenset({"journal"}),
+        ),
+    )
+}
+
+
+def filesystem(name: str) -> Filesystem:
+    """The row called `name`; BadRequest names the rows there are."""
+    if name not in FILESYSTEMS:
+        raise BadRequest(f"unknown filesystem {name!r}", f"known are {', '.join(FILESYSTEMS)}")
+    return FILESYSTEMS[name]

@@ -1,0 +1,125 @@
+"""The verdict on a trial, from what it left: plan, record, ledger and observations. Pure but for reading these files.
+
+`torture run` judges every trial with this when it ends, and `torture verify` judges a stored one again, offline; both
+come to the same verdict because neither knows anything else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from torture.faults import fault_class
+from torture.plan import Plan
+from torture.record import LEDGER, Record
+from verify import checker, ledger, oracle
+from verify.finding import Finding, FindingKind, Promise
+from verify.observation import read_observations
+from verify.outcome import Outcome, outcome_of
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The outcome of a trial, why (one sentence, "" for a pass), and what was found."""
+
+    outcome: Outcome
+    reason: str
+    findings: tuple[Finding, ...]
+
+
+def judge(plan: Plan, directory: Path) -> Verdict:
+    """Judge the trial in `directory`. What cannot be judged is `unknown`, a checker that crashes included."""
+    record = Record.read(directory)
+    if record.state != "ran":
+        outcome = Outcome.notrun if record.state == "notrun" else Outcome.unknown
+        return Verdict(outcome, record.reason, ())
+    try:
+        return _judge_run(plan, directory, record)
+    except Exception as error:  # any crash of the checker is unknown, never pass (design.md section 2)
+        return Verdict(Outcome.unknown, f"the checker crashed: {type(error).__name__}: {error}", ())
+
+
+def _judge_run(plan: Plan, directory: Path, record: Record) -> Verdict:
+    if record.hung:
+        hang = _finding("hang", "liveness", expected="returns", found=record.hung)
+        return Verdict(Outcome.failed, record.hung.splitlines()[0], (hang, *_alarms(record)))
+    expected = oracle.expectations(ledger.read_ledger(directory / LEDGER))
+    if not expected.stores:
+        return Verdict(Outcome.unknown, "empty ledger: nothing was stored", ())
+    unfired = [f"{name} ({evidence})" for name, fired, evidence in record.proofs if not fired]
+    if unfired:
+        return Verdict(Outcome.unknown, f"the fault never fired: {', '.join(unfired)}", ())
+    if record.unmountable:
+        return Verdict(Outcome.failed, "the filesystem would not mount again", tuple(_unmountable(record)))
+    findings = [
+        *checker.check(expected, _observations(expected, directory, "warm"), "warm"),
+        *checker.check(expected, _observations(expected, directory, "cold"), "cold"),
+        *_complaints(record),
+        *_alarms(record),
+    ]
+    if any(fault_class(spec.name).canary for spec in plan.faults):
+        return _judge_canary(expected, findings)
+    return Verdict(outcome_of(findings), _reason(findings), tuple(findings))
+
+
+def _observations(
+    expected: oracle.Expectations, directory: Path, read: str
+) -> dict[int, Iterator[checker.Observation]]:
+    return {file: read_observations(directory / f"{read}-{file}.jsonl") for file in expected.files}
+
+
+def _judge_canary(expected: oracle.Expectations, findings: Sequence[Finding]) -> Verdict:
+    """A canary passes when the cold read found every accepted store lost, and only then."""
+    found = {
+        (finding.file, page)
+        for finding in findings
+        if finding.kind == "lost" and finding.read == "cold"
+        for page in range(finding.first_page, finding.first_page + finding.pages)
+    }
+    missed = expected.stored_pages() - found
+    if missed:
+        return Verdict(Outcome.unknown, f"canary missed: the planted loss of {len(missed)} pages was not found", ())
+    return Verdict(Outcome.passed, f"canary found: {len(found)} planted losses", ())
+
+
+def _complaints(record: Record) -> Iterator[Finding]:
+    for command, clean, output in record.checked:
+        if not clean:
+            yield _finding("fsck", "isolation", expected=f"{command} is clean", found=output[-2000:])
+
+
+def _alarms(record: Record) -> Iterator[Finding]:
+    for line in record.alarms:
+        yield _finding("kernel", "liveness", expected="no alarm in the kernel log", found=line)
+
+
+def _unmountable(record: Record) -> Iterator[Finding]:
+    yield _finding("unreadable", "sync", expected="mounts after the fault", found=record.unmountable)
+    yield from _alarms(record)
+
+
+def _finding(kind: FindingKind, promise: Promise, *, expected: str, found: str) -> Finding:
+    """A finding about the filesystem as a whole."""
+    return Finding(
+        kind=kind,
+        promise=promise,
+        file=0,
+        name="",
+        layout="",
+        pin="",
+        access="",
+        writer=None,
+        first_page=0,
+        pages=0,
+        sectors=0,
+        expected=expected,
+        found=found,
+        reported=None,
+        read="cold",
+    )
+
+
+def _reason(findings: Sequence[Finding]) -> str:
+    kinds = sorted({finding.kind for finding in findings})
+    return f"found {', '.join(kinds)}" if kinds else ""

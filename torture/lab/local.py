@@ -1,0 +1,73 @@
+"""The `local` lab: the running kernel. Root, asked for by name, and only on loop devices that the tool makes itself.
+
+The agent is a child process; each guest has its own disk image and mount point. Where this kernel has no device-mapper,
+the faults that need none still run.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from devicemapper import loop, mounts
+from torture import run_id as runs
+from torture.lab.disk import make_disk
+from torture.lab.link import LinkedGuest
+
+
+@dataclass(frozen=True, slots=True)
+class LocalLab:
+    """Agents on this kernel."""
+
+    run_id: str
+    results: Path
+    scratch: Path
+    page_bytes: int
+    name: str = "local"
+
+    def unavailable(self) -> str:
+        """Why trials cannot run on this kernel, "" if they can."""
+        if os.geteuid() != 0:
+            return "the local lab mounts filesystems on this kernel and needs root"
+        if not Path("/dev/loop-control").exists():
+            return "this kernel has no loop devices"
+        return ""
+
+    def boot(self, index: int) -> LinkedGuest:
+        """Start an agent with a fresh disk image."""
+        home = self.scratch / self.run_id / f"guest-{index}"
+        home.mkdir(parents=True)
+        make_disk(home / "disk.img", 0, self.page_bytes)
+        marker = f"{runs.ENVIRONMENT}_GUEST={self.run_id}/{index}"
+        name, _, value = marker.partition("=")
+        console = self.results / f"console-{index}.log"
+        ours, theirs = socket.socketpair()
+        command = [sys.executable, "-m", "torture.guest", "--channel", str(theirs.fileno())]
+        command += ["--disk", str(home / "disk.img"), "--work", str(home / "work")]
+        command += ["--run-id", self.run_id, "--results", str(self.results)]
+        with theirs, open(console, "ab") as log:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,
+                env={**os.environ, runs.ENVIRONMENT: self.run_id, name: value},
+            )
+        return _LocalGuest(process, ours, console, self.results, marker, home)
+
+
+class _LocalGuest(LinkedGuest):
+    """What an agent that was killed leaves on this kernel has to be taken down by hand."""
+
+    def kill(self) -> None:
+        """End the processes, then undo mounts and loop devices, in that order."""
+        self._end_processes()
+        mounts.reap(self._home)
+        loop.reap(self._home)
+        self._remove_home()

@@ -1,0 +1,138 @@
+"""The `uml` lab: a User-mode Linux kernel as an ordinary process. Needs no root and cannot hurt the host.
+
+The host's files are the guest's root (hostfs, read-only), tmpfs hides a few directories, a second hostfs writes the
+results, and the scratch disk is a `ubd` file. The agent is the guest's first process and talks over a serial line
+whose other end is a socket here. Each guest leads a session of its own: killing only UML's main process leaves helper
+processes that go on writing to the disk.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import socket
+import subprocess
+import sys
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from torture import run_id as runs
+from torture.errors import BadRequest
+from torture.lab.disk import make_disk
+from torture.lab.link import LinkedGuest
+
+PACKAGED_KERNEL = "linux.uml"
+MODULES = "/usr/lib/uml/modules"
+MEMORY_MIB = 512
+_SCRATCH_CANDIDATES = ("/mnt", "/run", "/tmp", "/srv", "/opt", "/var/tmp")
+
+
+@dataclass(frozen=True, slots=True)
+class UmlLab:
+    """Guests of one kernel. `kernel` is a path or "" for the packaged one; `scratch` holds the disks."""
+
+    run_id: str
+    results: Path
+    scratch: Path
+    page_bytes: int
+    kernel: str = ""
+    kernel_arguments: tuple[str, ...] = ()
+    memory_mib: int = MEMORY_MIB
+    name: str = "uml"
+
+    def unavailable(self) -> str:
+        """Why there can be no guest, "" if there can."""
+        if not self.kernel and not shutil.which(PACKAGED_KERNEL):
+            return f"{PACKAGED_KERNEL} is not installed (Debian package user-mode-linux)"
+        return ""
+
+    def boot(self, index: int) -> LinkedGuest:
+        """Start a guest with a fresh disk."""
+        kernel = check_kernel(self.kernel) if self.kernel else str(shutil.which(PACKAGED_KERNEL))
+        home = self.scratch / self.run_id / f"guest-{index}"
+        home.mkdir(parents=True)
+        disk = home / "disk.img"
+        make_disk(disk, 0, self.page_bytes)
+        init = home / "init"
+        init.write_text(f"#!/bin/sh\nexport PATH=/usr/sbin:/usr/bin:/sbin:/bin\n{self._agent()}\n")
+        init.chmod(0o755)
+        marker = f"{runs.ENVIRONMENT}_GUEST={self.run_id}/{index}"
+        console = self.results / f"console-{index}.log"
+        ours, theirs = socket.socketpair()
+        with theirs, open(console, "ab") as log:
+            process = subprocess.Popen(
+                [kernel, *self._arguments(home, disk, init, theirs.fileno())],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,
+                env=self._environment(marker),
+            )
+        return LinkedGuest(process, ours, console, self.results, marker, home)
+
+    def _arguments(self, home: Path, disk: Path, init: Path, line: int) -> list[str]:
+        return [
+            f"mem={self.memory_mib}M",
+            "root=/dev/root",
+            "rootfstype=hostfs",
+            "rootflags=/",
+            "ro",
+            "quiet",
+            "con=null",
+            "con0=null,fd:1",
+            f"ssl0=fd:{line}",
+            f"uml_dir={home}",
+            f"ubd0t={disk}",  # t: no discard, which would turn the foreign stamps of the disk into holes
+            f"init={init}",
+            *self.kernel_arguments,
+        ]
+
+    def _agent(self) -> str:
+        scratch = self._hidden_directories()
+        command = [sys.executable, "-m", "torture.guest", "--channel", "/dev/ttyS0", "--disk", "/dev/ubda"]
+        command += ["--run-id", self.run_id, "--results", str(self.results), "--scratch", *scratch]
+        if Path(MODULES).is_dir():
+            command += ["--modules", MODULES]
+        return f"exec {shlex.join(command)}"
+
+    def _hidden_directories(self) -> list[str]:
+        """Directories that tmpfs may hide in the guest: those that hold nothing the guest needs."""
+        needed = [Path(entry).resolve() for entry in (*sys.path, sys.prefix, sys.base_prefix, MODULES) if entry]
+        needed.append(Path(__file__).resolve())
+        free = [
+            candidate
+            for candidate in _SCRATCH_CANDIDATES
+            if Path(candidate).is_dir() and not any(path.is_relative_to(candidate) for path in needed)
+        ]
+        if not free:
+            raise BadRequest(
+                f"torture is installed below every one of {', '.join(_SCRATCH_CANDIDATES)}", "install it elsewhere"
+            )
+        return free[:3]
+
+    def _environment(self, marker: str) -> dict[str, str]:
+        name, _, value = marker.partition("=")
+        shim = find_spec("torture.lab._xstate")
+        preload = {"LD_PRELOAD": shim.origin} if shim and shim.origin else {}
+        keep = {key: os.environ[key] for key in ("PATH", "TMPDIR", "HOME") if key in os.environ}
+        return {**keep, **preload, runs.ENVIRONMENT: self.run_id, name: value}
+
+
+def check_kernel(path: str) -> str:
+    """An executable User-mode Linux kernel, made executable in a copy if need be; BadRequest for anything else."""
+    file = Path(path)
+    if not file.is_file():
+        raise BadRequest(f"--kernel {path}: no such file", "give the path of a User-mode Linux kernel")
+    try:
+        shown = subprocess.run([path, "--version"], capture_output=True, timeout=10, check=False)
+    except PermissionError:
+        raise BadRequest(f"--kernel {path} is not executable", f"run chmod +x {path}") from None
+    except (OSError, subprocess.TimeoutExpired):
+        raise BadRequest(f"--kernel {path} is not a program", "give a User-mode Linux kernel") from None
+    version = shown.stdout.decode(errors="replace").strip()
+    if shown.returncode != 0 or not version[:1].isdigit():
+        raise BadRequest(f"--kernel {path} is not a User-mode Linux kernel", "build one with make ARCH=um linux")
+    return str(file.resolve())

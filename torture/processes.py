@@ -1,0 +1,66 @@
+"""Finds and ends the processes of a run or guest by a marker in their environment.
+
+Helper processes of User-mode Linux rename themselves and outlive their parent; their environment stays.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+_GONE_TIMEOUT_S = 10.0
+
+
+def marked(marker: str) -> Iterator[int]:
+    """Processes other than this one that have the variable `marker` (NAME=VALUE, or NAME= for any value)."""
+    wanted = marker.encode()
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            variables = (entry / "environ").read_bytes().split(b"\0")
+        except OSError:
+            continue  # gone, or somebody else's
+        any_value = wanted.endswith(b"=")
+        found = any(variable == wanted or (any_value and variable.startswith(wanted)) for variable in variables)
+        if found and int(entry.name) != os.getpid():
+            yield int(entry.name)
+
+
+def variable(pid: int, name: str) -> str:
+    """The value of an environment variable of a process, "" if it has none or is gone."""
+    try:
+        variables = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:
+        return ""
+    prefix = f"{name}=".encode()
+    return next((entry[len(prefix) :].decode() for entry in variables if entry.startswith(prefix)), "")
+
+
+def kill_marked(marker: str) -> int:
+    """Kill all processes with `marker` until none is left; returns how many were killed."""
+    killed: set[int] = set()
+    deadline = time.monotonic() + _GONE_TIMEOUT_S
+    while (left := list(marked(marker))) and time.monotonic() < deadline:
+        for pid in left:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue  # ended between the look and the signal
+            killed.add(pid)
+        _wait_for_any(left)
+    return len(killed)
+
+
+def _wait_for_any(pids: list[int]) -> None:
+    """Wait briefly for one of `pids` to end; zombies have no environment and are not seen again."""
+    try:
+        descriptor = os.pidfd_open(pids[0])
+    except OSError:
+        return  # it is gone
+    try:
+        select.select([descriptor], [], [], 0.2)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,1 @@
+"""What a run found, for people (`summary`) and for machines (`machine`); `cells` and `groups` do the counting."""

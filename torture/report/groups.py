@@ -1,0 +1,92 @@
+"""Gathers findings that are the same: same kind, promise, place in the matrix, and way of being reported. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from torture.store import Trial
+from verify.finding import Finding
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """What makes two findings the same."""
+
+    filesystem: str
+    fault: str
+    layout: str
+    kind: str
+    promise: str
+    read: str
+    reported: str
+
+
+@dataclass(slots=True)
+class Group:
+    """One distinct finding: `pages` counted over all trials, the pins that lost, and all pins tried in that place."""
+
+    key: Key
+    example: Finding
+    trial: int
+    pages: int = 0
+    trials: set[int] = field(default_factory=set)
+    losing_pins: set[str] = field(default_factory=set)
+    tried_pins: set[str] = field(default_factory=set)
+
+    @property
+    def control(self) -> str:
+        """What the control arm says of the pin, in words."""
+        if "none" not in self.tried_pins:
+            return "no control arm was run"
+        if not self.losing_pins:
+            return "no one mapping is concerned"
+        if "none" in self.losing_pins:
+            return "the control arm, without a pin, lost it too: the pin is not to blame"
+        if self.losing_pins == {""}:
+            return "the control arm, without a pin, did not show it"
+        return "only pinned mappings lose it; the control arm, without a pin, does not"
+
+
+def gather(trials: Iterable[Trial]) -> list[Group]:
+    """Distinct findings in the order they were first seen, without those of canaries.
+
+    A loss seen by both reads is told once, as the cold read saw it: that is what stays.
+    """
+    groups: dict[Key, Group] = {}
+    trials = [trial for trial in trials if trial.arm != "canary"]
+    for trial in trials:
+        for finding in _told_once(trial.verdict.findings):
+            _count(groups, trial, finding)
+    for group in groups.values():
+        group.tried_pins = {pin for trial in trials for pin in _pins_tried(trial, group.key)}
+    return list(groups.values())
+
+
+def _count(groups: dict[Key, Group], trial: Trial, finding: Finding) -> None:
+    key = Key(
+        filesystem=trial.plan.filesystem,
+        fault=trial.plan.fault_names,
+        layout=finding.layout,
+        kind=finding.kind,
+        promise=finding.promise,
+        read=finding.read,
+        reported=(finding.reported or "").split(" ")[-1],
+    )
+    group = groups.setdefault(key, Group(key, finding, trial.number))
+    group.pages += finding.pages
+    group.trials.add(trial.number)
+    group.losing_pins.add(finding.pin)
+
+
+def _told_once(findings: Iterable[Finding]) -> list[Finding]:
+    findings = list(findings)
+    cold = {(finding.file, finding.kind) for finding in findings if finding.read == "cold"}
+    return [finding for finding in findings if finding.read == "cold" or (finding.file, finding.kind) not in cold]
+
+
+def _pins_tried(trial: Trial, key: Key) -> set[str]:
+    if trial.plan.filesystem != key.filesystem or trial.plan.fault_names != key.fault:
+        return set()
+    files = {file.file for file in trial.plan.files if key.layout in ("", file.layout)}
+    return {worker.pin for worker in trial.plan.workers if worker.file in files}

@@ -1,0 +1,170 @@
+"""The summary of a run in plain text: the matrix, each distinct finding once, and what the exit code means. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from textwrap import fill
+
+from torture.report.cells import Cell, outcomes
+from torture.report.groups import Group, gather
+from torture.store import Trial
+from verify.outcome import Outcome, worst
+
+EXIT_CODES = {
+    Outcome.passed: 0,
+    Outcome.failed: 3,
+    Outcome.notrun: 4,
+    Outcome.unknown: 5,
+    Outcome.late: 6,
+}
+
+MEANING = {
+    Outcome.passed: "every accepted store was there after the remount",
+    Outcome.failed: "a promise was broken: something was lost silently, or worse",
+    Outcome.notrun: "nothing was run",
+    Outcome.unknown: "something could not be judged; this is not a pass",
+    Outcome.late: "stores were accepted and then lost, and only the sync said so",
+}
+
+_KINDS = {
+    "late": "stores were accepted, then lost; only the sync told",
+    "lost": "accepted stores are gone, and nobody was told",
+    "torn": "pages are a mix of generations that no promise allows",
+    "misdirected": "pages hold what was stored elsewhere",
+    "exposed": "stale disk content shows in the file",
+    "corrupt": "content is neither what was stored nor anything that was there before",
+    "unreadable": "content cannot be read back",
+    "short": "the file is too small",
+    "clone-changed": "a store changed the clone of a reflinked file",
+    "hang": "something never returned",
+    "fsck": "the filesystem is inconsistent",
+    "kernel": "the kernel raised an alarm",
+    "unjudged": "pages that could not be judged",
+}
+_WIDTH = 100
+
+
+def overall(trials: Iterable[Trial]) -> Outcome:
+    """The outcome of a run. A missing requirement of some trials does not spoil the others; nothing run is notrun."""
+    seen = [trial.verdict.outcome for trial in trials]
+    ran = [outcome for outcome in seen if outcome != Outcome.notrun]
+    judged = [trial for trial in trials if trial.arm != "canary" and trial.verdict.outcome != Outcome.notrun]
+    if not judged and not any(outcome == Outcome.unknown for outcome in ran):
+        return Outcome.notrun
+    return worst(ran)
+
+
+def render(trials: Sequence[Trial]) -> str:
+    """The whole summary."""
+    parts = ["\n".join(_table(outcomes(trials)))]
+    groups = gather(trials)
+    parts += [_finding(number, group) for number, group in enumerate(groups, 1)]
+    parts += list(_unclear(trials))
+    parts.append(_closing(trials))
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _table(cells: dict[Cell, Outcome]) -> Iterator[str]:
+    faults = list(dict.fromkeys(cell.fault for cell in cells))
+    rows = _rows(cells, faults)
+    headings = ("filesystem", "layout", "pin", *faults)
+    widths = [max(len(row[column]) for row in (headings, *rows)) for column in range(len(headings))]
+    yield _line(headings, widths)
+    previous = ""
+    for row in rows:
+        yield _line(("" if row[0] == previous else row[0], *row[1:]), widths)
+        previous = row[0]
+
+
+def _rows(cells: dict[Cell, Outcome], faults: list[str]) -> list[tuple[str, ...]]:
+    """One row per filesystem and layout; pins share a row when they fared the same under every fault."""
+    fared: dict[tuple[str, str], dict[tuple[str, ...], list[str]]] = {}
+    for filesystem, layout, pin in dict.fromkeys((cell.filesystem, cell.layout, cell.pin) for cell in cells):
+        row = tuple(_word(cells.get(Cell(filesystem, layout, pin, fault))) for fault in faults)
+        fared.setdefault((filesystem, layout), {}).setdefault(row, []).append(pin)
+    ordered = sorted(fared.items(), key=lambda item: list(fared).index(item[0]))
+    order = list(dict.fromkeys(filesystem for filesystem, _ in fared))
+    ordered.sort(key=lambda item: order.index(item[0][0]))
+    return [
+        (filesystem, layout, ", ".join(sorted(pins)), *row)
+        for (filesystem, layout), by_row in ordered
+        for row, pins in by_row.items()
+    ]
+
+
+def _word(outcome: Outcome | None) -> str:
+    return "-" if outcome is None else outcome.value.upper() if outcome is Outcome.failed else outcome.value
+
+
+def _line(row: Sequence[str], widths: Sequence[int]) -> str:
+    return "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+
+
+def _finding(number: int, group: Group) -> str:
+    key, example = group.key, group.example
+    place = ", ".join(filter(None, (key.filesystem, key.layout, f"fault {key.fault}")))
+    reported = f"reported by {example.reported}" if example.reported else "not reported to the application"
+    pins = ", ".join(sorted(filter(None, group.losing_pins)))
+    sentences = [
+        f"{number}. {key.kind}: {place}: {_KINDS[key.kind]}.",
+        f"{group.pages} pages in {len(group.trials)} trials" + (f" (pins: {pins})" if pins else "") + ".",
+        f"Broken: the {key.promise} promise; {reported}.",
+        f"Expected {example.expected}, found {_first_line(example.found)} ({key.read} read).",
+        f"{group.control[0].upper()}{group.control[1:]}.",
+        f"See trial {group.trial}.",
+    ]
+    return fill(" ".join(sentences), _WIDTH, subsequent_indent="   ")
+
+
+def _first_line(text: str) -> str:
+    return text.strip().splitlines()[0][:200] if text.strip() else "nothing"
+
+
+def _unclear(trials: Iterable[Trial]) -> Iterator[str]:
+    """Why trials were not run or could not be judged, each reason once."""
+    for outcome in (Outcome.unknown, Outcome.notrun):
+        reasons = Counter(
+            f"{trial.plan.filesystem}, fault {trial.plan.fault_names}: {_first_line(trial.verdict.reason)}"
+            for trial in trials
+            if trial.verdict.outcome == outcome
+        )
+        if reasons:
+            lines = [fill(f"{count} x {reason}", _WIDTH, subsequent_indent="    ") for reason, count in reasons.items()]
+            yield "\n".join([f"{outcome.value}:", *(f"  {line}" for line in lines)])
+
+
+def _closing(trials: Sequence[Trial]) -> str:
+    canaries = [trial for trial in trials if trial.arm == "canary"]
+    found = sum(trial.verdict.outcome == Outcome.passed for trial in canaries)
+    outcome = overall(trials)
+    counted = Counter(trial.verdict.outcome.value for trial in trials if trial.arm != "canary")
+    counts = ", ".join(f"{number} {name}" for name, number in counted.items())
+    planted = f"{found} of {len(canaries)} planted losses found" if canaries else "no canary was run"
+    return (
+        f"{len(trials) - len(canaries)} trials ({counts}); {planted}.\n"
+        f"Outcome: {outcome.value} - {MEANING[outcome]} (exit code {EXIT_CODES[outcome]})."
+    )
+
+
+def detail(trial: Trial, directory: Path) -> str:
+    """One trial: what was done, what proves it, and its findings page by page."""
+    plan = trial.plan
+    lines = [
+        f"trial {trial.number} ({trial.arm}): {plan.filesystem}, fault {plan.fault_names}",
+        f"  {trial.verdict.outcome.value}: {trial.verdict.reason}",
+        f"  kernel {trial.kernel}, {trial.seconds:.1f} s, seed {plan.seed}, evidence in {directory}",
+    ]
+    lines += [f"  {sentence}" for sentence in trial.evidence]
+    for worker in plan.workers:
+        steps = ", ".join(f"{op.kind} {op.name}".strip() for op in worker.ops)
+        lines.append(f"  worker {worker.worker}: file {worker.file}, pin {worker.pin}, access {worker.access}: {steps}")
+    for finding in trial.verdict.findings:
+        pages = f"{finding.first_page}..{finding.first_page + finding.pages - 1}" if finding.pages else "all"
+        lines.append(
+            f"  {finding.kind} ({finding.promise}, {finding.read}): {finding.name or 'filesystem'} pages {pages}"
+            f" sectors {finding.sectors:#x}: expected {finding.expected}, found {finding.found}"
+            + (f"; reported by {finding.reported}" if finding.reported else "; not reported")
+        )
+    return "\n".join(line for line in lines if line)

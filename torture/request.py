@@ -1,0 +1,94 @@
+"""What the user asks for: the options of `torture run` as one frozen, checked value."""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from torture.errors import BadRequest
+from torture.faults import FAULTS, fault_class, parse
+from torture.filesystems import FILESYSTEMS, filesystem
+from torture.plan import FaultSpec
+from workloads.access import ACCESSES
+from workloads.layouts import LAYOUTS
+from workloads.pins import PINS
+from workloads.syncs import SYNCS
+
+DEFAULT_FILESYSTEMS = ("ext4", "xfs", "btrfs", "f2fs", "ext2", "jfs")
+DEFAULT_FAULTS = ("none", "enospc", "power-cut")
+DEFAULT_PINS = ("mlock", "mlock2-onfault", "map-locked")
+DEFAULT_SYNCS = ("msync", "fsync")
+ALL = "all"
+MAX_PAGES = 1 << 18
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Dimensions and their values, in the order given. `representative`: no dimension of a worker was named, so a few
+    workers that touch every value stand for the whole product. `count` is the number of draws per filesystem and fault.
+    `workers` share each file; each owns `pages` pages.
+    """
+
+    filesystems: tuple[str, ...] = DEFAULT_FILESYSTEMS
+    layouts: tuple[str, ...] = tuple(LAYOUTS)
+    pins: tuple[str, ...] = DEFAULT_PINS
+    accesses: tuple[str, ...] = tuple(ACCESSES)
+    syncs: tuple[str, ...] = DEFAULT_SYNCS
+    faults: tuple[FaultSpec, ...] = tuple(FaultSpec(name, {}) for name in DEFAULT_FAULTS)
+    mkfs_options: tuple[str, ...] = ()
+    mount_options: tuple[str, ...] = ()
+    seed: int = 0
+    count: int = 1
+    pages: int = 8
+    workers: int = 2
+    memlock_bytes: int = -1
+    control: bool = True
+    canary: bool = True
+    representative: bool = True
+    page_bytes: int = mmap.PAGESIZE
+
+    def __post_init__(self) -> None:
+        _in_range("--count", self.count, 1, 1_000_000)
+        _in_range("--pages", self.pages, 1, MAX_PAGES)
+        _in_range("--workers", self.workers, 1, 64)
+        _in_range("--memlock", self.memlock_bytes, -1, 1 << 50)
+
+
+def choose(option: str, given: Iterable[str], known: Mapping[str, object], default: tuple[str, ...]) -> tuple[str, ...]:
+    """The values of one repeatable option: those given, every one for `all`, `default` for none."""
+    values = tuple(dict.fromkeys(given))
+    if not values:
+        return default
+    if ALL in values:
+        return tuple(known)
+    for value in values:
+        if value not in known:
+            raise BadRequest(f"{option} {value!r} is unknown", f"allowed are {', '.join(known)} and {ALL}")
+    return values
+
+
+def choose_filesystems(given: Iterable[str]) -> tuple[str, ...]:
+    """Filesystem rows by name."""
+    chosen = choose("--fs", given, FILESYSTEMS, DEFAULT_FILESYSTEMS)
+    return tuple(filesystem(name).name for name in chosen)
+
+
+def choose_faults(given: Iterable[str]) -> tuple[FaultSpec, ...]:
+    """Faults, `NAME` or `NAME:KEY=NUMBER`; `all` leaves out the canaries, which run anyway."""
+    values = tuple(dict.fromkeys(given))
+    if not values:
+        return tuple(FaultSpec(name, {}) for name in DEFAULT_FAULTS)
+    if ALL in values:
+        return tuple(FaultSpec(name, {}) for name, fault in FAULTS.items() if not fault.canary)
+    for value in values:
+        fault_class(value.partition(":")[0])
+    return tuple(parse(value) for value in values)
+
+
+def _in_range(option: str, value: int, lowest: int, highest: int) -> None:
+    if not lowest <= value <= highest:
+        raise BadRequest(f"{option} {value} is out of range", f"allowed is {lowest} to {highest}")
+
+
+__all__ = ["ALL", "PINS", "SYNCS", "Request", "choose", "choose_faults", "choose_filesystems"]

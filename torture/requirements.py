@@ -1,0 +1,74 @@
+"""What a plan needs, found before the trial: each missing thing is a reason for `notrun`, with the number needed."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Sequence
+from pathlib import Path
+
+from torture.errors import NotRun
+from torture.faults.base import Fault
+from torture.filesystems import Filesystem
+from torture.ground import Ground, filesystem_missing, target_missing
+from torture.plan import Plan
+from workloads import requirements as workload_requirements
+
+_LAYOUT_SHARE = 4
+"""The files may take a quarter of the device: metadata, clones and ballast need the rest."""
+
+
+def check(plan: Plan, row: Filesystem, faults: Sequence[Fault], ground: Ground) -> str:
+    """Raise NotRun for the first requirement that is missing; returns the kernel release."""
+    reasons = [
+        filesystem_missing(row, ground.modules),
+        *(target_missing(target, ground) for fault in faults for target in sorted(fault.targets)),
+        _layouts_missing(plan, row),
+        _space_missing(plan, row),
+        _memory_missing(plan),
+    ]
+    for reason in filter(None, reasons):
+        raise NotRun(reason)
+    return platform.release()
+
+
+def _layouts_missing(plan: Plan, row: Filesystem) -> str:
+    needs = {"unwritten": "unwritten", "reflinked": "reflink"}
+    for file in plan.files:
+        if file.layout in needs and not row.has(needs[file.layout]):
+            return f"{row.name} has no {needs[file.layout]} extents"
+    return ""
+
+
+def _space_missing(plan: Plan, row: Filesystem) -> str:
+    needed = sum(file.pages for file in plan.files) * plan.page_bytes
+    limit = row.size_mib * (1 << 20) // _LAYOUT_SHARE
+    if needed > limit:
+        return f"the files need {needed} bytes, a quarter of the {row.size_mib} MiB device is {limit}"
+    return ""
+
+
+def _memory_missing(plan: Plan) -> str:
+    mapped = sum(worker.pages for worker in plan.workers) * plan.page_bytes
+    available = _memory_available_bytes()
+    lacking = workload_requirements.check_memory(mapped, available)
+    if lacking is None and plan.memlock_bytes >= 0:
+        most = max((worker.pages for worker in plan.workers if worker.pin != "none"), default=0)
+        lacking = workload_requirements.check_memlock(most * plan.page_bytes, plan.memlock_bytes)
+    return str(lacking.reason) if lacking else ""
+
+
+def _memory_available_bytes() -> int:
+    lines = Path("/proc/meminfo").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
+
+
+def blocked(pid: int) -> str:
+    """Where process `pid` is stuck: its state and kernel stack, as far as this process may see them."""
+    parts = []
+    for name in ("status", "wchan", "stack"):
+        try:
+            text = Path(f"/proc/{pid}/{name}").read_text()
+        except OSError as error:
+            text = f"({name}: {error.strerror})"
+        parts.append("\n".join(text.splitlines()[:20]))
+    return "\n".join(parts)

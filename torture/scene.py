@@ -1,0 +1,45 @@
+"""The scene of one trial, as faults and steps see it: the block stack, the mount, the ledger and what was observed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+
+from devicemapper.device import MappedDevice
+
+from torture.filesystems import Filesystem
+from torture.plan import Plan
+from verify.ledger import LedgerWriter
+
+
+@dataclass(slots=True)
+class Scene:
+    """Mutable facts of the trial under way; made by `torture.trial`, handed to every fault.
+
+    `disk` is the scratch block device at the bottom, `mapped` the dm device on it (None where the lab has no
+    device-mapper), `mount_point` where the filesystem under test is mounted, `length_sectors` the size of the stack,
+    `directory` the trial's own directory for evidence, off the device under test.
+    """
+
+    plan: Plan
+    filesystem: Filesystem
+    disk: Path
+    length_sectors: int
+    mount_point: Path
+    directory: Path
+    ledger: LedgerWriter
+    random: Random
+    mapped: MappedDevice | None = None
+    store_faults: int = 0
+    sync_errors: dict[str, int] = field(default_factory=dict)
+    evidence: list[str] = field(default_factory=list)
+
+    @property
+    def block_device(self) -> Path:
+        """What is formatted, mounted and checked."""
+        return self.mapped.path if self.mapped else self.disk
+
+    def note(self, text: str) -> None:
+        """Keep a sentence of evidence with the trial."""
+        self.evidence.append(text)

@@ -1,0 +1,292 @@
+"""One trial: a plan carried out once, in the kernel this process runs on.
+
+The phases are those of design.md section 3: stack, layout, work, break, drop, mend, judge (which here only observes:
+the verdict is `torture.judge`'s, on the host, from what is left behind). A failing set-up step ends the trial as
+`unknown`, a missing requirement as `notrun`; whatever happens, everything the trial made is undone in reverse order.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from random import Random
+
+from devicemapper.device import MappedDevice
+from devicemapper.loop import LoopDevice
+
+from devicemapper import mounts, tools
+from torture import faults, requirements
+from torture.errors import BadRequest, Hung, NotRun, StepFailed
+from torture.faults.base import Fault
+from torture.filesystems import Filesystem, filesystem
+from torture.ground import Ground
+from torture.kernel_log import KernelLog, alarms
+from torture.plan import Plan, WorkerSpec
+from torture.record import COMMANDS, KERNEL_LOG, LEDGER, Record
+from torture.scene import Scene
+from verify import ledger
+from verify.ledger import LedgerWriter
+from verify.observation import write_observations
+from verify.reader import observe_file
+from workloads import layouts, worker
+from workloads.layouts import Unsupported
+from workloads.plan import WorkerPlan
+from workloads.worker import WorkerProcess, WorkerReport
+
+WORKER_TIMEOUT_S = 60.0
+CHECK_TIMEOUT_S = 120.0
+MKFS_TIMEOUT_S = 60.0
+GATE = "strike"
+PHASES = ("stack", "layout", "work", "break", "drop", "mend", "judge")
+
+Announce = Callable[[str], None]
+
+
+def run_trial(plan: Plan, ground: Ground, directory: Path, announce: Announce) -> Record:
+    """Carry out `plan`; its ledger, observations, logs and record are left in `directory`, which exists.
+
+    `announce` is told the name of each phase as it begins. Never raises for what a filesystem does.
+    """
+    trial = _Trial(plan, ground, directory, announce)
+    record = trial.record
+    try:
+        trial.carry_out()
+        record.state, record.reason = "ran", ""
+    except (NotRun, Unsupported, BadRequest) as error:
+        record.state, record.reason = "notrun", str(error)
+    except Hung as error:
+        record.state, record.reason, record.hung = "ran", "", f"{error}\n{error.evidence}"
+    except (StepFailed, tools.CommandFailed, tools.CommandMissing, tools.CommandTimeout) as error:
+        record.state, record.reason = "unknown", str(error)
+    except (mounts.MountFailed, OSError) as error:
+        record.state, record.reason = "unknown", f"{type(error).__name__}: {error}"
+    finally:
+        trial.keep_kernel_log()
+        record.write(directory)
+    return record
+
+
+class _Trial:
+    """The state of one trial while it runs; `carry_out` reads top to bottom."""
+
+    def __init__(self, plan: Plan, ground: Ground, directory: Path, announce: Announce) -> None:
+        self.plan, self.ground, self.directory, self.announce = plan, ground, directory, announce
+        self.record = Record()
+        self.kernel_log = KernelLog()
+        self.files: list[ledger.File] = []
+        self.faults: list[Fault] = []
+
+    def carry_out(self) -> None:
+        row = filesystem(self.plan.filesystem)
+        self.faults = [faults.make(spec) for spec in self.plan.faults]
+        with ExitStack() as stack:
+            stack.enter_context(tools.logging_to(self.directory / COMMANDS))
+            with self._phase("stack"):
+                self.record.kernel = requirements.check(self.plan, row, self.faults, self.ground)
+                scene = self._build(row, stack)
+            mounted = stack.enter_context(ExitStack())
+            with self._phase("stack"):
+                self._make_filesystem(scene, mounted)
+            with self._phase("layout"):
+                self._lay_out(scene)
+            self._work_and_break(scene, mounted)
+            with self._phase("mend"):
+                if not self._mend_and_mount(scene, mounted):
+                    return
+            with self._phase("judge"):
+                self._observe(scene, "cold")
+                mounted.close()
+                self._check(scene)
+
+    @contextmanager
+    def _phase(self, name: str) -> Iterator[None]:
+        self.announce(name)
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self.record.phases[name] = self.record.phases.get(name, 0.0) + time.monotonic() - began
+
+    def keep_kernel_log(self) -> None:
+        """Everything the kernel said since the trial began, and its alarms."""
+        lines = self.kernel_log.since()
+        (self.directory / KERNEL_LOG).write_text("".join(f"{line}\n" for line in lines))
+        self.record.alarms = alarms(lines)
+
+    # -- stack ---------------------------------------------------------------------------------------------------
+
+    def _build(self, row: Filesystem, stack: ExitStack) -> Scene:
+        disk, length_sectors = self.ground.disk, row.size_mib * 2048
+        if not disk.is_block_device():
+            disk = stack.enter_context(LoopDevice(disk, size_bytes=length_sectors * 512)).path
+        mapped = None
+        if self.ground.device_mapper:
+            table = self.faults[0].table(str(disk), length_sectors) if self.faults else None
+            for fault in self.faults:
+                if fault.targets:
+                    table = fault.table(str(disk), length_sectors)
+            assert table is not None
+            mapped = stack.enter_context(MappedDevice(f"{self.ground.run_id}-{self.directory.name}", table))
+        mount_point = self.ground.work / "mnt"
+        mount_point.mkdir(exist_ok=True)
+        writer = stack.enter_context(LedgerWriter(self.directory / LEDGER))
+        writer.append(
+            ledger.Begin(ledger.LEDGER_VERSION, self.plan.stamp_run, self.plan.page_bytes, self.plan.identity)
+        )
+        return Scene(
+            plan=self.plan,
+            filesystem=row,
+            disk=disk,
+            length_sectors=length_sectors,
+            mount_point=mount_point,
+            directory=self.directory,
+            ledger=writer,
+            random=Random(self.plan.seed),
+            mapped=mapped,
+        )
+
+    def _make_filesystem(self, scene: Scene, mounted: ExitStack) -> None:
+        row = scene.filesystem
+        tools.run([*row.mkfs, *self.plan.mkfs_options, str(scene.block_device)], timeout_s=MKFS_TIMEOUT_S)
+        self._mount(scene, mounted)
+
+    def _mount(self, scene: Scene, mounted: ExitStack) -> None:
+        options = (*scene.filesystem.mount_options, *self.plan.mount_options)
+        mounted.enter_context(
+            mounts.mount(scene.block_device, scene.mount_point, scene.filesystem.type, options)
+        )
+
+    # -- layout --------------------------------------------------------------------------------------------------
+
+    def _lay_out(self, scene: Scene) -> None:
+        directory = scene.mount_point / "files"
+        directory.mkdir()
+        for file in self.plan.files:
+            self.files += layouts.create(
+                file.layout,
+                directory,
+                file.name,
+                file=file.file,
+                pages=file.pages,
+                page_bytes=self.plan.page_bytes,
+                run=self.plan.stamp_run,
+            )
+        for record in self.files:
+            scene.ledger.append(record)
+        for fault in self.faults:
+            fault.arm(scene)
+
+    # -- work and break ------------------------------------------------------------------------------------------
+
+    def _work_and_break(self, scene: Scene, mounted: ExitStack) -> None:
+        with ExitStack() as workers:
+            with self._phase("work"):
+                self._strike(scene, first=True)
+                running = [workers.enter_context(self._start(spec, scene)) for spec in self.plan.workers]
+                gated = [process for process in running if process.has_gate(GATE)]
+                for process in gated:
+                    process.wait_gate(GATE, WORKER_TIMEOUT_S)
+            if gated:
+                with self._phase("break"):
+                    self._strike(scene, first=False)
+            with self._phase("work"):
+                for process in gated:
+                    process.release(GATE)
+                for process in running:
+                    self._wait(process, scene)
+            if not gated:
+                with self._phase("break"):
+                    self._strike(scene, first=False)
+            with self._phase("drop"):
+                self._observe(scene, "warm")
+        with self._phase("drop"):
+            self._prove(scene, crashes=False)
+            mounted.close()
+
+    def _strike(self, scene: Scene, first: bool) -> None:
+        for fault in self.faults:
+            if fault.strikes_first == first:
+                fault.strike(scene)
+
+    def _start(self, spec: WorkerSpec, scene: Scene) -> WorkerProcess:
+        name = next(file.name for file in self.plan.files if file.file == spec.file)
+        order = WorkerPlan(
+            worker=spec.worker,
+            file=spec.file,
+            path=str(scene.mount_point / "files" / name),
+            first_page=spec.first_page,
+            pages=spec.pages,
+            pin=spec.pin,
+            access=spec.access,
+            ops=spec.ops,
+        )
+        return worker.start(
+            order,
+            run=self.plan.stamp_run,
+            ledger_path=self.directory / LEDGER,
+            uid=self.ground.uid,
+            gid=self.ground.gid,
+            memlock_bytes=self.plan.memlock_bytes,
+            page_bytes=self.plan.page_bytes,
+        )
+
+    def _wait(self, process: WorkerProcess, scene: Scene) -> None:
+        report = process.wait_finished(WORKER_TIMEOUT_S)
+        if report.state == "timeout":
+            raise Hung(f"worker {report.worker}", WORKER_TIMEOUT_S, requirements.blocked(process.pid))
+        if report.state == "died":
+            raise StepFailed(f"worker {report.worker} died", _died(report))
+        scene.store_faults += report.store_faults
+        for error, count in report.sync_errors.items():
+            scene.sync_errors[error] = scene.sync_errors.get(error, 0) + count
+
+    def _prove(self, scene: Scene, crashes: bool) -> None:
+        """Faults of the block stack prove themselves after the unmount, the others before it."""
+        for fault in self.faults:
+            if bool(fault.targets or fault.canary) == crashes:
+                proof = fault.proof(scene)
+                self.record.proofs.append((fault.name, proof.fired, proof.evidence))
+
+    # -- mend and judge ------------------------------------------------------------------------------------------
+
+    def _mend_and_mount(self, scene: Scene, mounted: ExitStack) -> bool:
+        """False when the filesystem would not mount again: a finding, not a failed step."""
+        for fault in reversed(self.faults):
+            fault.mend(scene)
+        self._prove(scene, crashes=True)
+        self.record.evidence = scene.evidence
+        self.record.store_faults = scene.store_faults
+        row = scene.filesystem
+        try:
+            if row.recover and any(fault.crash or fault.canary for fault in self.faults):
+                argv = [*row.recover, str(scene.block_device)]
+                tools.run(argv, timeout_s=CHECK_TIMEOUT_S, ok=row.recovered)
+            self._mount(scene, mounted)
+        except (mounts.MountFailed, tools.CommandFailed) as error:
+            self.record.unmountable = str(error)
+            return False
+        return True
+
+    def _observe(self, scene: Scene, read: str) -> None:
+        for record in self.files:
+            observations = observe_file(
+                scene.mount_point / "files" / record.name,
+                run=self.plan.stamp_run,
+                content_file=record.content_file,
+                page_bytes=self.plan.page_bytes,
+            )
+            write_observations(self.directory / f"{read}-{record.file}.jsonl", observations)
+
+    def _check(self, scene: Scene) -> None:
+        check = scene.filesystem.check
+        argv = [*check.argv, str(scene.block_device)]
+        done = tools.run(argv, timeout_s=CHECK_TIMEOUT_S, ok=range(256))
+        output = done.stdout + done.stderr
+        clean = done.exit_code in check.clean and not (check.complaint and check.complaint in output)
+        self.record.checked.append((" ".join(argv), clean, output[-20000:]))
+
+
+def _died(report: WorkerReport) -> str:
+    return report.error or f"exit code {report.exit_code}"
