@@ -192,7 +192,7 @@ install_torture() {
 	sources | sed 's/\.c$/.abi3.so/' | xargs rm -f
 	rm -rf build
 	say "installing torture and what it needs into .venv"
-	$BIN/python -m pip install --quiet --disable-pip-version-check --no-input --editable '.[test]' ||
+	$BIN/python -m pip install -qq --disable-pip-version-check --no-input --editable '.[test]' ||
 		fail 'pip failed, see above. Nothing outside .venv was changed; repeat the command to try again.'
 	mv $STAMP.begun $STAMP
 }
