@@ -1,0 +1,241 @@
+"""Access paths store what they are told, and report each page that is refused instead of dying of it."""
+
+import mmap
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+
+from workloads import _access
+from workloads.access import ACCESSES, Access
+from workloads.mapped_file import MappedFile
+
+PAGE = mmap.PAGESIZE
+BUS_ADRERR = 2
+Mapped = Callable[[int, int], MappedFile]
+
+
+def pages_of(*letters: bytes) -> memoryview:
+    return memoryview(b"".join(letter * PAGE for letter in letters))
+
+
+@pytest.fixture(params=sorted(ACCESSES))
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def test_stores_whole_pages_where_they_belong(name: str, mapped: Mapped) -> None:
+    place = mapped(4, 4)
+    access = ACCESSES[name](place)
+    assert access.store(1, 2, pages_of(b"x", b"y")) == ()
+    assert place.path.read_bytes() == bytes(PAGE) + b"x" * PAGE + b"y" * PAGE + bytes(PAGE)
+    access.close()
+
+
+def test_counts_pages_in_the_file_not_in_the_mapping(
+    name: str, new_file: Callable[[int], os.PathLike[str]], opened: Callable[..., MappedFile]
+) -> None:
+    place = opened(new_file(4), 1, first_page=3)
+    place.map()
+    access = ACCESSES[name](place)
+    assert access.store(3, 1, pages_of(b"x")) == ()
+    assert place.path.read_bytes() == bytes(3 * PAGE) + b"x" * PAGE
+    access.close()
+
+
+def test_reports_refused_pages_and_stores_the_others(name: str, mapped: Mapped) -> None:
+    place = mapped(4, 2)
+    access = ACCESSES[name](place)
+    faults = access.store(1, 3, pages_of(b"x", b"y", b"z"))
+    assert [fault.page for fault in faults] == [2, 3]
+    assert {(fault.how, fault.code) for fault in faults} == {
+        "store": {("SIGBUS", BUS_ADRERR)},
+        "read": {("EFAULT", 14)},
+    }[name]
+    assert all(0 <= fault.address - place.page_address(fault.page) < PAGE for fault in faults)
+    assert place.path.read_bytes() == bytes(PAGE) + b"x" * PAGE
+    access.close()
+
+
+def test_stores_only_the_bytes_it_reaches(name: str, mapped: Mapped) -> None:
+    class Inner(ACCESSES[name]):  # type: ignore[misc]
+        def reach(self) -> tuple[int, int]:
+            return 5, 517
+
+    place = mapped(1, 1)
+    access: Access = Inner(place)
+    assert access.store(0, 1, pages_of(b"x")) == ()
+    assert place.path.read_bytes() == bytes(5) + b"x" * 512 + bytes(PAGE - 517)
+    access.close()
+
+
+def test_threads_trap_their_own_faults_only(mapped: Mapped) -> None:
+    pages, kept = 64, 40
+    places = [mapped(pages, kept) for _ in range(4)]
+    refused: list[list[int]] = [[] for _ in places]
+
+    def work(index: int) -> None:
+        access = ACCESSES["store"](places[index])
+        for _ in range(30):
+            faults = access.store(0, pages, pages_of(*[bytes([65 + index])] * pages))
+            refused[index].append(len(faults))
+
+    threads = [threading.Thread(target=work, args=(index,)) for index in range(len(places))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert refused == [[pages - kept] * 30] * len(places)
+    for index, place in enumerate(places):
+        assert place.path.read_bytes() == bytes([65 + index]) * kept * PAGE
+
+
+def test_other_threads_run_during_a_store() -> None:
+    """The GIL is released: the main thread sees time pass well inside the call."""
+    pages = (256 << 20) // PAGE
+    called: list[float] = []
+
+    def work() -> None:
+        with mmap.mmap(-1, pages * PAGE) as target, mmap.mmap(-1, pages * PAGE) as content:
+            called.append(time.monotonic())
+            _access.store(target, content, PAGE, 0, pages, 0, PAGE)
+            called.append(time.monotonic())
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    seen = []
+    while len(called) < 2:
+        seen.append(time.monotonic())
+        time.sleep(0.001)
+    thread.join()
+    begin, end = called
+    quarter = (end - begin) / 4
+    assert any(begin + quarter < moment < end - quarter for moment in seen)
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        (0, 0, 1, 0, 1),
+        (PAGE, -1, 1, 0, PAGE),
+        (PAGE, 0, -1, 0, PAGE),
+        (PAGE, 1, 2, 0, PAGE),
+        (PAGE, 3, 0, 0, PAGE),
+        (PAGE, 0, 2, 0, PAGE),
+        (PAGE, 0, 1, -1, PAGE),
+        (PAGE, 0, 1, 2, 1),
+        (PAGE, 0, 1, 0, PAGE + 1),
+    ],
+)
+def test_refuses_to_store_outside_of_its_buffers(place: tuple[int, int, int, int, int]) -> None:
+    with pytest.raises(ValueError):
+        _access.store(bytearray(2 * PAGE), bytes(PAGE), *place)
+
+
+def test_refuses_a_mapping_that_cannot_be_written() -> None:
+    with pytest.raises(TypeError, match="read-write"):
+        _access.store(bytes(PAGE), bytes(PAGE), PAGE, 0, 1, 0, PAGE)  # type: ignore[arg-type]
+
+
+PREPARE = """
+import ctypes, mmap, os, signal, sys, tempfile
+from workloads import _access
+PAGE = mmap.PAGESIZE
+def cut(pages=1):
+    file = tempfile.TemporaryFile()
+    file.truncate(pages * PAGE)
+    mapping = mmap.mmap(file.fileno(), pages * PAGE)
+    file.truncate(0)
+    return file, mapping
+def trap_once():
+    file, mapping = cut()
+    assert _access.store(mapping, bytes(PAGE), PAGE, 0, 1, 0, PAGE)[0][:2] == (0, 2)
+"""
+
+
+def child(script: str) -> int:
+    """The exit status of a Python that runs a script; minus the signal that killed it."""
+    done = subprocess.run([sys.executable, "-c", PREPARE + script], capture_output=True, text=True, check=False)
+    assert "Error" not in done.stderr, done.stderr
+    return done.returncode
+
+
+def test_a_fault_outside_of_any_store_still_kills() -> None:
+    assert child("trap_once(); file, mapping = cut(); mapping[0]; sys.exit(1)") == -signal.SIGBUS
+
+
+def test_a_fault_of_the_content_during_a_store_still_kills() -> None:
+    script = "file, mapping = cut(); _access.store(bytearray(PAGE), mapping, PAGE, 0, 1, 0, PAGE); sys.exit(1)"
+    assert child(script) == -signal.SIGBUS
+
+
+def test_a_sigbus_that_was_sent_still_kills() -> None:
+    assert child("trap_once(); os.kill(os.getpid(), signal.SIGBUS); sys.exit(1)") == -signal.SIGBUS
+
+
+def test_a_sigbus_that_was_sent_stays_ignored() -> None:
+    ignoring = "signal.signal(signal.SIGBUS, signal.SIG_IGN); trap_once();"
+    assert child(ignoring + "os.kill(os.getpid(), signal.SIGBUS); sys.exit(3)") == 3
+
+
+def test_a_fault_still_kills_where_sigbus_was_ignored() -> None:
+    ignoring = "signal.signal(signal.SIGBUS, signal.SIG_IGN); trap_once();"
+    assert child(ignoring + "file, mapping = cut(); mapping[0]; sys.exit(1)") == -signal.SIGBUS
+
+
+def test_an_earlier_handler_stores_through_a_trap_inside_a_store() -> None:
+    """Nested traps: a store's content faults, the earlier handler has a store of its own refused, then mends."""
+    script = """
+inner = []
+file, content = cut()
+target = bytearray(PAGE)
+@ctypes.CFUNCTYPE(None, ctypes.c_int)
+def mend(number):
+    other, refused = cut(2)
+    inner.append([fault[0] for fault in _access.store(refused, bytes(2 * PAGE), PAGE, 0, 2, 0, PAGE)])
+    os.truncate(file.fileno(), PAGE)
+    os.pwrite(file.fileno(), b"x" * PAGE, 0)
+libc = ctypes.CDLL(None)
+libc.signal.argtypes = (ctypes.c_int, ctypes.c_void_p)
+libc.signal.restype = ctypes.c_void_p
+libc.signal(signal.SIGBUS, ctypes.cast(mend, ctypes.c_void_p))
+assert _access.store(target, content, PAGE, 0, 1, 0, PAGE) == []
+assert target == b"x" * PAGE and inner == [[0, 1]], inner
+file, refused = cut()
+assert [fault[0] for fault in _access.store(refused, bytes(PAGE), PAGE, 0, 1, 0, PAGE)] == [0]
+sys.exit(7)
+"""
+    assert child(script) == 7
+
+
+def test_an_earlier_handler_with_siginfo_gets_the_signal_unchanged() -> None:
+    script = """
+class Action(ctypes.Structure):
+    _fields_ = [("handler", ctypes.c_void_p), ("mask", ctypes.c_ulong * 16), ("flags", ctypes.c_int),
+                ("restorer", ctypes.c_void_p)]
+libc = ctypes.CDLL(None)
+file, mapping = cut()
+address = ctypes.addressof(ctypes.c_char.from_buffer(mapping))
+@ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.POINTER(ctypes.c_int), ctypes.c_void_p)
+def leave(number, info, context):
+    where = ctypes.cast(info, ctypes.POINTER(ctypes.c_uint64))[2]
+    os._exit(9 if (number, info[2], where) == (signal.SIGBUS, 2, address) else 1)
+SA_SIGINFO = 4
+action = Action(ctypes.cast(leave, ctypes.c_void_p), (ctypes.c_ulong * 16)(), SA_SIGINFO, None)
+assert libc.sigaction(signal.SIGBUS, ctypes.byref(action), None) == 0
+trap_once()
+libc.memset(ctypes.c_void_p(address), 1, 1)
+"""
+    assert child(script) == 9
+
+
+def test_the_read_path_raises_what_is_no_fault_of_the_page(mapped: Mapped) -> None:
+    access = ACCESSES["read"](mapped(1, 1))
+    os.close(access._source)  # type: ignore[attr-defined]
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        access.store(0, 1, pages_of(b"x"))

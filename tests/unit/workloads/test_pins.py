@@ -1,0 +1,89 @@
+"""Pins lock what they say, count what they say against RLIMIT_MEMLOCK, and return an errno when they cannot."""
+
+import errno
+import mmap
+import os
+import re
+import resource
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from workloads.mapped_file import MappedFile
+from workloads.pins import PINS
+
+PAGE = mmap.PAGESIZE
+PAGES = 8
+NOBODY = 65534
+
+
+def smaps(address: int) -> dict[str, str]:
+    """The fields of the mapping at an address in /proc/self/smaps."""
+    text = Path("/proc/self/smaps").read_text()
+    found = re.search(rf"^{address:x}-.*\n((?:\w+:.*\n)+)", text, re.MULTILINE)
+    assert found
+    return dict(re.findall(r"^(\w+): *(.*)$", found[1], re.MULTILINE))
+
+
+def in_child(check: Callable[[], bool]) -> bool:
+    """What a check says in a forked process, whose limits and user it may change."""
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0 if check() else 1)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
+@pytest.mark.parametrize(
+    ("pin", "flags", "resident_pages"),
+    [
+        ("none", set(), 0),
+        ("mlock", {"lo"}, PAGES),
+        ("mlock2-onfault", {"lo"}, 0),
+        ("map-locked", {"lo"}, PAGES),
+    ],
+)
+def test_locks_and_populates(
+    pin: str,
+    flags: set[str],
+    resident_pages: int,
+    new_file: Callable[[int], Path],
+    opened: Callable[..., MappedFile],
+) -> None:
+    place = opened(new_file(PAGES), PAGES)
+    assert PINS[pin].pin(place) == 0
+    seen = smaps(place.address)
+    assert {"lo"} & set(seen["VmFlags"].split()) == flags
+    assert seen["Rss"] == f"{resident_pages * PAGE // 1024} kB"
+
+
+@pytest.mark.parametrize(("pin", "refusal"), [("mlock", errno.ENOMEM), ("map-locked", errno.EAGAIN)])
+def test_returns_the_errno_beyond_the_limit_and_maps_all_the_same(
+    pin: str, refusal: int, new_file: Callable[[int], Path], opened: Callable[..., MappedFile]
+) -> None:
+    place = opened(new_file(PAGES), PAGES)
+
+    def check() -> bool:
+        if os.geteuid() == 0:
+            os.setresuid(NOBODY, NOBODY, NOBODY)
+        limit = PINS[pin].locked_bytes(place.length_bytes) - PAGE
+        resource.setrlimit(resource.RLIMIT_MEMLOCK, (limit, limit))
+        return PINS[pin].pin(place) == refusal and len(place.view) == PAGES * PAGE
+
+    assert in_child(check)
+
+
+@pytest.mark.parametrize("pin", sorted(PINS))
+def test_needs_no_more_than_it_says(
+    pin: str, new_file: Callable[[int], Path], opened: Callable[..., MappedFile]
+) -> None:
+    place = opened(new_file(PAGES), PAGES)
+
+    def check() -> bool:
+        if os.geteuid() == 0:
+            os.setresuid(NOBODY, NOBODY, NOBODY)
+        limit = PINS[pin].locked_bytes(place.length_bytes)
+        resource.setrlimit(resource.RLIMIT_MEMLOCK, (limit, limit))
+        return PINS[pin].pin(place) == 0
+
+    assert in_child(check)

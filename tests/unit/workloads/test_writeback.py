@@ -1,0 +1,127 @@
+"""Background writeback happens, is over on return, and leaves its error to the worker's own descriptor."""
+
+import errno
+import mmap
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from workloads import libc, writeback
+from workloads.mapped_file import MappedFile
+from workloads.writeback import write_back
+
+PAGE = mmap.PAGESIZE
+PAGES = 64
+EXT4 = ["mkfs.ext4", "-q", "-b", "4096", "-E", "nodiscard,lazy_itable_init=0", "-O", "^has_journal"]
+Scratch = Callable[[list[str], int], Path]
+
+
+@pytest.fixture(params=["cachestat", "other descriptor"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Both ways of waiting, that of kernels before 6.5 by having cachestat refused."""
+
+    def refuse(descriptor: int) -> libc.CacheStat:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    if request.param == "cachestat":
+        found = libc.errno_of(lambda: writeback.wait_by_cachestat(os.open("/dev/null", os.O_RDONLY)))
+        if found == errno.ENOSYS:
+            pytest.skip("needs cachestat(2), Linux 6.5")
+    else:
+        monkeypatch.setattr(writeback, "wait_by_cachestat", refuse)
+    return str(request.param)
+
+
+@pytest.fixture
+def dirty(scratch: Scratch) -> MappedFile:
+    """A file on ext4 with all pages dirty, on a disk that has no room for them yet: a sparse image on a tmpfs."""
+    path = scratch(EXT4, 64) / "f"
+    path.touch()
+    os.truncate(path, PAGES * PAGE)
+    os.sync()
+    place = MappedFile(path, file=1, first_page=0, pages=PAGES, page_bytes=PAGE)
+    place.map()
+    place.view[:] = b"x" * PAGES * PAGE
+    return place
+
+
+@pytest.fixture
+def ballast(dirty: MappedFile, fill: Callable[[Path], None]) -> Path:
+    """Leaves no room in the tmpfs for what the filesystem has not written yet."""
+    path = dirty.path.parent.parent / "ballast"
+    fill(path)
+    return path
+
+
+@pytest.mark.root
+def test_is_over_on_return(way: str, dirty: MappedFile) -> None:
+    with dirty:
+        write_back(dirty)
+        left = libc.cachestat(dirty.descriptor)
+        assert (left.nr_cache, left.nr_dirty, left.nr_writeback) == (PAGES, 0, 0)
+
+
+@pytest.mark.root
+def test_its_error_is_still_the_workers_to_hear(way: str, dirty: MappedFile, ballast: Path) -> None:
+    with dirty:
+        write_back(dirty)
+        left = libc.cachestat(dirty.descriptor)
+        assert (left.nr_dirty, left.nr_writeback) == (0, 0)
+        sync = libc.errno_of(lambda: libc.msync(dirty.address, dirty.length_bytes, libc.MS_SYNC))
+        again = libc.errno_of(lambda: libc.msync(dirty.address, dirty.length_bytes, libc.MS_SYNC))
+        ballast.unlink()
+    assert (sync, again) == (errno.ENOSPC, 0)
+
+
+@pytest.mark.root
+def test_waiting_by_cachestat_leaves_the_error_unseen(dirty: MappedFile, ballast: Path) -> None:
+    """A descriptor opened after background writeback still hears of the error, as after the flusher's own."""
+    with dirty:
+        write_back(dirty)
+        late = os.open(dirty.path, os.O_RDONLY)
+        assert libc.errno_of(lambda: os.fsync(late)) == errno.ENOSPC
+        os.close(late)
+        ballast.unlink()
+
+
+@pytest.mark.root
+def test_the_workers_own_descriptor_must_not_wait(dirty: MappedFile, ballast: Path) -> None:
+    """Why it is done as it is: a WAIT flag on the worker's descriptor takes the error from its sync."""
+    flags = libc.SYNC_FILE_RANGE_WRITE | libc.SYNC_FILE_RANGE_WAIT_AFTER
+    with dirty:
+        assert libc.errno_of(lambda: libc.sync_file_range(dirty.descriptor, 0, 0, flags)) == errno.ENOSPC
+        assert libc.errno_of(lambda: os.fsync(dirty.descriptor)) == 0
+        ballast.unlink()
+
+
+def test_every_failing_page_gets_its_attempt(
+    new_file: Callable[[int], Path], opened: Callable[..., MappedFile], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """WB_SYNC_NONE stops at the first page that fails, so it takes one call more than there are such pages."""
+    place = opened(new_file(PAGES), PAGES)
+    failing = 5
+    calls = []
+
+    def submit(descriptor: int, *_: int) -> None:
+        calls.append(descriptor)
+        if len(calls) <= failing:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(libc, "sync_file_range", submit)
+    monkeypatch.setattr(writeback, "_wait", lambda mapped: None)
+    write_back(place)
+    assert len(calls) == failing + 2
+
+
+def test_pages_that_stay_dirty_do_not_hold_it_up(
+    new_file: Callable[[int], Path], opened: Callable[..., MappedFile], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """f2fs puts a page that failed back among the dirty ones, for ever."""
+
+    def fail(*_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(libc, "sync_file_range", fail)
+    write_back(opened(new_file(3), 3))

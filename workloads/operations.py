@@ -1,0 +1,155 @@
+"""The worker's side: carries out the steps of one plan in the process that `workloads.worker` forked for it.
+
+Every step is recorded in the ledger, intent before and result after. When all steps are done the file stays open,
+mapped and pinned until the starter says END, so that a fault can strike while it is.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+from verify import stamp
+from verify.ledger import Fault, LedgerWriter, Pinned, Store, Stored, Synced, Worker
+from workloads.access import ACCESSES, Access
+from workloads.channel import Channel, Message, Verb
+from workloads.disturbances import DISTURBANCES
+from workloads.generations import Generations, Run
+from workloads.mapped_file import MappedFile
+from workloads.pins import PINS
+from workloads.plan import Op, WorkerPlan
+from workloads.syncs import SYNCS, Scope
+
+BATCH_PAGES = 256
+
+
+class Ended(Exception):
+    """The starter said END, or is gone, while steps were left."""
+
+
+def carry_out(plan: WorkerPlan, *, run: int, page_bytes: int, ledger: LedgerWriter, channel: Channel) -> None:
+    """Map and pin the file, take all steps, say FINISHED, and hold everything until the starter says END.
+
+    Raises OSError if the file cannot be opened or mapped, or an access path or disturbance breaks, and KeyError for
+    a name that is in no registry. What the filesystem refuses is recorded and not raised.
+    """
+    with ExitStack() as held:
+        place = MappedFile(
+            Path(plan.path),
+            file=plan.file,
+            first_page=plan.first_page,
+            pages=plan.pages,
+            page_bytes=page_bytes,
+        )
+        mapped = held.enter_context(place)
+        ledger.append(Worker(plan.worker, plan.file, plan.pin, plan.access, plan.first_page, plan.pages))
+        ledger.append(Pinned(plan.worker, PINS[plan.pin].pin(mapped)))
+        access = held.enter_context(closing(ACCESSES[plan.access](mapped)))
+        steps = _Steps(plan, run, mapped, access, ledger, channel)
+        try:
+            for op in plan.ops:
+                steps.take(op)
+            channel.send(Message(Verb.FINISHED))
+            steps.wait_for_end()
+        except Ended:
+            return
+
+
+class _Steps:
+    """Takes the steps of one worker. Invariant: no Store or Sync of it is outstanding between two steps."""
+
+    def __init__(
+        self,
+        plan: WorkerPlan,
+        run: int,
+        mapped: MappedFile,
+        access: Access,
+        ledger: LedgerWriter,
+        channel: Channel,
+    ) -> None:
+        self._worker = plan.worker
+        self._run = run
+        self._mapped = mapped
+        self._access = access
+        self._ledger = ledger
+        self._channel = channel
+        self._generations = Generations(plan.first_page, plan.pages)
+        self._content = memoryview(bytearray(min(BATCH_PAGES, plan.pages) * mapped.page_bytes))
+        self._released: set[str] = set()
+
+    def take(self, op: Op) -> None:
+        """Take one step. Raises Ended at a gate that will not open."""
+        if op.kind == "store":
+            self._store(op)
+        elif op.kind == "sync":
+            self._sync(op)
+        elif op.kind == "gate":
+            self._wait_at_gate(op.name)
+        else:
+            DISTURBANCES[op.kind](self._mapped, op, self._ledger)
+
+    def wait_for_end(self) -> None:
+        """Returns by raising Ended."""
+        while True:
+            self._listen()
+
+    def _pages(self, op: Op) -> tuple[int, int]:
+        return (op.first_page, op.pages) if op.pages else (self._mapped.first_page, self._mapped.pages)
+
+    def _store(self, op: Op) -> None:
+        for run in self._generations.raised(*self._pages(op)):
+            lo, hi = self._access.reach()
+            self._ledger.append(
+                Store(
+                    self._worker,
+                    self._mapped.file,
+                    run.first_page,
+                    run.pages,
+                    run.generation,
+                    lo,
+                    hi,
+                )
+            )
+            self._ledger.append(Stored(self._worker, self._store_run(run)))
+
+    def _store_run(self, run: Run) -> tuple[Fault, ...]:
+        faults: list[Fault] = []
+        end = run.first_page + run.pages
+        for first_page in range(run.first_page, end, BATCH_PAGES):
+            pages = min(BATCH_PAGES, end - first_page)
+            content = self._stamped(first_page, pages, run.generation)
+            faults += self._access.store(first_page, pages, content)
+        return tuple(faults)
+
+    def _stamped(self, first_page: int, pages: int, generation: int) -> memoryview:
+        content = self._content[: pages * self._mapped.page_bytes]
+        stamp.fill(
+            content,
+            run=self._run,
+            file=self._mapped.file,
+            first_page=first_page,
+            generation=generation,
+            writer=self._worker,
+            page_bytes=self._mapped.page_bytes,
+        )
+        return content
+
+    def _sync(self, op: Op) -> None:
+        sync = SYNCS[op.name]
+        if sync.scope is Scope.NOTHING:
+            return
+        first_page, pages = self._pages(op)
+        self._ledger.append(sync.record(self._worker, self._mapped, first_page, pages))
+        failed = sync.perform(self._mapped, first_page, pages)
+        self._ledger.append(Synced(self._worker, failed))
+
+    def _wait_at_gate(self, name: str) -> None:
+        self._channel.send(Message(Verb.AT_GATE, name))
+        while name not in self._released:
+            self._listen()
+
+    def _listen(self) -> None:
+        message = self._channel.receive(None)
+        if message is None or message.verb is Verb.END:
+            raise Ended
+        self._released.add(message.text)

@@ -1,0 +1,67 @@
+"""What workers need of the machine, found before a trial and not in the middle of it. Pure.
+
+A check returns None, or the Requirement that is missing, which makes the trial `notrun` with its reason.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from workloads.limits import UNLIMITED
+from workloads.pins import PINS
+from workloads.plan import WorkerPlan
+
+# Page tables, batches of stamps and the filesystem's own memory, on top of what is pinned.
+_OVERHEAD_DIVISOR = 8
+_OVERHEAD_BYTES = 32 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """A requirement that is missing: why it is one, and how many bytes are needed and available."""
+
+    reason: str
+    needed: int
+    available: int
+
+    def __str__(self) -> str:
+        return f"{self.reason}: {self.needed} bytes needed, {self.available} available"
+
+
+def memlock_needed(plans: Iterable[WorkerPlan], page_bytes: int) -> int:
+    """The RLIMIT_MEMLOCK in bytes that the greediest worker needs: the limit is one process's (mlock(2))."""
+    return max((_locked_bytes(plan, page_bytes) for plan in plans), default=0)
+
+
+def memory_needed(plans: Iterable[WorkerPlan], page_bytes: int) -> int:
+    """The memory in bytes that all workers together pin; workers own different pages."""
+    return sum(_locked_bytes(plan, page_bytes) for plan in plans)
+
+
+def check_memlock(needed: int, limit: int) -> Requirement | None:
+    """`limit` is what workers will get: bytes or UNLIMITED (limits.highest_memlock_bytes)."""
+    if limit == UNLIMITED or needed <= limit:
+        return None
+    return Requirement("RLIMIT_MEMLOCK is too small for the pinned mapping", needed, limit)
+
+
+def check_memory(mapped_bytes: int, available_bytes: int) -> Requirement | None:
+    """Whether `mapped_bytes` can be pinned in what the kernel calls MemAvailable, with room to work."""
+    needed = mapped_bytes + mapped_bytes // _OVERHEAD_DIVISOR + _OVERHEAD_BYTES if mapped_bytes else 0
+    if needed <= available_bytes:
+        return None
+    return Requirement("the pinned files are too big for memory", needed, available_bytes)
+
+
+def mem_available_bytes(meminfo: str) -> int:
+    """MemAvailable from the text of /proc/meminfo (proc_meminfo(5)). Raises ValueError if it has none."""
+    found = re.search(r"^MemAvailable:\s+(\d+) kB$", meminfo, re.MULTILINE)
+    if not found:
+        raise ValueError("no MemAvailable in /proc/meminfo")
+    return int(found[1]) * 1024
+
+
+def _locked_bytes(plan: WorkerPlan, page_bytes: int) -> int:
+    return PINS[plan.pin].locked_bytes(plan.pages * page_bytes)
