@@ -7,16 +7,15 @@ path and sync; so a few trials touch every value. Each plan with a pin is follow
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
-from math import gcd
 from random import Random
 
 from torture.faults import fault_class
 from torture.filesystems import filesystem
-from torture.plan import FaultSpec, FilePlan, Plan, WorkerSpec
+from torture.plan import FaultSpec, FilePlan, Plan
 from torture.request import Request
-from workloads.plan import Op
+from workloads.plan import Op, WorkerPlan
 
 _NEEDS = {"unwritten": "unwritten", "reflinked": "reflink"}
 
@@ -68,16 +67,18 @@ def _plans(request: Request, name: str, fault: FaultSpec, turn: int) -> Iterator
     random = Random(f"{request.seed}/{name}/{fault.name}/{turn}")
     seed = random.getrandbits(63)
     layouts = tuple(layout for layout in request.layouts if _offers(name, layout)) or request.layouts
-    manners = _manners(request, fault)
-    if turn:
-        random.shuffle(manners)
     if request.representative:
-        start = 0 if turn == 0 else random.randrange(len(manners))
-        yield _plan(request, name, fault, seed, layouts, _rotate(manners, start, len(layouts), request.workers))
+        place = request.faults.index(fault) * len(layouts) if turn == 0 else random.randrange(1 << 16)
+        manners = _sample(request, len(layouts), place)
+        if fault.name == "none":
+            manners[-1][-1] = replace(manners[-1][-1], sync="nothing")
+        yield _plan(request, name, fault, seed, layouts, manners)
         return
-    for first in range(0, len(manners), request.workers):
-        chunk = manners[first : first + request.workers]
-        yield _plan(request, name, fault, seed + first, layouts, [chunk] * len(layouts))
+    whole = _product(request)
+    if turn:
+        random.shuffle(whole)
+    for first in range(0, len(whole), request.workers):
+        yield _plan(request, name, fault, seed + first, layouts, [whole[first : first + request.workers]] * len(layouts))
 
 
 def _offers(name: str, layout: str) -> bool:
@@ -85,35 +86,30 @@ def _offers(name: str, layout: str) -> bool:
     return layout not in _NEEDS or filesystem(name).has(_NEEDS[layout])
 
 
-def _manners(request: Request, fault: FaultSpec) -> list[_Manner]:
-    """The product of a worker's dimensions, neighbours differing in as many of them as possible."""
-    whole = [
+def _product(request: Request) -> list[_Manner]:
+    """Every way for a worker that the request names."""
+    return [
         _Manner(pin, access, sync, background)
-        for background, sync, access, pin in product(
-            (False, True), request.syncs, request.accesses, request.pins
-        )
+        for background, sync, access, pin in product((False, True), request.syncs, request.accesses, request.pins)
     ]
-    if request.representative and fault.name == "none":
-        whole.append(_Manner(request.pins[0], request.accesses[0], "nothing", background=False))
-    step = _coprime_step(len(whole))
-    return [whole[index * step % len(whole)] for index in range(len(whole))]
 
 
-def _coprime_step(length: int) -> int:
-    return next((step for step in range(length // 2 + 1, length) if gcd(step, length) == 1), 1)
+def _sample(request: Request, files: int, place: int) -> list[list[_Manner]]:
+    """Manners for the workers of each file: the first is always the plainest, the others walk through the values, so
+    that two neighbours differ in pin, access path and whether background writeback comes first."""
+    plainest = _Manner(request.pins[0], request.accesses[0], request.syncs[0], background=False)
+    places = iter(range(place, place + files * request.workers))
+    return [[plainest, *(_walk(request, next(places)) for _ in range(request.workers - 1))] for _ in range(files)]
 
 
-def _rotate(manners: list[_Manner], start: int, files: int, workers: int) -> list[list[_Manner]]:
-    """Manners for each file, walking on through the list; the first worker of every file is the plainest one."""
-    position = start
-    chosen = []
-    for _ in range(files):
-        row = [manners[0]]
-        for _ in range(workers - 1):
-            position += 1
-            row.append(manners[position % len(manners)])
-        chosen.append(row)
-    return chosen
+def _walk(request: Request, place: int) -> _Manner:
+    pair, half = divmod(place, 2)
+    return _Manner(
+        pin=request.pins[(place + 1) % len(request.pins)],
+        access=request.accesses[(half + 1) % len(request.accesses)],
+        sync=request.syncs[(pair + 1) % len(request.syncs)],
+        background=(pair + half) % 2 == 0,
+    )
 
 
 def _plan(
@@ -124,7 +120,7 @@ def _plan(
         for number, (layout, row) in enumerate(zip(layouts, manners, strict=True), 1)
     )
     placed = [
-        (file.file, place * request.pages, manner)
+        (file, place * request.pages, manner)
         for file, row in zip(files, manners, strict=True)
         for place, manner in enumerate(row)
     ]
@@ -145,8 +141,9 @@ def _plan(
     )
 
 
-def _worker(worker: int, file: int, first_page: int, pages: int, manner: _Manner) -> WorkerSpec:
-    return WorkerSpec(worker, file, first_page, pages, manner.pin, manner.access, _ops(first_page, pages, manner))
+def _worker(worker: int, file: FilePlan, first_page: int, pages: int, manner: _Manner) -> WorkerPlan:
+    ops = _ops(first_page, pages, manner)
+    return WorkerPlan(worker, file.file, file.name, first_page, pages, manner.pin, manner.access, ops)
 
 
 def _ops(first_page: int, pages: int, manner: _Manner) -> tuple[Op, ...]:

@@ -1,9 +1,9 @@
 """Fills a mounted filesystem with foreign-stamped ballast, to the last block, and leaves N blocks free.
 
-Space below a preallocated ballast extent keeps the foreign stamps that the scratch disk had before mkfs, so the bulk
+Space under preallocated ballast keeps the foreign stamps that the scratch disk had before mkfs, so the bulk
 is preallocated where the filesystem can; the rest is written for real, in ever smaller steps with a sync between, since
 delayed allocation answers only then. The blocks to leave free are held by a file of their own, written first and
-removed last: a filesystem that keeps a reserve of its own (btrfs) could not be emptied by that exact number in any other way.
+removed last, since no filesystem can be filled to an exact number of free blocks from one side only.
 """
 
 from __future__ import annotations

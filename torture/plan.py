@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from torture.errors import BadRequest
-from workloads.plan import Op
+from workloads.plan import WorkerPlan
 
 PLAN_VERSION = 1
 
@@ -30,19 +30,6 @@ class FilePlan:
 
 
 @dataclass(frozen=True, slots=True)
-class WorkerSpec:
-    """One worker: owns `pages` pages of `file` from `first_page`, and carries out `ops` on them in order."""
-
-    worker: int
-    file: int
-    first_page: int
-    pages: int
-    pin: str
-    access: str
-    ops: tuple[Op, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class FaultSpec:
     """A fault by its registered name, with its parameters (whole numbers, or words)."""
 
@@ -52,12 +39,12 @@ class FaultSpec:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One trial. `memlock_bytes` is the RLIMIT_MEMLOCK of the workers, -1 for no limit."""
+    """One trial. The `path` of a worker is a file's name; `memlock_bytes` its RLIMIT_MEMLOCK, -1 for no limit."""
 
     seed: int
     filesystem: str
     files: tuple[FilePlan, ...]
-    workers: tuple[WorkerSpec, ...]
+    workers: tuple[WorkerPlan, ...]
     faults: tuple[FaultSpec, ...] = ()
     mkfs_options: tuple[str, ...] = ()
     mount_options: tuple[str, ...] = ()
@@ -110,9 +97,7 @@ class Plan:
 def _decode(raw: dict[str, Any]) -> Plan:
     fields = dict(raw)
     fields["files"] = tuple(FilePlan(**file) for file in raw["files"])
-    fields["workers"] = tuple(
-        WorkerSpec(**{**worker, "ops": tuple(Op(**op) for op in worker["ops"])}) for worker in raw["workers"]
-    )
+    fields["workers"] = tuple(WorkerPlan.from_dict(worker) for worker in raw["workers"])
     fields["faults"] = tuple(FaultSpec(**fault) for fault in raw["faults"])
     fields["mkfs_options"] = tuple(raw["mkfs_options"])
     fields["mount_options"] = tuple(raw["mount_options"])

@@ -37,7 +37,6 @@ class Record:
     evidence: list[str] = field(default_factory=list)
     hung: str = ""
     unmountable: str = ""
-    store_faults: int = 0
     version: int = RECORD_VERSION
 
     def write(self, directory: Path) -> None:

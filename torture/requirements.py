@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import resource
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,8 +12,9 @@ from torture.faults.base import Fault
 from torture.filesystems import Filesystem
 from torture.ground import Ground, filesystem_missing, target_missing
 from torture.plan import Plan
-from workloads import requirements as workload_requirements
+from workloads import requirements as workload
 
+_CAP_SYS_RESOURCE = 24
 _LAYOUT_SHARE = 4
 """The files may take a quarter of the device: metadata, clones and ballast need the rest."""
 
@@ -49,17 +51,28 @@ def _space_missing(plan: Plan, row: Filesystem) -> str:
 
 def _memory_missing(plan: Plan) -> str:
     mapped = sum(worker.pages for worker in plan.workers) * plan.page_bytes
-    available = _memory_available_bytes()
-    lacking = workload_requirements.check_memory(mapped, available)
-    if lacking is None and plan.memlock_bytes >= 0:
-        most = max((worker.pages for worker in plan.workers if worker.pin != "none"), default=0)
-        lacking = workload_requirements.check_memlock(most * plan.page_bytes, plan.memlock_bytes)
-    return str(lacking.reason) if lacking else ""
+    locked = workload.memlock_needed(plan.workers, plan.page_bytes)
+    lacking = (
+        workload.check_memory(mapped, workload.mem_available_bytes(Path("/proc/meminfo").read_text())),
+        workload.check_memlock(locked, memlock_limit_bytes(plan.memlock_bytes)),
+    )
+    return "; ".join(str(requirement) for requirement in lacking if requirement)
 
 
-def _memory_available_bytes() -> int:
-    lines = Path("/proc/meminfo").read_text().splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
+def memlock_limit_bytes(wanted: int) -> int:
+    """The RLIMIT_MEMLOCK that a worker can be given when `wanted` is asked for; -1 is no limit.
+
+    Only CAP_SYS_RESOURCE may raise a hard limit (setrlimit(2)); containers often run without it.
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_MEMLOCK)
+    if hard == resource.RLIM_INFINITY or _may_raise_limits() or 0 <= wanted <= hard:
+        return wanted
+    return hard
+
+
+def _may_raise_limits() -> bool:
+    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("CapEff"))
+    return bool(int(line.split()[1], 16) >> _CAP_SYS_RESOURCE & 1)
 
 
 def blocked(pid: int) -> str:

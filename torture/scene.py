@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
 from devicemapper.device import MappedDevice
-
 from torture.filesystems import Filesystem
 from torture.plan import Plan
 from verify.ledger import LedgerWriter
@@ -19,7 +19,8 @@ class Scene:
 
     `disk` is the scratch block device at the bottom, `mapped` the dm device on it (None where the lab has no
     device-mapper), `mount_point` where the filesystem under test is mounted, `length_sectors` the size of the stack,
-    `directory` the trial's own directory for evidence, off the device under test.
+    `directory` the trial's own directory for evidence, off the device under test, `refusals` what the workers were
+    told, such as {"store SIGBUS": 3, "sync ENOSPC": 1}.
     """
 
     plan: Plan
@@ -31,8 +32,7 @@ class Scene:
     ledger: LedgerWriter
     random: Random
     mapped: MappedDevice | None = None
-    store_faults: int = 0
-    sync_errors: dict[str, int] = field(default_factory=dict)
+    refusals: Counter[str] = field(default_factory=Counter)
     evidence: list[str] = field(default_factory=list)
 
     @property

@@ -7,23 +7,25 @@ the verdict is `torture.judge`'s, on the host, from what is left behind). A fail
 
 from __future__ import annotations
 
+import errno
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
+from devicemapper import mounts, tools
 from devicemapper.device import MappedDevice
 from devicemapper.loop import LoopDevice
-
-from devicemapper import mounts, tools
 from torture import faults, requirements
 from torture.errors import BadRequest, Hung, NotRun, StepFailed
 from torture.faults.base import Fault
 from torture.filesystems import Filesystem, filesystem
 from torture.ground import Ground
 from torture.kernel_log import KernelLog, alarms
-from torture.plan import Plan, WorkerSpec
+from torture.plan import Plan
 from torture.record import COMMANDS, KERNEL_LOG, LEDGER, Record
 from torture.scene import Scene
 from verify import ledger
@@ -185,7 +187,9 @@ class _Trial:
             with self._phase("work"):
                 self._strike(scene, first=True)
                 running = [workers.enter_context(self._start(spec, scene)) for spec in self.plan.workers]
-                gated = [process for process in running if process.has_gate(GATE)]
+                gated = [
+                    process for process, spec in zip(running, self.plan.workers, strict=True) if _is_gated(spec)
+                ]
                 for process in gated:
                     process.wait_gate(GATE, WORKER_TIMEOUT_S)
             if gated:
@@ -195,12 +199,15 @@ class _Trial:
                 for process in gated:
                     process.release(GATE)
                 for process in running:
-                    self._wait(process, scene)
+                    self._wait(process)
+                scene.refusals = _refusals(self.directory / LEDGER)
             if not gated:
                 with self._phase("break"):
                     self._strike(scene, first=False)
             with self._phase("drop"):
                 self._observe(scene, "warm")
+                for process in running:
+                    self._end(process)
         with self._phase("drop"):
             self._prove(scene, crashes=False)
             mounted.close()
@@ -210,37 +217,27 @@ class _Trial:
             if fault.strikes_first == first:
                 fault.strike(scene)
 
-    def _start(self, spec: WorkerSpec, scene: Scene) -> WorkerProcess:
-        name = next(file.name for file in self.plan.files if file.file == spec.file)
-        order = WorkerPlan(
-            worker=spec.worker,
-            file=spec.file,
-            path=str(scene.mount_point / "files" / name),
-            first_page=spec.first_page,
-            pages=spec.pages,
-            pin=spec.pin,
-            access=spec.access,
-            ops=spec.ops,
-        )
+    def _start(self, spec: WorkerPlan, scene: Scene) -> WorkerProcess:
         return worker.start(
-            order,
+            replace(spec, path=str(scene.mount_point / "files" / spec.path)),
             run=self.plan.stamp_run,
             ledger_path=self.directory / LEDGER,
             uid=self.ground.uid,
             gid=self.ground.gid,
-            memlock_bytes=self.plan.memlock_bytes,
+            memlock_bytes=requirements.memlock_limit_bytes(self.plan.memlock_bytes),
             page_bytes=self.plan.page_bytes,
         )
 
-    def _wait(self, process: WorkerProcess, scene: Scene) -> None:
+    def _wait(self, process: WorkerProcess) -> None:
         report = process.wait_finished(WORKER_TIMEOUT_S)
         if report.state == "timeout":
             raise Hung(f"worker {report.worker}", WORKER_TIMEOUT_S, requirements.blocked(process.pid))
         if report.state == "died":
             raise StepFailed(f"worker {report.worker} died", _died(report))
-        scene.store_faults += report.store_faults
-        for error, count in report.sync_errors.items():
-            scene.sync_errors[error] = scene.sync_errors.get(error, 0) + count
+
+    def _end(self, process: WorkerProcess) -> None:
+        if process.end(WORKER_TIMEOUT_S).state == "timeout":
+            raise Hung(f"the exit of worker {process.worker}", WORKER_TIMEOUT_S, requirements.blocked(process.pid))
 
     def _prove(self, scene: Scene, crashes: bool) -> None:
         """Faults of the block stack prove themselves after the unmount, the others before it."""
@@ -257,7 +254,6 @@ class _Trial:
             fault.mend(scene)
         self._prove(scene, crashes=True)
         self.record.evidence = scene.evidence
-        self.record.store_faults = scene.store_faults
         row = scene.filesystem
         try:
             if row.recover and any(fault.crash or fault.canary for fault in self.faults):
@@ -288,5 +284,20 @@ class _Trial:
         self.record.checked.append((" ".join(argv), clean, output[-20000:]))
 
 
+def _is_gated(spec: WorkerPlan) -> bool:
+    return any(op.kind == "gate" and op.name == GATE for op in spec.ops)
+
+
+def _refusals(path: Path) -> Counter[str]:
+    """What the workers were told: how many stores and syncs were refused, by operation and error."""
+    counted: Counter[str] = Counter()
+    for record in ledger.read_ledger(path):
+        if isinstance(record, ledger.Stored):
+            counted.update(f"store {fault.how}" for fault in record.faults)
+        elif isinstance(record, ledger.Synced) and record.errno:
+            counted[f"sync {errno.errorcode.get(record.errno, record.errno)}"] += 1
+    return counted
+
+
 def _died(report: WorkerReport) -> str:
-    return report.error or f"exit code {report.exit_code}"
+    return report.error or f"exit code {report.exit_code}, signal {report.signal}"

@@ -9,13 +9,17 @@ from torture.faults.base import Fault, Parameter, Proof
 from torture.fill import Ballast, fill
 from torture.scene import Scene
 
+_SIGNS = ("store SIGBUS", "store EFAULT", "sync ENOSPC")
+
 
 class Enospc(Fault):
     """A filesystem with `free_blocks` blocks left. The ballast stays until the unmount."""
 
     name = "enospc"
     meaning = "the filesystem is full but for a few blocks"
-    parameters: ClassVar[Mapping[str, Parameter]] = {"free_blocks": Parameter(4, 0, 1 << 20, "filesystem blocks left free")}
+    parameters: ClassVar[Mapping[str, Parameter]] = {
+        "free_blocks": Parameter(4, 0, 1 << 20, "filesystem blocks left free")
+    }
 
     _ballast: Ballast
 
@@ -26,8 +30,7 @@ class Enospc(Fault):
 
     def proof(self, scene: Scene) -> Proof:
         """It fired when a store or a sync was refused, or when a probe write is refused now."""
-        seen = [f"{scene.store_faults} stores refused"] if scene.store_faults else []
-        seen += [f"{count} x {error} from syncs" for error, count in scene.sync_errors.items() if error == "ENOSPC"]
+        seen = [f"{count} x {what}" for what, count in scene.refusals.items() if what in _SIGNS]
         if seen:
             return Proof(True, ", ".join(seen))
         refused = self._ballast.probe()

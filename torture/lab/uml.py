@@ -44,6 +44,8 @@ class UmlLab:
 
     def unavailable(self) -> str:
         """Why there can be no guest, "" if there can."""
+        if any(character.isspace() for character in str(self.results)) or self.results.is_relative_to("/dev"):
+            return f"the kernel cannot start from {self.results}: give --results a path without spaces, not below /dev"
         if not self.kernel and not shutil.which(PACKAGED_KERNEL):
             return f"{PACKAGED_KERNEL} is not installed (Debian package user-mode-linux)"
         return ""
@@ -55,7 +57,7 @@ class UmlLab:
         home.mkdir(parents=True)
         disk = home / "disk.img"
         make_disk(disk, 0, self.page_bytes)
-        init = home / "init"
+        init = self.results / f"init-{index}"  # not in scratch: /dev/shm is hidden in the guest by its own /dev
         init.write_text(f"#!/bin/sh\nexport PATH=/usr/sbin:/usr/bin:/sbin:/bin\n{self._agent()}\n")
         init.chmod(0o755)
         marker = f"{runs.ENVIRONMENT}_GUEST={self.run_id}/{index}"
