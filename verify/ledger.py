@@ -212,9 +212,7 @@ class Note(_Record):
     text: str
 
 
-Record = (
-    Begin | File | Worker | Pinned | Store | Stored | Sync | Synced | Resize | Zeroed | Swap | Struck | Note
-)
+Record = Begin | File | Worker | Pinned | Store | Stored | Sync | Synced | Resize | Zeroed | Swap | Struck | Note
 _CODEC = Codec[_Record]({record.TAG: record for record in get_args(Record)})
 
 

@@ -53,9 +53,7 @@ class Missing:
 
 Observation = Span | Page | Unreadable | Size | Missing
 
-_CODEC = Codec[Observation](
-    {"span": Span, "page": Page, "unreadable": Unreadable, "size": Size, "missing": Missing}
-)
+_CODEC = Codec[Observation]({"span": Span, "page": Page, "unreadable": Unreadable, "size": Size, "missing": Missing})
 
 
 class ObservationError(Exception):

@@ -104,9 +104,7 @@ def scan(buffer: bytes, *, run: int, file: int, first_page: int, page_bytes: int
         page = first_page + offset // page_bytes
         found = look_at_page(buffer[offset : offset + page_bytes], run=run, file=file, page=page)
         if spans and found.look != Look.IRREGULAR and _alike(spans[-1], found):
-            found = Span(
-                spans[-1].first_page, spans.pop().pages + 1, found.look, found.generation, found.writer
-            )
+            found = Span(spans[-1].first_page, spans.pop().pages + 1, found.look, found.generation, found.writer)
         spans.append(found)
     return spans
 

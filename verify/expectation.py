@@ -1,0 +1,96 @@
+"""What one file may hold: its part of the ledger, put together page range by page range on demand."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from verify.acks import EndedSync, Syncs, judge
+from verify.history import BASE, ZERO, Allowance, Content, Event, Fate, History, W, allow
+from verify.intervals import Overlay, Placed
+from verify.ledger import Base, File, Worker
+
+
+@dataclass(frozen=True, slots=True)
+class Deed:
+    """A store or zeroing of bytes [lo, hi) of the pages it is placed on, between two ledger positions."""
+
+    wrote: Content
+    lo: int
+    hi: int
+    began: int
+    ended: int | None
+    fate: Fate
+
+
+@dataclass(frozen=True, slots=True)
+class Resized:
+    """A change of the file's size at a ledger position."""
+
+    size_bytes: int
+    position: int
+
+
+Item = Base | Deed | EndedSync | Worker
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Adjacent pages [first_page, end_page) with one history, and the workers whose pages they are."""
+
+    first_page: int
+    end_page: int
+    history: History
+    workers: tuple[Worker, ...]
+
+
+class FileExpectation:
+    """The file, what its pages may hold, and how big it may be.
+
+    placed: what holds for ranges of pages, in the order of the ledger, among it the syncs of page ranges.
+    whole_syncs: the syncs of the whole file, in the order in which they ended.
+    """
+
+    def __init__(
+        self,
+        file: File,
+        placed: Sequence[Placed[Item]],
+        whole_syncs: Sequence[EndedSync],
+        resizes: Sequence[Resized],
+    ) -> None:
+        self.file = file
+        self._overlay = Overlay(placed)
+        self._whole = Syncs(whole_syncs)
+        ranged = (each.item for each in placed if isinstance(each.item, EndedSync))
+        self._any = Syncs(sorted([*whole_syncs, *ranged], key=lambda sync: sync.ended))
+        self._resizes = tuple(resizes)
+
+    def segments(self, end_page: int) -> Iterator[Segment]:
+        """Adjacent segments from page 0 to `end_page`, one in memory at a time."""
+        for first, end, items in self._overlay.segments(end_page):
+            yield Segment(first, end, self._history(items), tuple(i for i in items if isinstance(i, Worker)))
+
+    def size(self, *, crash: bool) -> Allowance[int]:
+        """The sizes in bytes that the file may have.
+
+        A sync of any range vouches for the size: fdatasync(2) has to flush what is needed to read the data back.
+        """
+        events = [
+            _event(resized.size_bytes, 0, 1, resized.position, resized.position, "accepted", [self._any])
+            for resized in self._resizes
+        ]
+        return allow(self.file.size_bytes, events, crash=crash, emptied=self.file.size_bytes)
+
+    def _history(self, items: Sequence[Item]) -> History:
+        base = ZERO
+        for item in items:
+            if isinstance(item, Base):
+                base = BASE if item.kind == "stamp" else ZERO
+        covering = [self._whole, Syncs([item for item in items if isinstance(item, EndedSync)])]
+        deeds = sorted((item for item in items if isinstance(item, Deed)), key=lambda deed: deed.began)
+        return History(base, tuple(_event(d.wrote, d.lo, d.hi, d.began, d.ended, d.fate, covering) for d in deeds))
+
+
+def _event(
+    wrote: W, lo: int, hi: int, began: int, ended: int | None, fate: Fate, covering: Sequence[Syncs]
+) -> Event[W]:
+    verdict = judge(began, ended, fate == "accepted", covering)
+    return Event(wrote, lo, hi, began, ended, fate, verdict.acked, verdict.reported)

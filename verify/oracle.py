@@ -1,0 +1,219 @@
+"""The oracle: from a ledger to what every page may hold.
+
+Reads the records once, in order, and keeps one small item per record; the histories of pages are put together
+segment by segment while the checker walks through a file, so memory does not depend on how big the files are.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from errno import errorcode
+
+from verify import ledger
+from verify.acks import NEVER, EndedSync
+from verify.expectation import Deed, FileExpectation, Item, Resized
+from verify.history import ZERO, Content, Fate
+from verify.intervals import FOREVER, Placed
+from verify.ledger import LEDGER_VERSION, Record
+
+
+class HistoryError(Exception):
+    """Records that cannot be the history of a run; nothing can be concluded from them."""
+
+    def __init__(self, position: int, reason: str) -> None:
+        super().__init__(position, reason)
+        self.position = position
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"ledger record {self.position + 1}: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class Expectations:
+    """What the files of one run may hold, by file id. `crash`: the fault loses whatever was not synced."""
+
+    run: int
+    page_bytes: int
+    crash: bool
+    files: Mapping[int, FileExpectation]
+
+
+def expectations(records: Iterable[Record]) -> Expectations:
+    """Expectations from a whole ledger. Raises HistoryError for an empty or impossible one."""
+    numbered = enumerate(records)
+    position, begin = next(numbered, (0, None))
+    if not isinstance(begin, ledger.Begin):
+        raise HistoryError(position, "the ledger does not start with a Begin record")
+    if begin.version != LEDGER_VERSION:
+        raise HistoryError(position, f"ledger version {begin.version}, known is {LEDGER_VERSION}")
+    reading = _Reading(begin.page_bytes)
+    for position, record in numbered:
+        reading.take(position, record)
+    return Expectations(begin.run, begin.page_bytes, reading.crash, reading.finish())
+
+
+class _FileLog:
+    """What a ledger says about one file, as it is read."""
+
+    def __init__(self, file: ledger.File) -> None:
+        self.file = file
+        self.size_bytes = file.size_bytes
+        self.placed: list[Placed[Item]] = [
+            Placed(base.first_page, base.first_page + base.pages, base) for base in file.base
+        ]
+        self.whole_syncs: list[EndedSync] = []
+        self.resizes: list[Resized] = []
+
+    def add_sync(self, ended: EndedSync, sync: ledger.Sync) -> None:
+        if sync.files and sync.pages:
+            self.placed.append(Placed(sync.first_page, sync.first_page + sync.pages, ended))
+        else:
+            self.whole_syncs.append(ended)
+
+    def add_zeroes(self, first_byte: int, end_byte: int, position: int, page_bytes: int) -> None:
+        for first_page, end_page, lo, hi in _pieces(first_byte, end_byte, page_bytes):
+            deed = Deed(ZERO, lo, hi, position, position, "accepted")
+            self.placed.append(Placed(first_page, end_page, deed))
+
+    def expectation(self) -> FileExpectation:
+        return FileExpectation(self.file, self.placed, self.whole_syncs, self.resizes)
+
+
+class _Reading:
+    """The state between two records: files so far, and each worker's outstanding store and sync."""
+
+    def __init__(self, page_bytes: int) -> None:
+        self.crash = False
+        self._page_bytes = page_bytes
+        self._files: dict[int, _FileLog] = {}
+        self._workers: list[tuple[int, ledger.Worker]] = []
+        self._stores: dict[int, tuple[int, ledger.Store]] = {}
+        self._syncs: dict[int, tuple[int, ledger.Sync]] = {}
+        self._swapped_at = NEVER
+
+    def take(self, position: int, record: Record) -> None:
+        """Account for the record at this position."""
+        match record:
+            case ledger.Begin():
+                raise HistoryError(position, "a second Begin record")
+            case ledger.File():
+                self._new_file(position, record)
+            case ledger.Worker():
+                self._workers.append((position, record))
+            case ledger.Store():
+                self._begin_store(position, record)
+            case ledger.Stored():
+                self._end_store(position, record)
+            case ledger.Sync():
+                self._begin_sync(position, record)
+            case ledger.Synced():
+                self._end_sync(position, record)
+            case ledger.Resize():
+                self._resize(position, record)
+            case ledger.Zeroed():
+                end_byte = record.first_byte + record.length_bytes
+                self._log(position, record.file).add_zeroes(record.first_byte, end_byte, position, self._page_bytes)
+            case ledger.Swap():
+                self._swapped_at = min(self._swapped_at, position)
+            case ledger.Struck():
+                self.crash = self.crash or record.crash
+            case ledger.Pinned() | ledger.Note():
+                pass
+
+    def finish(self) -> dict[int, FileExpectation]:
+        """The expectations, with stores that never returned taken for unknown."""
+        for began, store in self._stores.values():
+            self._place_store(store, began, None, store.first_page, store.first_page + store.pages, "unknown")
+        for position, worker in self._workers:
+            end_page = worker.first_page + worker.pages
+            self._log(position, worker.file).placed.append(Placed(worker.first_page, end_page, worker))
+        return {file: log.expectation() for file, log in self._files.items()}
+
+    def _log(self, position: int, file: int) -> _FileLog:
+        if file not in self._files:
+            raise HistoryError(position, f"there is no file {file}")
+        return self._files[file]
+
+    def _new_file(self, position: int, file: ledger.File) -> None:
+        if file.file in self._files:
+            raise HistoryError(position, f"a second file {file.file}")
+        self._files[file.file] = _FileLog(file)
+
+    def _begin_store(self, position: int, store: ledger.Store) -> None:
+        self._log(position, store.file)
+        if store.worker in self._stores:
+            raise HistoryError(position, f"worker {store.worker} has a store under way")
+        if not 0 <= store.lo < store.hi <= self._page_bytes or store.pages < 1 or store.generation < 1:
+            raise HistoryError(position, f"a store of nothing, or past its page: {store}")
+        self._stores[store.worker] = (position, store)
+
+    def _end_store(self, position: int, stored: ledger.Stored) -> None:
+        if stored.worker not in self._stores:
+            raise HistoryError(position, f"worker {stored.worker} has no store under way")
+        began, store = self._stores.pop(stored.worker)
+        pages = range(store.first_page, store.first_page + store.pages)
+        faulted = sorted({fault.page for fault in stored.faults})
+        if any(page not in pages for page in faulted):
+            raise HistoryError(position, f"faults outside the store: {faulted}")
+        for first, end, fate in _fates(pages, faulted):
+            self._place_store(store, began, position, first, end, fate)
+
+    def _place_store(
+        self, store: ledger.Store, began: int, ended: int | None, first_page: int, end_page: int, fate: Fate
+    ) -> None:
+        wrote = Content("store", store.generation, store.worker)
+        deed = Deed(wrote, store.lo, store.hi, began, ended, fate)
+        self._log(began, store.file).placed.append(Placed(first_page, end_page, deed))
+
+    def _begin_sync(self, position: int, sync: ledger.Sync) -> None:
+        if sync.worker in self._syncs:
+            raise HistoryError(position, f"worker {sync.worker} has a sync under way")
+        for file in sync.files:
+            self._log(position, file)
+        self._syncs[sync.worker] = (position, sync)
+
+    def _end_sync(self, position: int, synced: ledger.Synced) -> None:
+        if synced.worker not in self._syncs:
+            raise HistoryError(position, f"worker {synced.worker} has no sync under way")
+        began, sync = self._syncs.pop(synced.worker)
+        succeeded = synced.errno == 0
+        ended = EndedSync(
+            began=began,
+            ended=position,
+            proves=succeeded and position < self._swapped_at and sync.kind != "sync_file_range",
+            reported=None if succeeded else f"{sync.kind} {errorcode.get(synced.errno, synced.errno)}",
+        )
+        for file in sync.files or self._files:
+            self._log(position, file).add_sync(ended, sync)
+
+    def _resize(self, position: int, resize: ledger.Resize) -> None:
+        log = self._log(position, resize.file)
+        first_byte = min(log.size_bytes, resize.size_bytes)
+        log.add_zeroes(first_byte, FOREVER * self._page_bytes, position, self._page_bytes)
+        log.size_bytes = resize.size_bytes
+        log.resizes.append(Resized(resize.size_bytes, position))
+
+
+def _fates(pages: range, faulted: list[int]) -> Iterator[tuple[int, int, Fate]]:
+    """(first page, end page, fate) of adjacent pages of a store that returned."""
+    reached = pages.start
+    for page in faulted:
+        if reached < page:
+            yield reached, page, "accepted"
+        yield page, page + 1, "faulted"
+        reached = page + 1
+    if reached < pages.stop:
+        yield reached, pages.stop, "accepted"
+
+
+def _pieces(first_byte: int, end_byte: int, page_bytes: int) -> Iterator[tuple[int, int, int, int]]:
+    """(first page, end page, lo, hi) of a byte range: a partial first page, whole ones, a partial last."""
+    if first_byte % page_bytes and first_byte < end_byte:
+        page = first_byte // page_bytes
+        next_page_byte = (page + 1) * page_bytes
+        yield page, page + 1, first_byte % page_bytes, min(end_byte - page * page_bytes, page_bytes)
+        first_byte = next_page_byte
+    if first_byte < end_byte - end_byte % page_bytes:
+        yield first_byte // page_bytes, end_byte // page_bytes, 0, page_bytes
+    if first_byte < end_byte and end_byte % page_bytes:
+        yield end_byte // page_bytes, end_byte // page_bytes + 1, 0, end_byte % page_bytes
