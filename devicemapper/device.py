@@ -1,0 +1,202 @@
+"""Mapped devices: created, swapped to other tables under I/O, inspected and removed, through dmsetup(8).
+
+Where no udev runs (guests), dmsetup is told so and makes the nodes itself. Which devices exist and which are suspended
+is read from sysfs (Documentation/ABI/testing/sysfs-block-dm): that costs no command, and answers "none" on a kernel
+without device-mapper.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from devicemapper import tools, uevents
+from devicemapper.errors import BlockStackError
+from devicemapper.status import STATE_COLUMNS, State, Status, parse_state, parse_status
+from devicemapper.table import Table
+
+COMMAND_TIMEOUT_S = 30.0
+REMOVE_TIMEOUT_S = 10.0
+NODE_TIMEOUT_S = 10.0
+
+_NODES = Path("/dev/mapper")
+_UDEV_SOCKET = Path("/run/udev/control")
+_NAME = re.compile(r"[A-Za-z0-9#+.:=@_-]{1,127}")  # what libdm leaves as it is; DM_NAME_LEN is 128
+
+
+@dataclass(eq=False)
+class NodeMissing(BlockStackError):
+    """A mapped device exists and its node in /dev/mapper did not appear."""
+
+    path: Path
+    timeout_s: float
+
+    def __str__(self) -> str:
+        return f"the node {self.path} did not appear within {self.timeout_s:g} s"
+
+
+class MappedDevice:
+    """A device that exists from `__enter__` to `__exit__`. Begin `name` with the run's id: `reap` goes by it."""
+
+    def __init__(self, name: str, table: Table) -> None:
+        if not _NAME.fullmatch(name):
+            raise ValueError(f"not a name for a mapped device: {name!r}")
+        self.name = name
+        self._table = table
+
+    @property
+    def path(self) -> Path:
+        """The device node."""
+        return _NODES / self.name
+
+    def __enter__(self) -> Self:
+        _dmsetup("create", self.name, table=self._table)
+        try:
+            self._await_node()
+        except BaseException:
+            self.remove()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.remove()
+
+    def swap_table(self, table: Table) -> None:
+        """Put another table in force. I/O under way completes through the old one; a filesystem above is neither
+        frozen nor synced.
+
+        The table is loaded first, so that a bad one (CommandFailed) changes nothing; then one DM_DEV_SUSPEND ioctl
+        suspends, swaps and resumes (do_resume() in drivers/md/dm-ioctl.c), so that no kill can leave the device
+        suspended.
+        """
+        _dmsetup("load", self.name, table=table)
+        _dmsetup("resume", "--nolockfs", self.name)
+        self._table = table
+
+    def suspend(self) -> None:
+        """Hold back all I/O from now on, after what is under way; a filesystem above is neither frozen nor synced."""
+        _dmsetup("suspend", "--nolockfs", self.name)
+
+    def resume(self) -> None:
+        """Let I/O through again."""
+        _dmsetup("resume", "--nolockfs", self.name)
+
+    @property
+    def table(self) -> Table:
+        """The table in force, as it was given."""
+        return self._table
+
+    def live_table(self) -> Table:
+        """The table in force, as the kernel prints it: devices are MAJOR:MINOR."""
+        return Table.parse(_dmsetup("table", self.name).stdout)
+
+    def status(self) -> tuple[Status, ...]:
+        """What each segment's target says of itself. I/O under way is not waited for."""
+        return parse_status(_dmsetup("status", "--noflush", self.name).stdout)
+
+    def state(self) -> State:
+        """Whether it is suspended, how many hold it open, and so on."""
+        columns = ["--columns", "--noheadings", "--separator", "|", "-o", STATE_COLUMNS]
+        return parse_state(_dmsetup("info", *columns, self.name).stdout)
+
+    def remove(self, timeout_s: float = REMOVE_TIMEOUT_S) -> None:
+        """Remove it if it is there; resume it first, as I/O held back keeps it busy for ever.
+
+        While it is busy, retries until `timeout_s` have passed, then raises CommandFailed with what dmsetup said.
+        """
+        _remove(self.name, timeout_s)
+
+    def _await_node(self) -> None:
+        """udev may be late, and dmsetup leaves the node to a udev that is not there: make it then, and wait for it."""
+        if self.path.exists():
+            return
+        _dmsetup("mknodes", self.name)
+        if not uevents.wait_until(self.path.exists, NODE_TIMEOUT_S):
+            raise NodeMissing(self.path, NODE_TIMEOUT_S)
+
+
+def devices(prefix: str) -> Mapping[str, Path]:
+    """The mapped devices of this kernel whose names begin with `prefix`, with their sysfs directories."""
+    found = {}
+    for name_file in Path("/sys/block").glob("dm-*/dm/name"):
+        name = _read(name_file)
+        if name.startswith(prefix) and name:
+            found[name] = name_file.parent.parent
+    return found
+
+
+def resume_suspended(prefix: str) -> tuple[str, ...]:
+    """Resume the suspended devices whose names begin with `prefix`; to be done before their filesystems are unmounted,
+    which would hang. Returns their names."""
+    suspended = [name for name, directory in devices(_checked(prefix)).items() if _suspended(directory)]
+    for name in suspended:
+        _dmsetup("resume", "--nolockfs", name)
+    return tuple(suspended)
+
+
+def reap(prefix: str, timeout_s: float = REMOVE_TIMEOUT_S) -> tuple[str, ...]:
+    """Remove what a killed run left: all devices whose names begin with `prefix`, those on top of others first.
+
+    Returns their names. Raises CommandFailed for one that stays busy. Unmount what is on them first.
+    """
+    removed: list[str] = []
+    resume_suspended(prefix)
+    while left := devices(_checked(prefix)):
+        name = min(left, key=lambda name: len(list((left[name] / "holders").iterdir())))
+        _remove(name, timeout_s)
+        removed.append(name)
+    return tuple(removed)
+
+
+def _remove(name: str, timeout_s: float) -> None:
+    deadline = time.monotonic() + timeout_s
+    busy: list[tools.CommandFailed] = []
+
+    def gone() -> bool:
+        directory = devices(name).get(name)
+        if directory is None:
+            return True
+        if _suspended(directory):
+            _dmsetup("resume", "--nolockfs", name)
+        try:
+            _dmsetup("remove", name)
+        except tools.CommandFailed as error:
+            if "Device or resource busy" not in error.stderr:
+                raise
+            busy.append(error)
+            return False
+        return True
+
+    if not uevents.wait_until(gone, deadline - time.monotonic()):
+        raise busy[-1]
+
+
+def _dmsetup(*words: str, table: Table | None = None) -> tools.Completed:
+    environment = {} if _UDEV_SOCKET.exists() else {"DM_DISABLE_UDEV": "1"}
+    text = None if table is None else f"{table}\n"
+    return tools.run(["dmsetup", *words], COMMAND_TIMEOUT_S, input=text, environment=environment)
+
+
+def _suspended(directory: Path) -> bool:
+    return _read(directory / "dm" / "suspended") == "1"
+
+
+def _read(attribute: Path) -> str:
+    """An attribute of a device, "" if the device has gone meanwhile."""
+    try:
+        return attribute.read_text().strip()
+    except OSError:
+        return ""
+
+
+def _checked(prefix: str) -> str:
+    if not prefix:
+        raise ValueError("an empty prefix would take every mapped device of this machine")
+    return prefix

@@ -1,0 +1,42 @@
+"""The one door to libc of this package: system calls that Python's os lacks.
+
+Calls release the GIL and raise OSError with the errno of the call.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+
+PR_SET_PDEATHSIG = 1  # include/uapi/linux/prctl.h
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.mount.argtypes = (
+    ctypes.c_char_p,
+    ctypes.c_char_p,
+    ctypes.c_char_p,
+    ctypes.c_ulong,
+    ctypes.c_char_p,
+)
+
+
+def _check(result: int) -> None:
+    if result != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+
+
+def die_with_parent() -> None:
+    """The calling process gets SIGKILL when the thread that forked it ends (prctl(2), PR_SET_PDEATHSIG)."""
+    _check(_libc.prctl(PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGKILL)))
+
+
+def mount(source: bytes, directory: bytes, fstype: bytes, flags: int, options: bytes) -> None:
+    """mount(2)."""
+    _check(_libc.mount(source, directory, fstype, flags, options))
+
+
+def unmount(directory: bytes, flags: int) -> None:
+    """umount2(2)."""
+    _check(_libc.umount2(directory, flags))

@@ -1,0 +1,154 @@
+"""The device-mapper targets, typed: one class each, pure.
+
+Arguments are those of Documentation/admin-guide/device-mapper/ in the kernel source. Offsets are in sectors of 512
+bytes, intervals in seconds. Devices are paths or, as the kernel prints them, MAJOR:MINOR.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Protocol, Self
+
+
+class Target(Protocol):
+    """What a segment of a device is mapped to. `kind` is the kernel's name of the target."""
+
+    kind: ClassVar[str]
+
+    def arguments(self) -> tuple[str, ...]:
+        """The words that follow the kind in a table line."""
+        ...
+
+    @classmethod
+    def parse(cls, arguments: Sequence[str]) -> Self:
+        """The inverse of `arguments`. ValueError for anything else."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Linear:
+    """linear.rst: the same sectors of `device`, from `offset_sectors` on."""
+
+    kind: ClassVar[str] = "linear"
+    device: str
+    offset_sectors: int = 0
+
+    def __post_init__(self) -> None:
+        _check_device(self.device, self.offset_sectors)
+
+    def arguments(self) -> tuple[str, ...]:
+        """DEVICE OFFSET."""
+        return (self.device, str(self.offset_sectors))
+
+    @classmethod
+    def parse(cls, arguments: Sequence[str]) -> Self:
+        """From DEVICE OFFSET."""
+        device, offset = arguments
+        return cls(device, int(offset))
+
+
+@dataclass(frozen=True, slots=True)
+class Flakey:
+    """dm-flakey.rst: reliable for `up_s`, then broken as `features` say for `down_s`, again and again.
+
+    A feature is a name with its arguments: "drop_writes", "corrupt_bio_byte 32 r 1 0". Without any, all I/O fails
+    while down. The count of feature words is always written, even 0: kernels 6.4 to 6.15 never fail without it.
+    """
+
+    DROP_WRITES: ClassVar[str] = "drop_writes"
+    ERROR_WRITES: ClassVar[str] = "error_writes"
+    ERROR_READS: ClassVar[str] = "error_reads"
+    FEATURE_ARGUMENTS: ClassVar[dict[str, int]] = {
+        DROP_WRITES: 0,
+        ERROR_WRITES: 0,
+        ERROR_READS: 0,
+        "corrupt_bio_byte": 4,
+        "random_read_corrupt": 1,
+        "random_write_corrupt": 1,
+    }
+
+    kind: ClassVar[str] = "flakey"
+    device: str
+    offset_sectors: int
+    up_s: int
+    down_s: int
+    features: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        _check_device(self.device, self.offset_sectors)
+        if self.up_s < 0 or self.down_s < 0 or self.up_s + self.down_s == 0:
+            raise ValueError(f"flakey needs an interval: up {self.up_s} s, down {self.down_s} s")
+        for feature in self.features:
+            name, *arguments = feature.split() or [""]
+            if self.FEATURE_ARGUMENTS.get(name) != len(arguments):
+                raise ValueError(f"no flakey feature: {feature!r}; known are {', '.join(self.FEATURE_ARGUMENTS)}")
+
+    def arguments(self) -> tuple[str, ...]:
+        """DEVICE OFFSET UP DOWN COUNT FEATURE..."""
+        words = [word for feature in self.features for word in feature.split()]
+        numbers = (self.offset_sectors, self.up_s, self.down_s, len(words))
+        return (self.device, *map(str, numbers), *words)
+
+    @classmethod
+    def parse(cls, arguments: Sequence[str]) -> Self:
+        """From DEVICE OFFSET UP DOWN [COUNT FEATURE...]."""
+        device, offset, up, down, *rest = arguments
+        words = rest[1:]
+        if rest and int(rest[0]) != len(words):
+            raise ValueError(f"flakey announces {rest[0]} feature words and has {len(words)}")
+        features = []
+        while words:
+            length = 1 + cls.FEATURE_ARGUMENTS.get(words[0], 0)
+            features.append(" ".join(words[:length]))
+            words = words[length:]
+        return cls(device, int(offset), int(up), int(down), tuple(features))
+
+
+@dataclass(frozen=True, slots=True)
+class Error:
+    """Every I/O fails with EIO (drivers/md/dm-target.c)."""
+
+    kind: ClassVar[str] = "error"
+
+    def arguments(self) -> tuple[str, ...]:
+        """None."""
+        return ()
+
+    @classmethod
+    def parse(cls, arguments: Sequence[str]) -> Self:
+        """From nothing."""
+        _check_none(cls.kind, arguments)
+        return cls()
+
+
+@dataclass(frozen=True, slots=True)
+class Zero:
+    """zero.rst: reads give zeros, writes are discarded."""
+
+    kind: ClassVar[str] = "zero"
+
+    def arguments(self) -> tuple[str, ...]:
+        """None."""
+        return ()
+
+    @classmethod
+    def parse(cls, arguments: Sequence[str]) -> Self:
+        """From nothing."""
+        _check_none(cls.kind, arguments)
+        return cls()
+
+
+TARGETS: dict[str, type[Target]] = {target.kind: target for target in (Linear, Flakey, Error, Zero)}
+
+
+def _check_device(device: str, offset_sectors: int) -> None:
+    if not device or device.split() != [device]:
+        raise ValueError(f"a table cannot name the device {device!r}")
+    if offset_sectors < 0:
+        raise ValueError(f"negative offset on {device}: {offset_sectors} sectors")
+
+
+def _check_none(kind: str, arguments: Sequence[str]) -> None:
+    if arguments:
+        raise ValueError(f"{kind} takes no arguments: {' '.join(arguments)}")
