@@ -1,0 +1,90 @@
+"""Mounts by system call; mountinfo."""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from devicemapper import libc, mounts
+from devicemapper.mounts import Mount, parse_mountinfo
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
+
+
+def test_mountinfo_is_decoded_with_and_without_optional_fields() -> None:
+    line = r"36 35 98:0 /mnt1 /a\040b\134\011c\043 rw,noatime shared:1 master:2 - ext3 /dev/ro\040ot rw,errors=continue"
+    assert parse_mountinfo(line) == Mount(Path("/a b\\\tc#"), "ext3", "/dev/ro ot", 98, 0)
+    assert parse_mountinfo("1 0 0:5 / /x - y rw - tmpfs none rw").fstype == "y"
+    assert parse_mountinfo("22 1 0:20 / /proc rw - proc proc rw") == Mount(Path("/proc"), "proc", "proc", 0, 20)
+
+
+def test_a_mount_point_next_door_is_not_below(tmp_path: Path) -> None:
+    assert mounts.mounts_under(tmp_path) == ()
+
+
+@pytest.mark.root
+@needs_root
+def test_a_mount_lasts_as_long_as_its_context(tmp_path: Path) -> None:
+    directory = tmp_path / "a b\t#"
+    directory.mkdir()
+    options = ["noatime,size=1m", "ro", "defaults"]
+    with mounts.mount(Path("none"), directory, "tmpfs", options) as mounted:
+        assert mounted == directory
+        assert [(mount.mount_point, mount.fstype) for mount in mounts.mounts_under(tmp_path)] == [(directory, "tmpfs")]
+        assert os.statvfs(directory).f_flag & os.ST_RDONLY
+        assert os.statvfs(directory).f_flag & os.ST_NOATIME
+        assert os.statvfs(directory).f_blocks * os.statvfs(directory).f_frsize == 1 << 20
+    assert mounts.mounts_under(tmp_path) == ()
+
+
+@pytest.mark.root
+@needs_root
+def test_a_refused_mount_names_everything(tmp_path: Path) -> None:
+    with pytest.raises(mounts.MountFailed) as caught, mounts.mount(Path("/dev/null"), tmp_path, "ext4", ["noatime"]):
+        pass
+    assert caught.value.errno == errno.ENOTBLK
+    assert str(caught.value) == f"mount -t ext4 -o noatime /dev/null {tmp_path}: Block device required"
+
+
+@pytest.mark.root
+@needs_root
+def test_a_busy_mount_is_retried_and_then_reported(tmp_path: Path) -> None:
+    with mounts.mount(Path("none"), tmp_path, "tmpfs"):
+        held = os.open(tmp_path / "held", os.O_CREAT)
+        with pytest.raises(mounts.UnmountFailed, match="Device or resource busy"):
+            mounts.unmount(tmp_path, busy_timeout_s=0.1)
+        threading.Timer(0.3, os.close, [held]).start()
+        mounts.unmount(tmp_path, busy_timeout_s=10)
+        assert mounts.mounts_under(tmp_path) == ()
+        assert libc.mount(b"none", os.fsencode(tmp_path), b"tmpfs", 0, b"") is None
+    with pytest.raises(mounts.UnmountFailed, match="Invalid argument"):
+        mounts.unmount(tmp_path)
+
+
+@pytest.mark.root
+@needs_root
+def test_reap_undoes_mounts_upon_mounts_and_leaves_the_neighbours(tmp_path: Path) -> None:
+    ours, neighbour = tmp_path / "guest-1", tmp_path / "guest-10"
+    ours.mkdir()
+    neighbour.mkdir()
+    libc.mount(b"none", os.fsencode(ours), b"tmpfs", 0, b"")
+    (ours / "sub").mkdir()
+    libc.mount(b"none", os.fsencode(ours / "sub"), b"tmpfs", 0, b"")
+    libc.mount(b"none", os.fsencode(ours / "sub"), b"tmpfs", 0, b"")
+    with mounts.mount(Path("none"), neighbour, "tmpfs"):
+        assert mounts.reap(ours) == (ours / "sub", ours / "sub", ours)
+        assert [mount.mount_point for mount in mounts.mounts_under(tmp_path)] == [neighbour]
+    with pytest.raises(ValueError):
+        mounts.reap(Path("/"))
+
+
+def test_a_call_that_does_not_return_is_given_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    released = threading.Event()
+    monkeypatch.setattr(libc, "unmount", lambda directory, flags: released.wait(20))
+    with pytest.raises(mounts.MountHung, match=r"umount of .* did not return within 0.1 s"):
+        mounts.unmount(tmp_path, timeout_s=0.1)
+    released.set()

@@ -1,0 +1,130 @@
+"""Targets, tables and what dmsetup prints: pure text."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from devicemapper.status import State, Status, parse_state, parse_status
+from devicemapper.table import Segment, Table
+from devicemapper.targets import TARGETS, Error, Flakey, Linear, Target, Zero
+
+_devices = st.sampled_from(["/dev/loop0", "/dev/mapper/torture-1", "254:3"])
+_sectors = st.integers(0, 2**40)
+_features = st.lists(
+    st.sampled_from(
+        ["drop_writes", "error_writes", "error_reads", "corrupt_bio_byte 32 r 1 0", "random_read_corrupt 5"]
+    ),
+    max_size=3,
+).map(tuple)
+_targets: st.SearchStrategy[Target] = st.one_of(
+    st.builds(Linear, _devices, _sectors),
+    st.builds(Flakey, _devices, _sectors, st.integers(0, 999), st.integers(1, 999), _features),
+    st.just(Error()),
+    st.just(Zero()),
+)
+
+
+@st.composite
+def tables(draw: st.DrawFn) -> Table:
+    """Any valid table."""
+    segments, start = [], 0
+    for length, target in draw(st.lists(st.tuples(st.integers(1, 2**40), _targets), min_size=1, max_size=6)):
+        segments.append(Segment(start, length, target))
+        start += length
+    return Table(tuple(segments))
+
+
+@given(tables())
+def test_a_table_survives_its_text(table: Table) -> None:
+    assert Table.parse(str(table)) == table
+    assert Table.parse(f"{table}\n".replace(" \n", "\n")) == table
+    assert table.length_sectors == sum(segment.length_sectors for segment in table.segments)
+
+
+@given(tables(), st.data())
+def test_a_gap_or_overlap_is_refused(table: Table, data: st.DataObject) -> None:
+    index = data.draw(st.integers(0, len(table.segments) - 1))
+    shift = data.draw(st.integers(-3, 3).filter(bool))
+    segments = list(table.segments)
+    moved = segments[index]
+    segments[index] = Segment(moved.start_sectors + shift, moved.length_sectors, moved.target)
+    with pytest.raises(ValueError, match="does not continue the table at sector"):
+        Table(tuple(segments))
+
+
+@pytest.mark.parametrize("segments", [(), (Segment(0, 0, Zero()),), (Segment(0, -1, Zero()),)])
+def test_an_empty_table_or_segment_is_refused(segments: tuple[Segment, ...]) -> None:
+    with pytest.raises(ValueError):
+        Table(segments)
+
+
+def test_flakey_always_announces_how_many_features_follow() -> None:
+    """Without the count, kernels 6.4 to 6.15 never fail."""
+    assert " ".join(Flakey("/dev/x", 8, 180, 0).arguments()) == "/dev/x 8 180 0 0"
+    assert " ".join(Flakey("/dev/x", 8, 0, 180, ("drop_writes",)).arguments()) == "/dev/x 8 0 180 1 drop_writes"
+    corrupt = Flakey("/dev/x", 8, 0, 180, ("corrupt_bio_byte 32 r 1 0", "error_writes"))
+    assert " ".join(corrupt.arguments()) == "/dev/x 8 0 180 6 corrupt_bio_byte 32 r 1 0 error_writes"
+
+
+def test_flakey_as_an_old_kernel_prints_it_has_no_count() -> None:
+    assert Table.parse("0 8 flakey 7:0 0 180 0") == Table.single(Flakey("7:0", 0, 180, 0), 8)
+
+
+def test_the_kernel_prints_a_space_after_a_target_without_arguments() -> None:
+    text = "0 1000 linear 98:0 0\n1000 10 error \n1010 8 zero \n"
+    assert [segment.target.kind for segment in Table.parse(text).segments] == ["linear", "error", "zero"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "0 8 frobnicate",
+        "0 8 linear /dev/x",
+        "0 8 linear /dev/x y",
+        "0 8 error now",
+        "0 eight zero",
+        "0 8",
+        "0 8 flakey /dev/x 0 0 180 2 drop_writes",
+        "0 8 flakey /dev/x 0 0 180 1 frob",
+    ],
+)
+def test_text_that_is_no_table_is_refused(text: str) -> None:
+    with pytest.raises(ValueError):
+        Table.parse(text)
+
+
+@pytest.mark.parametrize("device", ["", "/dev/a b", "/dev/a\n"])
+def test_a_device_that_a_table_cannot_name_is_refused(device: str) -> None:
+    with pytest.raises(ValueError, match="cannot name the device"):
+        Linear(device)
+
+
+def test_flakey_without_an_interval_or_with_an_unknown_feature_is_refused() -> None:
+    with pytest.raises(ValueError, match="interval"):
+        Flakey("/dev/x", 0, 0, 0)
+    with pytest.raises(ValueError, match="no flakey feature: 'drop_reads'"):
+        Flakey("/dev/x", 0, 0, 1, ("drop_reads",))
+    with pytest.raises(ValueError, match="no flakey feature"):
+        Flakey("/dev/x", 0, 0, 1, ("corrupt_bio_byte 32",))
+
+
+def test_every_target_is_registered_under_the_kernels_name() -> None:
+    assert set(TARGETS) == {"linear", "flakey", "error", "zero"}
+
+
+def test_status_lines_keep_the_words_of_the_target() -> None:
+    text = "0 100000 flakey \n100000 8 log-writes 26 100 logging_disabled\n"
+    assert parse_status(text) == (
+        Status(0, 100000, "flakey", ()),
+        Status(100000, 8, "log-writes", ("26", "100", "logging_disabled")),
+    )
+
+
+def test_the_state_of_a_device() -> None:
+    text = "t-x|Suspended|Writeable|1|3|Both|254|0\n"
+    assert parse_state(text) == State("t-x", True, False, 1, 3, True, True, 254, 0)
+    assert parse_state(text.replace("Suspended", "Active").replace("Both", "Live")).suspended is False
+    with pytest.raises(ValueError):
+        parse_state("No devices found\n")
