@@ -127,9 +127,10 @@ def _write_base(site: Site, descriptor: int, first_page: int, pages: int) -> Non
         kind=stamp.Kind.BASE,
         page_bytes=site.page_bytes,
     )
-    written = os.pwrite(descriptor, content, first_page * site.page_bytes)
-    if written != len(content):
-        raise OSError(errno.ENOSPC, f"only {written} of {len(content)} bytes fit", str(site.path))
+    offset_bytes, left = first_page * site.page_bytes, memoryview(content)
+    while left:
+        written = os.pwrite(descriptor, left, offset_bytes)
+        offset_bytes, left = offset_bytes + written, left[written:]
 
 
 @contextmanager

@@ -110,6 +110,11 @@ def fallocate(descriptor: int, mode: int, offset_bytes: int, length_bytes: int) 
     _check(_libc.fallocate(ctypes.c_int(descriptor), ctypes.c_int(mode), offset, length))
 
 
+def syncfs(descriptor: int) -> None:
+    """syncfs(2): write back the whole filesystem that an open file is on."""
+    _check(_libc.syncfs(descriptor))
+
+
 def clone_file(source: int, target: int) -> None:
     """Make the file behind descriptor `target` share all blocks of `source`. ioctl_ficlone(2)."""
     fcntl.ioctl(target, FICLONE, source)

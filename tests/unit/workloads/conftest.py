@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from workloads import libc
 from workloads.mapped_file import MappedFile
 
 PAGE = mmap.PAGESIZE
@@ -103,6 +104,17 @@ def run(*command: str) -> str:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
+
+
+@pytest.fixture
+def cached() -> Callable[[MappedFile], libc.CacheStat]:
+    """What the page cache holds of a file."""
+    try:
+        libc.cachestat(0)
+    except OSError as error:
+        if error.errno == errno.ENOSYS:
+            pytest.skip("needs cachestat(2), Linux 6.5")
+    return lambda place: libc.cachestat(place.descriptor)
 
 
 @pytest.fixture

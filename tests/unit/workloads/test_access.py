@@ -97,7 +97,7 @@ def test_threads_trap_their_own_faults_only(mapped: Mapped) -> None:
 
 def test_other_threads_run_during_a_store() -> None:
     """The GIL is released: the main thread sees time pass well inside the call."""
-    pages = (256 << 20) // PAGE
+    pages = (64 << 20) // PAGE
     called: list[float] = []
 
     def work() -> None:

@@ -52,13 +52,15 @@ def test_returns_the_errno(place: MappedFile) -> None:
 
 @pytest.mark.root
 @pytest.mark.parametrize("sync", ["msync", "fsync"])
-def test_leaves_no_page_dirty(sync: str, place: MappedFile, scratch: Callable[[list[str], int], Path]) -> None:
+def test_leaves_no_page_dirty(
+    sync: str, scratch: Callable[[list[str], int], Path], cached: Callable[[MappedFile], libc.CacheStat]
+) -> None:
     path = scratch(["mkfs.ext4", "-q", "-b", "4096"], 32) / "f"
     path.write_bytes(bytes(8 * PAGE))
     with MappedFile(path, file=1, first_page=0, pages=8, page_bytes=PAGE) as mapped:
         mapped.map()
         assert SYNCS[sync].perform(mapped, 0, 8) == 0
         mapped.view[:] = b"x" * 8 * PAGE
-        assert libc.cachestat(mapped.descriptor).nr_dirty == 8
+        assert cached(mapped).nr_dirty == 8
         assert SYNCS[sync].perform(mapped, 0, 8) == 0
-        assert libc.cachestat(mapped.descriptor).nr_dirty == 0
+        assert cached(mapped).nr_dirty == 0
