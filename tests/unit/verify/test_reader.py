@@ -165,9 +165,7 @@ def test_observations_survive_storage(path, tmp_path, monkeypatch):
     assert list(read_observations(tmp_path / "looks")) == looks
 
 
-@pytest.mark.parametrize(
-    "line", [b"", b"[]\n", b'["size"]\n', b'["size","1"]\n', b'["page",0,[],"*"]\n', b'["huh"]\n']
-)
+@pytest.mark.parametrize("line", [b"", b"[]\n", b'["size"]\n', b'["size","1"]\n', b'["page",0,[],"*"]\n', b'["huh"]\n'])
 def test_damaged_storage_is_refused(tmp_path, line):
     (tmp_path / "looks").write_bytes(b'["size",1]\n' + (line or b'["size",1'))
     with pytest.raises(ObservationError, match="line 2"):

@@ -45,8 +45,7 @@ def test_fill_makes_the_bytes_of_the_reference(run, file, page, origin, pages, p
     content = bytearray(pages * page_bytes)
     stamp.fill(content, run=run, file=file, first_page=page, page_bytes=page_bytes, **origin)
     expected = [
-        reference.page(run=run, file=file, page=page + i, page_bytes=page_bytes, **origin)
-        for i in range(pages)
+        reference.page(run=run, file=file, page=page + i, page_bytes=page_bytes, **origin) for i in range(pages)
     ]
     assert content == b"".join(expected)
 
@@ -71,9 +70,7 @@ def sectors(draw: st.DrawFn, run: int, file: int, page: int, index: int) -> byte
         place = (run, file, page, index)
     else:
         place = tuple(value + draw(st.integers(0, 1)) for value in (run, file, page, index))
-    origin = draw(
-        st.sampled_from([(1, 1, 1), (1, 2, 1), (2, 0, 0), (1, 0, 1), (2, 1, 0), (3, 1, 0), (1, 1, 2)])
-    )
+    origin = draw(st.sampled_from([(1, 1, 1), (1, 2, 1), (2, 0, 0), (1, 0, 1), (2, 1, 0), (3, 1, 0), (1, 1, 2)]))
     content = bytearray(
         reference.sector(
             run=place[0],
@@ -123,9 +120,7 @@ def test_every_flipped_byte_is_seen(at, flip):
     content = bytearray(stamp.page(run=1, file=2, page=3, generation=4, writer=5))
     content[512 + at] ^= flip
     assert stamp.scan(content, run=1, file=2, first_page=3)[0].look == Look.IRREGULAR
-    assert stamp.classify(content[512:1024]).look == (
-        SectorLook.GARBAGE if at < 8 else SectorLook.BAD_CHECKSUM
-    )
+    assert stamp.classify(content[512:1024]).look == (SectorLook.GARBAGE if at < 8 else SectorLook.BAD_CHECKSUM)
 
 
 def test_flips_that_cancel_in_the_checksum_are_seen():
@@ -156,9 +151,7 @@ def test_adjacent_likes_are_one_span_and_irregular_pages_are_single():
     content = bytearray(6 * 4096)
     stamp.fill(memoryview(content)[4096 : 3 * 4096], run=1, file=1, first_page=1, generation=1, writer=1)
     content[3 * 4096] = content[4 * 4096] = 1
-    assert [
-        (span.first_page, span.pages, span.look) for span in stamp.scan(content, run=1, file=1, first_page=0)
-    ] == [
+    assert [(span.first_page, span.pages, span.look) for span in stamp.scan(content, run=1, file=1, first_page=0)] == [
         (0, 1, Look.ZERO),
         (1, 2, Look.OWN),
         (3, 1, Look.IRREGULAR),
