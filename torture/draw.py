@@ -78,7 +78,8 @@ def _plans(request: Request, name: str, fault: FaultSpec, turn: int) -> Iterator
     if turn:
         random.shuffle(whole)
     for first in range(0, len(whole), request.workers):
-        yield _plan(request, name, fault, seed + first, layouts, [whole[first : first + request.workers]] * len(layouts))
+        chunk = whole[first : first + request.workers]
+        yield _plan(request, name, fault, seed + first, layouts, [chunk] * len(layouts))
 
 
 def _offers(name: str, layout: str) -> bool:
@@ -95,8 +96,8 @@ def _product(request: Request) -> list[_Manner]:
 
 
 def _sample(request: Request, files: int, place: int) -> list[list[_Manner]]:
-    """Manners for the workers of each file: the first is always the plainest, the others walk through the values, so
-    that two neighbours differ in pin, access path and whether background writeback comes first."""
+    """Manners for the workers of each file: the first is always the plainest, the others walk through the values so
+    that neighbours differ in pin, access path and whether background writeback comes first."""
     plainest = _Manner(request.pins[0], request.accesses[0], request.syncs[0], background=False)
     places = iter(range(place, place + files * request.workers))
     return [[plainest, *(_walk(request, next(places)) for _ in range(request.workers - 1))] for _ in range(files)]

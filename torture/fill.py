@@ -46,19 +46,18 @@ class Ballast:
     def probe(self) -> bool:
         """Whether a write of `probe_blocks` blocks is refused; what it wrote is removed again."""
         path = self.directory / "probe"
-        descriptor = os.open(path, os.O_CREAT | os.O_WRONLY, 0o600)
         try:
-            os.write(descriptor, b"\xa5" * (self.block_bytes * self.probe_blocks))
-            os.fsync(descriptor)
+            with open(path, "wb") as probe:
+                probe.write(b"\xa5" * (self.block_bytes * self.probe_blocks))
+                probe.flush()
+                os.fsync(probe.fileno())
         except OSError as error:
             if error.errno not in _FULL:
                 raise StepFailed("probe write on the full filesystem", str(error)) from error
             return True
-        else:
-            return path.stat().st_size < self.block_bytes * self.probe_blocks
         finally:
-            os.close(descriptor)
-            path.unlink()
+            path.unlink(missing_ok=True)
+        return False
 
 
 def fill(scene: Scene, free_blocks: int) -> Ballast:

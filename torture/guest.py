@@ -17,7 +17,6 @@ import os
 import select
 import signal
 import subprocess
-import sys
 import traceback
 import tty
 from pathlib import Path
@@ -211,4 +210,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -15,7 +15,7 @@ from torture.plan import Plan
 from torture.record import LEDGER, Record
 from verify import checker, ledger, oracle
 from verify.finding import Finding, FindingKind, Promise
-from verify.observation import read_observations
+from verify.observation import Observation, read_observations
 from verify.outcome import Outcome, outcome_of
 
 
@@ -45,7 +45,8 @@ def _judge_run(plan: Plan, directory: Path, record: Record) -> Verdict:
         hang = _finding("hang", "liveness", expected="returns", found=record.hung)
         return Verdict(Outcome.failed, record.hung.splitlines()[0], (hang, *_alarms(record)))
     expected = oracle.expectations(ledger.read_ledger(directory / LEDGER))
-    if not expected.stores:
+    stored = accepted_pages(directory / LEDGER)
+    if not stored and not any(fired for _, fired, _ in record.proofs):
         return Verdict(Outcome.unknown, "empty ledger: nothing was stored", ())
     unfired = [f"{name} ({evidence})" for name, fired, evidence in record.proofs if not fired]
     if unfired:
@@ -59,17 +60,15 @@ def _judge_run(plan: Plan, directory: Path, record: Record) -> Verdict:
         *_alarms(record),
     ]
     if any(fault_class(spec.name).canary for spec in plan.faults):
-        return _judge_canary(expected, findings)
+        return _judge_canary(stored, findings)
     return Verdict(outcome_of(findings), _reason(findings), tuple(findings))
 
 
-def _observations(
-    expected: oracle.Expectations, directory: Path, read: str
-) -> dict[int, Iterator[checker.Observation]]:
+def _observations(expected: oracle.Expectations, directory: Path, read: str) -> dict[int, Iterator[Observation]]:
     return {file: read_observations(directory / f"{read}-{file}.jsonl") for file in expected.files}
 
 
-def _judge_canary(expected: oracle.Expectations, findings: Sequence[Finding]) -> Verdict:
+def _judge_canary(stored: set[tuple[int, int]], findings: Sequence[Finding]) -> Verdict:
     """A canary passes when the cold read found every accepted store lost, and only then."""
     found = {
         (finding.file, page)
@@ -77,10 +76,25 @@ def _judge_canary(expected: oracle.Expectations, findings: Sequence[Finding]) ->
         if finding.kind == "lost" and finding.read == "cold"
         for page in range(finding.first_page, finding.first_page + finding.pages)
     }
-    missed = expected.stored_pages() - found
-    if missed:
+    missed = stored - found
+    if missed or not stored:
         return Verdict(Outcome.unknown, f"canary missed: the planted loss of {len(missed)} pages was not found", ())
     return Verdict(Outcome.passed, f"canary found: {len(found)} planted losses", ())
+
+
+def accepted_pages(path: Path) -> set[tuple[int, int]]:
+    """The (file, page) of every store that the ledger at `path` says was accepted."""
+    accepted: set[tuple[int, int]] = set()
+    outstanding: dict[int, ledger.Store] = {}
+    for record in ledger.read_ledger(path):
+        if isinstance(record, ledger.Store):
+            outstanding[record.worker] = record
+        elif isinstance(record, ledger.Stored):
+            store = outstanding.pop(record.worker)
+            refused = {fault.page for fault in record.faults}
+            pages = range(store.first_page, store.first_page + store.pages)
+            accepted.update((store.file, page) for page in pages if page not in refused)
+    return accepted
 
 
 def _complaints(record: Record) -> Iterator[Finding]:

@@ -8,6 +8,7 @@ the verdict is `torture.judge`'s, on the host, from what is left behind). A fail
 from __future__ import annotations
 
 import errno
+import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -18,11 +19,12 @@ from random import Random
 
 from devicemapper import mounts, tools
 from devicemapper.device import MappedDevice
+from devicemapper.errors import BlockStackError
 from devicemapper.loop import LoopDevice
 from torture import faults, requirements
 from torture.errors import BadRequest, Hung, NotRun, StepFailed
 from torture.faults.base import Fault
-from torture.filesystems import Filesystem, filesystem
+from torture.filesystems import Filesystem, Recovery, filesystem
 from torture.ground import Ground
 from torture.kernel_log import KernelLog, alarms
 from torture.plan import Plan
@@ -32,7 +34,7 @@ from verify import ledger
 from verify.ledger import LedgerWriter
 from verify.observation import write_observations
 from verify.reader import observe_file
-from workloads import layouts, worker
+from workloads import layouts, libc, worker
 from workloads.layouts import Unsupported
 from workloads.plan import WorkerPlan
 from workloads.worker import WorkerProcess, WorkerReport
@@ -60,9 +62,9 @@ def run_trial(plan: Plan, ground: Ground, directory: Path, announce: Announce) -
         record.state, record.reason = "notrun", str(error)
     except Hung as error:
         record.state, record.reason, record.hung = "ran", "", f"{error}\n{error.evidence}"
-    except (StepFailed, tools.CommandFailed, tools.CommandMissing, tools.CommandTimeout) as error:
+    except (StepFailed, BlockStackError) as error:
         record.state, record.reason = "unknown", str(error)
-    except (mounts.MountFailed, OSError) as error:
+    except OSError as error:
         record.state, record.reason = "unknown", f"{type(error).__name__}: {error}"
     finally:
         trial.keep_kernel_log()
@@ -177,6 +179,7 @@ class _Trial:
             )
         for record in self.files:
             scene.ledger.append(record)
+        _make_durable(scene.mount_point)
         for fault in self.faults:
             fault.arm(scene)
 
@@ -256,14 +259,21 @@ class _Trial:
         self.record.evidence = scene.evidence
         row = scene.filesystem
         try:
-            if row.recover and any(fault.crash or fault.canary for fault in self.faults):
-                argv = [*row.recover, str(scene.block_device)]
-                tools.run(argv, timeout_s=CHECK_TIMEOUT_S, ok=row.recovered)
+            if row.recovery and any(fault.crash or fault.canary for fault in self.faults):
+                self._recover(row.recovery, scene)
             self._mount(scene, mounted)
-        except (mounts.MountFailed, tools.CommandFailed) as error:
+        except BlockStackError as error:
             self.record.unmountable = str(error)
             return False
         return True
+
+    def _recover(self, recovery: Recovery, scene: Scene) -> None:
+        argv = [*recovery.argv, str(scene.block_device)]
+        done = tools.run(argv, timeout_s=CHECK_TIMEOUT_S, ok=recovery.recovered)
+        output = done.stdout + done.stderr
+        if recovery.failure and recovery.failure in output:
+            said = next(line for line in output.splitlines() if recovery.failure in line)
+            raise NotRun(f"{argv[0]} could not replay the journal ({said.strip()}), so the kernel cannot be judged")
 
     def _observe(self, scene: Scene, read: str) -> None:
         for record in self.files:
@@ -282,6 +292,15 @@ class _Trial:
         output = done.stdout + done.stderr
         clean = done.exit_code in check.clean and not (check.complaint and check.complaint in output)
         self.record.checked.append((" ".join(argv), clean, output[-20000:]))
+
+
+def _make_durable(mount_point: Path) -> None:
+    """Sync all that was laid out, directory entries included: ext2 and jfs lose these if only files are synced."""
+    descriptor = os.open(mount_point, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        libc.syncfs(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _is_gated(spec: WorkerPlan) -> bool:

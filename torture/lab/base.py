@@ -52,7 +52,9 @@ class Guest(Protocol):
 class Lab(Protocol):
     """A kind of guest."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """What `--lab` calls it."""
 
     def unavailable(self) -> str:
         """Why the lab cannot be used here, "" if it can."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from torture.store import Trial
 from verify.finding import Finding
+from verify.outcome import Outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,9 @@ class Key:
 
 @dataclass(slots=True)
 class Group:
-    """One distinct finding: `pages` counted over all trials, the pins that lost, and all pins tried in that place."""
+    """One distinct finding: `pages` counted over all trials, the pins that lost, the arms (see
+    torture.draw) that show it, and all arms that were tried and judged in that place.
+    """
 
     key: Key
     example: Finding
@@ -32,19 +35,18 @@ class Group:
     pages: int = 0
     trials: set[int] = field(default_factory=set)
     losing_pins: set[str] = field(default_factory=set)
-    tried_pins: set[str] = field(default_factory=set)
+    arms: set[str] = field(default_factory=set)
+    tried_arms: set[str] = field(default_factory=set)
 
     @property
     def control(self) -> str:
         """What the control arm says of the pin, in words."""
-        if "none" not in self.tried_pins:
+        if "control" not in self.tried_arms:
             return "no control arm was run"
-        if not self.losing_pins:
-            return "no one mapping is concerned"
-        if "none" in self.losing_pins:
-            return "the control arm, without a pin, lost it too: the pin is not to blame"
+        if "control" in self.arms:
+            return "the control arm, without a pin, shows it too: the pin is not to blame"
         if self.losing_pins == {""}:
-            return "the control arm, without a pin, did not show it"
+            return "the control arm, without a pin, does not show it"
         return "only pinned mappings lose it; the control arm, without a pin, does not"
 
 
@@ -59,7 +61,7 @@ def gather(trials: Iterable[Trial]) -> list[Group]:
         for finding in _told_once(trial.verdict.findings):
             _count(groups, trial, finding)
     for group in groups.values():
-        group.tried_pins = {pin for trial in trials for pin in _pins_tried(trial, group.key)}
+        group.tried_arms = {trial.arm for trial in trials if _was_tried(trial, group.key)}
     return list(groups.values())
 
 
@@ -77,6 +79,7 @@ def _count(groups: dict[Key, Group], trial: Trial, finding: Finding) -> None:
     group.pages += finding.pages
     group.trials.add(trial.number)
     group.losing_pins.add(finding.pin)
+    group.arms.add(trial.arm)
 
 
 def _told_once(findings: Iterable[Finding]) -> list[Finding]:
@@ -85,8 +88,12 @@ def _told_once(findings: Iterable[Finding]) -> list[Finding]:
     return [finding for finding in findings if finding.read == "cold" or (finding.file, finding.kind) not in cold]
 
 
-def _pins_tried(trial: Trial, key: Key) -> set[str]:
-    if trial.plan.filesystem != key.filesystem or trial.plan.fault_names != key.fault:
-        return set()
-    files = {file.file for file in trial.plan.files if key.layout in ("", file.layout)}
-    return {worker.pin for worker in trial.plan.workers if worker.file in files}
+def _was_tried(trial: Trial, key: Key) -> bool:
+    """Whether the trial was judged and could have shown the finding."""
+    plan = trial.plan
+    return (
+        trial.verdict.outcome not in (Outcome.unknown, Outcome.notrun)
+        and plan.filesystem == key.filesystem
+        and plan.fault_names == key.fault
+        and any(key.layout in ("", file.layout) for file in plan.files)
+    )

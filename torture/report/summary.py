@@ -79,23 +79,33 @@ def _table(cells: dict[Cell, Outcome]) -> Iterator[str]:
 
 
 def _rows(cells: dict[Cell, Outcome], faults: list[str]) -> list[tuple[str, ...]]:
-    """One row per filesystem and layout; pins share a row when they fared the same under every fault."""
-    fared: dict[tuple[str, str], dict[tuple[str, ...], list[str]]] = {}
-    for filesystem, layout, pin in dict.fromkeys((cell.filesystem, cell.layout, cell.pin) for cell in cells):
-        row = tuple(_word(cells.get(Cell(filesystem, layout, pin, fault))) for fault in faults)
-        fared.setdefault((filesystem, layout), {}).setdefault(row, []).append(pin)
-    ordered = sorted(fared.items(), key=lambda item: list(fared).index(item[0]))
-    order = list(dict.fromkeys(filesystem for filesystem, _ in fared))
-    ordered.sort(key=lambda item: order.index(item[0][0]))
+    """Rows by filesystem and layout; pins share a row when they fared the same under every fault they both met."""
+    rows: dict[tuple[str, str], list[tuple[list[str], dict[str, str]]]] = {}
+    order = list(dict.fromkeys(cell.filesystem for cell in cells))
+    places = dict.fromkeys((cell.filesystem, cell.layout, cell.pin) for cell in cells)
+    for filesystem, layout, pin in sorted(places, key=lambda place: order.index(place[0])):
+        fared = {
+            fault: _word(cells[cell]) for fault in faults if (cell := Cell(filesystem, layout, pin, fault)) in cells
+        }
+        _join_alike(rows.setdefault((filesystem, layout), []), pin, fared)
     return [
-        (filesystem, layout, ", ".join(sorted(pins)), *row)
-        for (filesystem, layout), by_row in ordered
-        for row, pins in by_row.items()
+        (filesystem, layout, ", ".join(sorted(pins)), *(fared.get(fault, "-") for fault in faults))
+        for (filesystem, layout), alike in rows.items()
+        for pins, fared in alike
     ]
 
 
-def _word(outcome: Outcome | None) -> str:
-    return "-" if outcome is None else outcome.value.upper() if outcome is Outcome.failed else outcome.value
+def _join_alike(rows: list[tuple[list[str], dict[str, str]]], pin: str, fared: dict[str, str]) -> None:
+    for pins, known in rows:
+        if all(known.get(fault, word) == word for fault, word in fared.items()):
+            pins.append(pin)
+            known.update(fared)
+            return
+    rows.append(([pin], dict(fared)))
+
+
+def _word(outcome: Outcome) -> str:
+    return outcome.value.upper() if outcome is Outcome.failed else outcome.value
 
 
 def _line(row: Sequence[str], widths: Sequence[int]) -> str:
