@@ -1,0 +1,1 @@
+"""Measurements against the tool's goals, printed by `make bench`."""
