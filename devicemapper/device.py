@@ -74,10 +74,14 @@ class MappedDevice:
 
         The table is loaded first, so that a bad one (CommandFailed) changes nothing; then one DM_DEV_SUSPEND ioctl
         suspends, swaps and resumes (do_resume() in drivers/md/dm-ioctl.c), so that no kill can leave the device
-        suspended.
+        suspended. If the swap itself fails, the kernel drops the new table and stays suspended: the old one is resumed.
         """
         _dmsetup("load", self.name, table=table)
-        _dmsetup("resume", "--nolockfs", self.name)
+        try:
+            self.resume()
+        except tools.CommandFailed:
+            self.resume()
+            raise
         self._table = table
 
     def suspend(self) -> None:

@@ -7,9 +7,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import signal
-
-PR_SET_PDEATHSIG = 1  # include/uapi/linux/prctl.h
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.mount.argtypes = (
@@ -25,11 +22,6 @@ def _check(result: int) -> None:
     if result != 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
-
-
-def die_with_parent() -> None:
-    """The calling process gets SIGKILL when the thread that forked it ends (prctl(2), PR_SET_PDEATHSIG)."""
-    _check(_libc.prctl(PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGKILL)))
 
 
 def mount(source: bytes, directory: bytes, fstype: bytes, flags: int, options: bytes) -> None:

@@ -94,18 +94,6 @@ def test_an_interrupt_ends_the_command(monkeypatch: pytest.MonkeyPatch, tmp_path
     _await_end(int((tmp_path / "pid").read_text()))
 
 
-def test_commands_die_with_a_killed_caller(tmp_path: Path) -> None:
-    script = f"from devicemapper import tools; tools.run(['sh', '-c', 'echo $$ > {tmp_path}/pid; exec sleep 60'], 60)"
-    caller = subprocess.Popen([sys.executable, "-c", script])
-    deadline = time.monotonic() + 20
-    while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    caller.kill()
-    caller.wait()
-    _await_end(int((tmp_path / "pid").read_text()))
-
-
 def test_a_missing_program_names_its_debian_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tools, "_search_path", lambda: "/nowhere")
     with pytest.raises(tools.CommandMissing) as caught:
