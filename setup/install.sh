@@ -21,7 +21,6 @@ needs() {
 		dmsetup|dmsetup|fault injection with device-mapper
 		losetup|mount|loop devices
 		mount|mount|mounts the filesystem under test
-		setpriv|util-linux|workers without privileges
 		modprobe|kmod|loads the modules of guest kernels
 		mke2fs|e2fsprogs|ext2, ext3 and ext4
 		mkfs.xfs|xfsprogs|xfs

@@ -1,11 +1,15 @@
 """setup/install.sh: looks at everything first, installs only what is missing, and does nothing twice."""
 
 import os
+import re
 import time
 from pathlib import Path
 
 import pytest
-from stand_in_machine import SUDO, Machine
+from stand_in_machine import ROOT, SUDO, Machine
+
+from torture import doctor
+from torture.filesystems import FILESYSTEMS
 
 ADMINISTRATOR = "apt-get update && apt-get install --yes --no-install-recommends jfsutils xfsprogs"
 
@@ -142,6 +146,13 @@ def test_an_environment_that_was_moved_is_made_anew(machine: Machine, tmp_path: 
     moved = Machine(machine.tree.rename(tmp_path / "moved"), machine.programs, machine.log)
     assert moved.set_up().returncode == 0
     assert "-m venv --clear .venv" in moved.asked("python")
+
+
+def test_every_tool_that_doctor_asks_for_is_set_up() -> None:
+    """The tables of the tool and of the set-up name the same Debian packages."""
+    rows = re.findall(r"^\t\t[^|]+\|([^|]+)\|", (ROOT / "setup/install.sh").read_text(), re.MULTILINE)
+    asked = {*doctor.TOOLS.values(), *(filesystem.package for filesystem in FILESYSTEMS.values())}
+    assert asked <= set(rows)
 
 
 def _pip_ran(machine: Machine) -> bool:
