@@ -13,10 +13,10 @@ import click
 
 from torture import clean as cleaning
 from torture import doctor as doctoring
-from torture import session
+from torture import guards, session
 from torture.errors import BadRequest, MissingRequirement, TortureError
 from torture.judge import judge
-from torture.lab.disk import default_scratch
+from torture.lab.disk import DISK_MIB, default_scratch
 from torture.report import machine, summary
 from torture.request import Request, choose, choose_faults, choose_filesystems
 from torture.store import Trial
@@ -81,6 +81,8 @@ def cli() -> None:
 @click.option("--workers", type=int, default=2, show_default=True, help="Workers on each file.")
 @click.option("--memlock", "memlock_bytes", type=int, default=-1, help="RLIMIT_MEMLOCK of workers in bytes.")
 @click.option("--control/--no-control", default=True, help="Run the control arm of each pinned plan.")
+@click.option("--destroy", type=click.Path(path_type=Path), help="local: use this DEVICE; everything on it is lost.")
+@click.option("--yes", is_flag=True, help="Confirms --destroy without asking.")
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
 def run(results: Path, scratch: Path | None, as_json: bool, **options: Any) -> int:
     """Run trials; without options a representative matrix in the best lab found."""
@@ -94,7 +96,10 @@ def run(results: Path, scratch: Path | None, as_json: bool, **options: Any) -> i
         time_limit_s=options["time_limit_s"],
         results=results,
         scratch=scratch or default_scratch(),
+        destroy=options["destroy"],
     )
+    if order.destroy:
+        _confirm(order.destroy, options["yes"])
     head = print_to_stderr if as_json else click.echo
     outcome = session.carry_out(order, head)
     _print(outcome.trials, outcome.facts, as_json)
@@ -107,6 +112,15 @@ def run(results: Path, scratch: Path | None, as_json: bool, **options: Any) -> i
 def print_to_stderr(text: str) -> None:
     """A line that must not mix with results."""
     click.echo(text, err=True)
+
+
+def _confirm(device: Path, yes: bool) -> None:
+    guards.check_device(device, DISK_MIB << 20)
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise BadRequest(f"--destroy {device} was not confirmed", "add --yes, or answer on a terminal")
+    click.confirm(f"Everything on {device} will be lost ({guards.describe(device)}). Go on?", abort=True, err=True)
 
 
 def _print(trials: list[Trial], facts: dict[str, Any], as_json: bool) -> None:
@@ -227,7 +241,7 @@ def _guarded() -> int:
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     except click.ClickException as error:
-        error.show()
+        print_to_stderr(f"torture: {error.format_message()}")
         return EXIT_USAGE
     except TortureError as error:
         print_to_stderr(f"torture: {error}")

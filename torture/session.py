@@ -38,7 +38,10 @@ CANARY_WITH_DEVICE_MAPPER, CANARY_WITHOUT = "lying-disk", "stale-disk"
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """A request, and where and how to carry it out. `lab` None is the best one found, `jobs` None the cores."""
+    """A request, and where and how to carry it out.
+
+    `lab` None is the best one found, `jobs` None the cores; `destroy` is a device that the user gave up (local lab).
+    """
 
     request: Request
     lab: str | None
@@ -48,6 +51,7 @@ class Order:
     time_limit_s: float | None
     results: Path
     scratch: Path
+    destroy: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +101,7 @@ def carry_out(order: Order, say: Callable[[str], None]) -> Ended:
 def _campaign(order: Order, lab: Lab, directory: Path, store: Store) -> Ended:
     canary = CANARY_WITH_DEVICE_MAPPER if lab.name == "uml" else _local_canary()
     drawn = draw(order.request, canary)
-    jobs = order.jobs or len(os.sched_getaffinity(0))
+    jobs = 1 if order.destroy else order.jobs or len(os.sched_getaffinity(0))
     began = time.monotonic()
     with tqdm(total=len(drawn), unit="trial", file=sys.stderr, disable=None, dynamic_ncols=True) as bar:
         findings = 0
@@ -145,8 +149,11 @@ def _choose_lab(order: Order, run_id: str) -> Lab:
     if name == "local":
         if order.kernel or order.kernel_arguments:
             raise BadRequest("--kernel and --kernel-arg choose a guest's kernel", "leave them out with --lab local")
-        lab: Lab = LocalLab(run_id, _home(order.results, run_id), order.scratch, order.request.page_bytes)
+        home = _home(order.results, run_id)
+        lab: Lab = LocalLab(run_id, home, order.scratch, order.request.page_bytes, order.destroy)
     else:
+        if order.destroy:
+            raise BadRequest("--destroy gives a device to the local lab", "use it with --lab local")
         if order.kernel:
             check_kernel(order.kernel)
         lab = _uml(run_id, _home(order.results, run_id), order.scratch, order)

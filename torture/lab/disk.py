@@ -21,14 +21,15 @@ _SPARE_BYTES = 64 << 20
 
 
 def make_disk(path: Path, run: int, page_bytes: int) -> None:
-    """Write a disk of DISK_MIB; MissingRequirement when `path` has no room for it."""
+    """Write DISK_MIB of stamps to a new file or a given device; MissingRequirement if the file has no room."""
+    given = path.is_block_device()
     free = shutil.disk_usage(path.parent).free
-    if free < (DISK_MIB << 20) + _SPARE_BYTES:
+    if not given and free < (DISK_MIB << 20) + _SPARE_BYTES:
         raise MissingRequirement(
             f"{path.parent} has {free >> 20} MiB free, a scratch disk takes {DISK_MIB} MiB", "choose another --scratch"
         )
     content = bytearray(_CHUNK_BYTES)
-    with open(path, "xb") as disk:
+    with open(path, "r+b" if given else "xb") as disk:
         for chunk in range(DISK_MIB):
             stamp.fill(
                 content,

@@ -21,12 +21,13 @@ from torture.lab.link import LinkedGuest
 
 @dataclass(frozen=True, slots=True)
 class LocalLab:
-    """Agents on this kernel."""
+    """Agents on this kernel. `device`: a block device that the user gave up, instead of images and loop devices."""
 
     run_id: str
     results: Path
     scratch: Path
     page_bytes: int
+    device: Path | None = None
     name: str = "local"
 
     def unavailable(self) -> str:
@@ -41,13 +42,14 @@ class LocalLab:
         """Start an agent with a fresh disk image."""
         home = self.scratch / self.run_id / f"guest-{index}"
         home.mkdir(parents=True)
-        make_disk(home / "disk.img", 0, self.page_bytes)
+        disk = self.device or home / "disk.img"
+        make_disk(disk, 0, self.page_bytes)
         marker = f"{runs.ENVIRONMENT}_GUEST={self.run_id}/{index}"
         name, _, value = marker.partition("=")
         console = self.results / f"console-{index}.log"
         ours, theirs = socket.socketpair()
         command = [sys.executable, "-m", "torture.guest", "--channel", str(theirs.fileno())]
-        command += ["--disk", str(home / "disk.img"), "--work", str(home / "work")]
+        command += ["--disk", str(disk), "--work", str(home / "work")]
         command += ["--run-id", self.run_id, "--results", str(self.results)]
         with theirs, open(console, "ab") as log:
             process = subprocess.Popen(

@@ -26,6 +26,7 @@ from torture.lab.link import LinkedGuest
 PACKAGED_KERNEL = "linux.uml"
 MODULES = "/usr/lib/uml/modules"
 MEMORY_MIB = 512
+_ELF = b"\x7fELF"
 _SCRATCH_CANDIDATES = ("/mnt", "/run", "/tmp", "/srv", "/opt", "/var/tmp")
 
 
@@ -124,16 +125,19 @@ class UmlLab:
 
 
 def check_kernel(path: str) -> str:
-    """An executable User-mode Linux kernel, made executable in a copy if need be; BadRequest for anything else."""
+    """The absolute path of a User-mode Linux kernel; BadRequest, with what is wrong, for anything else."""
     file = Path(path)
     if not file.is_file():
         raise BadRequest(f"--kernel {path}: no such file", "give the path of a User-mode Linux kernel")
+    with open(file, "rb") as content:
+        if content.read(len(_ELF)) != _ELF:
+            raise BadRequest(f"--kernel {path} is not a program", "give the path of a User-mode Linux kernel")
     try:
         shown = subprocess.run([path, "--version"], capture_output=True, timeout=10, check=False)
     except PermissionError:
         raise BadRequest(f"--kernel {path} is not executable", f"run chmod +x {path}") from None
     except (OSError, subprocess.TimeoutExpired):
-        raise BadRequest(f"--kernel {path} is not a program", "give a User-mode Linux kernel") from None
+        raise BadRequest(f"--kernel {path} does not answer --version", "give a User-mode Linux kernel") from None
     version = shown.stdout.decode(errors="replace").strip()
     if shown.returncode != 0 or not version[:1].isdigit():
         raise BadRequest(f"--kernel {path} is not a User-mode Linux kernel", "build one with make ARCH=um linux")
