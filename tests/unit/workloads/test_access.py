@@ -160,13 +160,27 @@ def trap_once():
 
 def child(script: str) -> int:
     """The exit status of a Python that runs a script; minus the signal that killed it."""
-    done = subprocess.run([sys.executable, "-c", PREPARE + script], capture_output=True, text=True, check=False)
+    command = [sys.executable, "-c", PREPARE + script]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
     assert "Error" not in done.stderr, done.stderr
     return done.returncode
 
 
 def test_a_fault_outside_of_any_store_still_kills() -> None:
     assert child("trap_once(); file, mapping = cut(); mapping[0]; sys.exit(1)") == -signal.SIGBUS
+
+
+def test_a_fault_of_the_last_page_stored_still_kills_after_the_store() -> None:
+    script = """
+file = tempfile.TemporaryFile()
+file.truncate(PAGE)
+mapping = mmap.mmap(file.fileno(), PAGE)
+assert _access.store(mapping, bytes(PAGE), PAGE, 0, 1, 0, PAGE) == []
+file.truncate(0)
+mapping[0]
+sys.exit(1)
+"""
+    assert child(script) == -signal.SIGBUS
 
 
 def test_a_fault_of_the_content_during_a_store_still_kills() -> None:
@@ -180,7 +194,7 @@ def test_a_sigbus_that_was_sent_still_kills() -> None:
 
 def test_a_sigbus_that_was_sent_stays_ignored() -> None:
     ignoring = "signal.signal(signal.SIGBUS, signal.SIG_IGN); trap_once();"
-    assert child(ignoring + "os.kill(os.getpid(), signal.SIGBUS); sys.exit(3)") == 3
+    assert child(ignoring + "os.kill(os.getpid(), signal.SIGBUS); trap_once(); sys.exit(3)") == 3
 
 
 def test_a_fault_still_kills_where_sigbus_was_ignored() -> None:
@@ -188,29 +202,74 @@ def test_a_fault_still_kills_where_sigbus_was_ignored() -> None:
     assert child(ignoring + "file, mapping = cut(); mapping[0]; sys.exit(1)") == -signal.SIGBUS
 
 
-def test_an_earlier_handler_stores_through_a_trap_inside_a_store() -> None:
-    """Nested traps: a store's content faults, the earlier handler has a store of its own refused, then mends."""
-    script = """
-inner = []
-file, content = cut()
-target = bytearray(PAGE)
-@ctypes.CFUNCTYPE(None, ctypes.c_int)
-def mend(number):
-    other, refused = cut(2)
-    inner.append([fault[0] for fault in _access.store(refused, bytes(2 * PAGE), PAGE, 0, 2, 0, PAGE)])
-    os.truncate(file.fileno(), PAGE)
-    os.pwrite(file.fileno(), b"x" * PAGE, 0)
+HANDLE = """
+import threading
 libc = ctypes.CDLL(None)
 libc.signal.argtypes = (ctypes.c_int, ctypes.c_void_p)
 libc.signal.restype = ctypes.c_void_p
-libc.signal(signal.SIGBUS, ctypes.cast(mend, ctypes.c_void_p))
-assert _access.store(target, content, PAGE, 0, 1, 0, PAGE) == []
-assert target == b"x" * PAGE and inner == [[0, 1]], inner
-file, refused = cut()
-assert [fault[0] for fault in _access.store(refused, bytes(PAGE), PAGE, 0, 1, 0, PAGE)] == [0]
+def handle_sigbus(function):
+    handler = ctypes.CFUNCTYPE(None, ctypes.c_int)(function)
+    libc.signal(signal.SIGBUS, ctypes.cast(handler, ctypes.c_void_p))
+    return handler
+def refused(faults):
+    return [fault[0] for fault in faults]
+def half():
+    file, mapping = cut(2)
+    file.truncate(PAGE)
+    return file, mapping
+def mend(file):
+    os.truncate(file.fileno(), 2 * PAGE)
+    os.pwrite(file.fileno(), b"x" * PAGE, 0)
+"""
+
+
+def test_an_earlier_handler_stores_through_a_trap_inside_a_store() -> None:
+    """Nested traps: a store's content faults; the earlier handler has a store of its own refused, and mends the
+    content; then the outer store has a page refused."""
+    script = """
+content_file, content = cut(2)
+target_file, target = half()
+inner = []
+def inside(number):
+    inner.append(refused(_access.store(cut(2)[1], bytes(2 * PAGE), PAGE, 0, 2, 0, PAGE)))
+    mend(content_file)
+handler = handle_sigbus(inside)
+assert refused(_access.store(target, content, PAGE, 0, 2, 0, PAGE)) == [1]
+assert target[:PAGE] == b"x" * PAGE and inner == [[0, 1]], inner
 sys.exit(7)
 """
-    assert child(script) == 7
+    assert child(HANDLE + script) == 7
+
+
+def test_each_thread_has_traps_of_its_own() -> None:
+    """The first thread's store has a page refused while a store that began later, in another thread, is going on."""
+    script = """
+first, second = cut(2), cut(2)
+first_inside, second_inside, first_done = threading.Event(), threading.Event(), threading.Event()
+def inside(number):
+    if threading.current_thread() is threading.main_thread():
+        assert not first_inside.is_set()
+        first_inside.set()
+        assert second_inside.wait(20)
+        mend(first[0])
+    else:
+        second_inside.set()
+        assert first_done.wait(20)
+        mend(second[0])
+handler = handle_sigbus(inside)
+results = []
+def later():
+    assert first_inside.wait(20)
+    results.append(refused(_access.store(half()[1], second[1], PAGE, 0, 2, 0, PAGE)))
+thread = threading.Thread(target=later)
+thread.start()
+results.append(refused(_access.store(half()[1], first[1], PAGE, 0, 2, 0, PAGE)))
+first_done.set()
+thread.join()
+assert results == [[1], [1]], results
+sys.exit(7)
+"""
+    assert child(HANDLE + script) == 7
 
 
 def test_an_earlier_handler_with_siginfo_gets_the_signal_unchanged() -> None:
@@ -236,6 +295,6 @@ libc.memset(ctypes.c_void_p(address), 1, 1)
 
 def test_the_read_path_raises_what_is_no_fault_of_the_page(mapped: Mapped) -> None:
     access = ACCESSES["read"](mapped(1, 1))
-    os.close(access._source)  # type: ignore[attr-defined]
+    os.dup2(os.open(os.devnull, os.O_WRONLY), access._source)  # type: ignore[attr-defined]
     with pytest.raises(OSError, match="Bad file descriptor"):
         access.store(0, 1, pages_of(b"x"))

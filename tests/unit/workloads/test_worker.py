@@ -1,5 +1,6 @@
 """Workers carry out their plan as somebody unprivileged, tell how it went, and never outlive who started them."""
 
+import fcntl
 import mmap
 import os
 import signal
@@ -143,6 +144,7 @@ def test_keeps_the_file_open_mapped_and_locked_until_told_to_end(start: Start, n
     path = new_file(4)
     process = start(path, Op("store"), pages=4)
     finish(process)
+    time.sleep(0.1)  # long enough for a worker that does not wait to be gone
     status = Path(f"/proc/{process.pid}/status").read_text()
     assert f"VmLck:\t{4 * PAGE // 1024:8d} kB" in status
     assert str(path) in Path(f"/proc/{process.pid}/maps").read_text()
@@ -163,7 +165,7 @@ def test_end_reaches_a_worker_at_a_gate(start: Start, new_file: NewFile, ledger_
 def test_inherits_no_descriptor(start: Start, new_file: NewFile, ledger_path: Path, directory: Path) -> None:
     path = new_file(1)
     first = start(path, pages=1)
-    with open(directory / "leak", "w"):
+    with open(directory / "leak", "w") as leak, open(fcntl.fcntl(leak, fcntl.F_DUPFD, 500), "w"):
         second = start(path, pages=1, worker=2)
         for process in (first, second):
             finish(process)
@@ -174,7 +176,10 @@ def test_inherits_no_descriptor(start: Start, new_file: NewFile, ledger_path: Pa
 
 @pytest.mark.root
 def test_is_unprivileged_and_limited(start: Start, new_file: NewFile, ledger_path: Path) -> None:
+    groups = os.getgroups()
+    os.setgroups([*groups, 12345])
     process = start(new_file(4), pages=4, memlock_bytes=2 * PAGE)
+    os.setgroups(groups)
     finish(process)
     status = Path(f"/proc/{process.pid}/status").read_text()
     assert f"Uid:\t{NOBODY}\t{NOBODY}\t{NOBODY}\t{NOBODY}" in status
@@ -225,27 +230,37 @@ def test_does_not_heed_an_interrupt_from_the_terminal(start: Start, new_file: Ne
 
 
 ORPHAN = """
-import os, sys
+import os, sys, time
 from pathlib import Path
 from workloads import worker
 plan = worker.WorkerPlan(1, 5, sys.argv[1], 0, 1, "none", "store", (worker.Op("gate", name="a"),))
 process = worker.start(plan, run=1, ledger_path=Path(sys.argv[2]), uid=int(sys.argv[3]), gid=int(sys.argv[4]),
                        memlock_bytes=-1, page_bytes=int(sys.argv[5]))
 assert process.wait_gate("a", 20)
-print(process.pid, flush=True)
+holder = os.fork()
+if holder == 0:
+    for stream in range(3):
+        os.close(stream)
+    time.sleep(60)
+    os._exit(0)
+print(process.pid, holder, flush=True)
 os.kill(os.getpid(), 9)
 """
 
 
 def test_dies_with_its_starter(new_file: NewFile, ledger_path: Path) -> None:
+    """Even while it is not listening: here another process holds the starter's end of the channel."""
     arguments = [str(new_file(1)), str(ledger_path), str(UID), str(GID), str(PAGE)]
-    starter = subprocess.run([sys.executable, "-c", ORPHAN, *arguments], capture_output=True, text=True, check=False)
+    command = [sys.executable, "-c", ORPHAN, *arguments]
+    starter = subprocess.run(command, capture_output=True, text=True, check=False, timeout=TIMEOUT_S)
     assert starter.returncode == -signal.SIGKILL, starter.stderr
-    orphan = Path(f"/proc/{starter.stdout.strip()}/stat")
+    worker_pid, holder_pid = starter.stdout.split()
+    orphan = Path(f"/proc/{worker_pid}/stat")
     deadline = time.monotonic() + TIMEOUT_S
     while orphan.exists() and orphan.read_text().rpartition(")")[2].split()[0] not in "ZX":
         assert time.monotonic() < deadline
         time.sleep(0.01)
+    os.kill(int(holder_pid), signal.SIGKILL)
 
 
 @pytest.mark.root

@@ -109,6 +109,42 @@ def test_every_failing_page_gets_its_attempt(
     assert len(calls) == failing + 2
 
 
+def test_waits_after_each_pass_until_nothing_is_under_writeback(
+    new_file: Callable[[int], Path], opened: Callable[..., MappedFile], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = opened(new_file(PAGES), PAGES)
+    under_writeback = [2, 1, 0, 1, 0]
+    steps: list[str] = []
+
+    def count(descriptor: int) -> libc.CacheStat:
+        assert descriptor == place.descriptor
+        steps.append("poll")
+        return libc.CacheStat(nr_dirty=1, nr_writeback=under_writeback.pop(0))
+
+    monkeypatch.setattr(libc, "cachestat", count)
+    monkeypatch.setattr(libc, "sync_file_range", lambda *_: steps.append("write"))
+    write_back(place)
+    assert steps == ["write", "poll", "poll", "poll", "write", "poll", "poll"]
+
+
+def test_before_linux_6_5_another_descriptor_waits_after_each_pass(
+    new_file: Callable[[int], Path], opened: Callable[..., MappedFile], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = opened(new_file(PAGES), PAGES)
+    steps: list[tuple[bool, int]] = []
+
+    def refuse(descriptor: int) -> libc.CacheStat:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    def note(descriptor: int, offset_bytes: int, length_bytes: int, flags: int) -> None:
+        steps.append((descriptor == place.descriptor, flags))
+
+    monkeypatch.setattr(libc, "cachestat", refuse)
+    monkeypatch.setattr(libc, "sync_file_range", note)
+    write_back(place)
+    assert steps == [(True, libc.SYNC_FILE_RANGE_WRITE), (False, libc.SYNC_FILE_RANGE_WAIT_BEFORE)] * 2
+
+
 def test_pages_that_stay_dirty_do_not_hold_it_up(
     new_file: Callable[[int], Path], opened: Callable[..., MappedFile], monkeypatch: pytest.MonkeyPatch
 ) -> None:
