@@ -20,13 +20,22 @@ def reap(scratches: Iterable[Path]) -> list[str]:
     """Remove what dead runs left; returns one line for each thing removed. `scratches` are searched for their files."""
     done = [f"ended process {pid} of {run}" for run, pid in _end_processes()]
     for home in _dead_homes(scratches):
-        done += [f"unmounted {place}" for place in mounts.reap(home)]
         if os.geteuid() == 0:
-            done += [f"removed dm device {name}" for name in device.reap(home.name)]
-            done += [f"detached {name}" for name in loop.reap(home)]
+            done += take_down(home, home.name)
         shutil.rmtree(home, ignore_errors=True)
         done.append(f"removed {home}")
     return done
+
+
+def take_down(directory: Path, device_prefix: str) -> list[str]:
+    """Undo the block stacks below `directory` and the dm devices named after a run; returns a line for each thing.
+
+    A suspended device is resumed first, or the unmount would wait for it forever.
+    """
+    device.resume_suspended(device_prefix)
+    done = [f"unmounted {place}" for place in mounts.reap(directory)]
+    done += [f"removed dm device {name}" for name in device.reap(device_prefix)]
+    return done + [f"detached {name}" for name in loop.reap(directory)]
 
 
 def _end_processes() -> Iterator[tuple[str, int]]:

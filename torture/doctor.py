@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from devicemapper import tools
 from torture.faults import FAULTS
 from torture.filesystems import FILESYSTEMS
 from torture.lab.base import GuestLost, Lab
@@ -34,7 +34,7 @@ class LabReport:
 
 def missing_tools() -> dict[str, str]:
     """External programs that are not installed, and the Debian package of each."""
-    return {program: package for program, package in TOOLS.items() if not shutil.which(program)}
+    return {program: package for program, package in TOOLS.items() if not tools.find(program)}
 
 
 def examine(labs: Iterable[Lab]) -> list[LabReport]:

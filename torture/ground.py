@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import platform
-import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -50,14 +49,14 @@ class Capabilities:
 def load_module(name: str, modules: str) -> None:
     """Try to load a module; whether it helped is for the caller to probe."""
     argv = ["modprobe", "-q", *(["-d", modules] if modules else []), name]
-    if shutil.which("modprobe"):
+    if tools.find("modprobe"):
         tools.run(argv, timeout_s=20, ok=(0, 1, 255))
 
 
 def filesystem_missing(row: Filesystem, modules: str) -> str:
     """Why `row` cannot be tested here, "" if it can."""
     for program in (row.mkfs[0], row.check.argv[0]):
-        if not shutil.which(program):
+        if not tools.find(program):
             return f"{program} is not installed (Debian package {row.package})"
     if row.type not in kernel_filesystems():
         load_module(row.module or row.type, modules)
@@ -87,7 +86,7 @@ def _targets() -> set[str]:
 
 def has_device_mapper(modules: str) -> bool:
     """Whether device-mapper answers, after an attempt to load it. Needs root."""
-    if not shutil.which("dmsetup") or os.geteuid() != 0:
+    if not tools.find("dmsetup") or os.geteuid() != 0:
         return False
     if "device-mapper" not in Path("/proc/misc").read_text():
         load_module("dm-mod", modules)

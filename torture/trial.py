@@ -62,6 +62,8 @@ def run_trial(plan: Plan, ground: Ground, directory: Path, announce: Announce) -
         record.state, record.reason = "notrun", str(error)
     except Hung as error:
         record.state, record.reason, record.hung = "ran", "", f"{error}\n{error.evidence}"
+    except mounts.MountHung as error:
+        record.state, record.reason, record.hung = "ran", "", str(error)
     except (StepFailed, BlockStackError) as error:
         record.state, record.reason = "unknown", str(error)
     except OSError as error:

@@ -13,7 +13,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from devicemapper import loop, mounts
+from torture import clean
 from torture import run_id as runs
 from torture.lab.disk import make_disk
 from torture.lab.link import LinkedGuest
@@ -50,7 +50,7 @@ class LocalLab:
         ours, theirs = socket.socketpair()
         command = [sys.executable, "-m", "torture.guest", "--channel", str(theirs.fileno())]
         command += ["--disk", str(disk), "--work", str(home / "work")]
-        command += ["--run-id", self.run_id, "--results", str(self.results)]
+        command += ["--run-id", f"{self.run_id}-{home.name}", "--results", str(self.results)]
         with theirs, open(console, "ab") as log:
             process = subprocess.Popen(
                 command,
@@ -70,6 +70,5 @@ class _LocalGuest(LinkedGuest):
     def kill(self) -> None:
         """End the processes, then undo mounts and loop devices, in that order."""
         self._end_processes()
-        mounts.reap(self._home)
-        loop.reap(self._home)
+        clean.take_down(self._home, f"{self._home.parent.name}-{self._home.name}-")
         self._remove_home()

@@ -18,9 +18,9 @@ def test_no_value_is_the_default_and_all_is_every_one() -> None:
 
 
 def test_an_unknown_value_names_what_is_allowed() -> None:
-    with pytest.raises(BadRequest, match="--fs 'zfs' is unknown; allowed are .*xfs.* and all"):
+    with pytest.raises(BadRequest, match=r"--fs 'zfs' is unknown; allowed are .*xfs.* and all"):
         choose_filesystems(["zfs"])
-    with pytest.raises(BadRequest, match="unknown fault 'meteor'; known are .*enospc"):
+    with pytest.raises(BadRequest, match=r"unknown fault 'meteor'; known are .*enospc"):
         choose_faults(["meteor"])
 
 
@@ -42,7 +42,9 @@ def test_all_faults_leave_out_the_canaries() -> None:
     assert chosen == {name for name, fault in faults.FAULTS.items() if not fault.canary}
 
 
-@pytest.mark.parametrize("option", [{"count": 0}, {"pages": 0}, {"workers": 0}, {"pages": 1 << 40}, {"memlock_bytes": -2}])
+@pytest.mark.parametrize(
+    "option", [{"count": 0}, {"pages": 0}, {"workers": 0}, {"pages": 1 << 40}, {"memlock_bytes": -2}]
+)
 def test_numbers_out_of_range_are_refused(option: dict[str, int]) -> None:
     with pytest.raises(BadRequest, match="out of range; allowed is"):
         Request(**option)  # type: ignore[arg-type]

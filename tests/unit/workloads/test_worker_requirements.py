@@ -9,7 +9,6 @@ from workloads.requirements import (
     check_memory,
     mem_available_bytes,
     memlock_needed,
-    memory_needed,
 )
 
 MIB = 1 << 20
@@ -26,10 +25,6 @@ def test_memlock_is_what_the_greediest_worker_needs() -> None:
     assert memlock_needed([], 4096) == 0
 
 
-def test_memory_is_what_all_workers_need() -> None:
-    assert memory_needed([plan("mlock", 8), plan("none", 100), plan("map-locked", 16)], 4096) == 24 * 4096
-
-
 def test_a_memlock_limit_that_is_too_small_is_named_with_the_number_needed() -> None:
     assert check_memlock(8192, 8192) is None
     assert check_memlock(8192, UNLIMITED) is None
@@ -39,7 +34,7 @@ def test_a_memlock_limit_that_is_too_small_is_named_with_the_number_needed() -> 
     assert str(missing) == ("RLIMIT_MEMLOCK is too small for the pinned mapping: 8192 bytes needed, 8191 available")
 
 
-def test_memory_needs_room_to_work_besides_what_is_pinned() -> None:
+def test_memory_needs_room_to_work_besides_what_is_mapped() -> None:
     assert check_memory(80 * MIB, 122 * MIB) is None
     missing = check_memory(80 * MIB, 122 * MIB - 1)
     assert missing
