@@ -6,7 +6,7 @@ access paths, syncs and disturbances do when the worker starts.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 
@@ -52,12 +52,8 @@ class WorkerPlan:
         end = self.first_page + self.pages
         return self.first_page <= op.first_page and op.pages > 0 and op.first_page + op.pages <= end
 
-    def as_dict(self) -> dict[str, Any]:
-        """The plan as JSON-able values; `from_dict` reads them back."""
-        return asdict(self)
-
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> WorkerPlan:
-        """The plan that `as_dict` wrote. Raises TypeError for a missing or unknown field."""
+        """The inverse of dataclasses.asdict, from JSON too. Raises TypeError for a missing or unknown field."""
         ops = tuple(Op(**op) for op in values["ops"])
         return cls(**{**values, "ops": ops})

@@ -13,7 +13,7 @@ from workloads.limits import UNLIMITED
 from workloads.pins import PINS
 from workloads.plan import WorkerPlan
 
-# Page tables, batches of stamps and the filesystem's own memory, on top of what is pinned.
+# Page tables, batches of stamps and the filesystem's own memory, on top of what is mapped.
 _OVERHEAD_DIVISOR = 8
 _OVERHEAD_BYTES = 32 << 20
 
@@ -32,12 +32,7 @@ class Requirement:
 
 def memlock_needed(plans: Iterable[WorkerPlan], page_bytes: int) -> int:
     """The RLIMIT_MEMLOCK in bytes that the greediest worker needs: the limit is one process's (mlock(2))."""
-    return max((_locked_bytes(plan, page_bytes) for plan in plans), default=0)
-
-
-def memory_needed(plans: Iterable[WorkerPlan], page_bytes: int) -> int:
-    """The memory in bytes that all workers together pin; workers own different pages."""
-    return sum(_locked_bytes(plan, page_bytes) for plan in plans)
+    return max((PINS[plan.pin].locked_bytes(plan.pages * page_bytes) for plan in plans), default=0)
 
 
 def check_memlock(needed: int, limit: int) -> Requirement | None:
@@ -48,11 +43,11 @@ def check_memlock(needed: int, limit: int) -> Requirement | None:
 
 
 def check_memory(mapped_bytes: int, available_bytes: int) -> Requirement | None:
-    """Whether `mapped_bytes` can be pinned in what the kernel calls MemAvailable, with room to work."""
+    """Whether `mapped_bytes` can stay in what the kernel calls MemAvailable, with room to work."""
     needed = mapped_bytes + mapped_bytes // _OVERHEAD_DIVISOR + _OVERHEAD_BYTES if mapped_bytes else 0
     if needed <= available_bytes:
         return None
-    return Requirement("the pinned files are too big for memory", needed, available_bytes)
+    return Requirement("the mapped files are too big for memory", needed, available_bytes)
 
 
 def mem_available_bytes(meminfo: str) -> int:
@@ -61,7 +56,3 @@ def mem_available_bytes(meminfo: str) -> int:
     if not found:
         raise ValueError("no MemAvailable in /proc/meminfo")
     return int(found[1]) * 1024
-
-
-def _locked_bytes(plan: WorkerPlan, page_bytes: int) -> int:
-    return PINS[plan.pin].locked_bytes(plan.pages * page_bytes)

@@ -62,7 +62,6 @@ class _Task:
     gid: int
     memlock_bytes: int
     page_bytes: int
-    durable_ledger: bool
 
 
 def start(
@@ -74,15 +73,14 @@ def start(
     gid: int,
     memlock_bytes: int,
     page_bytes: int,
-    durable_ledger: bool = False,
 ) -> WorkerProcess:
     """Fork a worker that carries out `plan` at once, as user `uid` and group `gid`.
 
     Its RLIMIT_MEMLOCK is `memlock_bytes`, or -1: as high as can be (see limits). It opens the ledger before
-    privileges are dropped, the file after; `durable_ledger` as in LedgerWriter. The calling thread must outlive
-    the worker. Raises OSError if no process can be made; all else stands in the worker's report.
+    privileges are dropped, the file after. The calling thread must outlive the worker. Raises OSError if no
+    process can be made; all else stands in the worker's report.
     """
-    task = _Task(plan, run, ledger_path, uid, gid, memlock_bytes, page_bytes, durable_ledger)
+    task = _Task(plan, run, ledger_path, uid, gid, memlock_bytes, page_bytes)
     ours, theirs = Channel.pair()
     starter = os.getpid()
     pid = os.fork()
@@ -191,7 +189,7 @@ def _be_worker(task: _Task, starter: int, channel: Channel) -> NoReturn:
     status = EXIT_BROKE
     try:
         _cut_off(channel)
-        ledger = LedgerWriter(task.ledger_path, durable=task.durable_ledger)
+        ledger = LedgerWriter(task.ledger_path)
         _confine(task)
         _die_with(starter)
         carry_out(task.plan, run=task.run, page_bytes=task.page_bytes, ledger=ledger, channel=channel)
