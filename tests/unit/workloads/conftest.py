@@ -18,6 +18,13 @@ from workloads.mapped_file import MappedFile
 PAGE = mmap.PAGESIZE
 
 
+@pytest.fixture(autouse=True)
+def _privileged(request: pytest.FixtureRequest) -> None:
+    """Tests marked `root` run as root only."""
+    if request.node.get_closest_marker("root") and os.geteuid() != 0:
+        pytest.skip("needs root")
+
+
 @pytest.fixture
 def directory() -> Iterator[Path]:
     """A directory that every user may enter, unlike tmp_path."""
@@ -74,8 +81,8 @@ def scratch() -> Iterator[Callable[[list[str], int], Path]]:
     The tmpfs is the parent of the mount point and no bigger than the image: once a file there has filled it,
     writes to blocks that the filesystem has not used before fail.
     """
-    if os.geteuid() != 0 or not Path("/dev/loop-control").exists():
-        pytest.skip("needs root and loop devices")
+    if not Path("/dev/loop-control").exists():
+        pytest.skip("needs loop devices")
     with ExitStack() as undo:
 
         def make(mkfs: list[str], size_mib: int) -> Path:
