@@ -124,7 +124,7 @@ def _confirm(device: Path, yes: bool) -> None:
 
 
 def _print(trials: list[Trial], facts: dict[str, Any], as_json: bool) -> None:
-    click.echo(json.dumps(machine.document(trials, facts)) if as_json else summary.render(trials))
+    click.echo(json.dumps(machine.document(trials, facts)) if as_json else summary.render(trials).rstrip())
 
 
 def _request(options: dict[str, Any]) -> Request:

@@ -1,0 +1,103 @@
+"""`torture run` on real kernels: what keeps data passes, what loses it is found, and nothing passes by doing nothing."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from command import TORTURE, Run
+
+pytestmark = pytest.mark.guest
+
+Torture = Callable[..., Run]
+
+
+def test_the_packaged_kernel_keeps_what_it_accepted_but_ext2_and_jfs_are_late(torture: Torture) -> None:
+    run = torture("--fs", "ext4", "--fs", "btrfs", "--fs", "f2fs", "--fs", "ext2", "--fs", "jfs")
+    outcomes = run.outcomes()
+    for filesystem in ("ext4", "btrfs", "f2fs"):
+        for fault in ("none", "enospc", "power-cut"):
+            assert outcomes[filesystem, fault] == {"pass"}, (filesystem, fault)
+    for filesystem in ("ext2", "jfs"):
+        assert outcomes[filesystem, "none"] == {"pass"}
+        assert outcomes[filesystem, "enospc"] == {"late"}
+    assert run.outcomes(arm="canary") == {
+        (name, "lying-disk"): {"pass"} for name in ("ext4", "btrfs", "f2fs", "ext2", "jfs")
+    }
+    late = [finding for finding in run.document["findings"] if finding["kind"] == "late"]
+    assert {(finding["filesystem"], finding["layout"], finding["reported"]) for finding in late} == {
+        ("ext2", "hole", "ENOSPC"),
+        ("jfs", "hole", "ENOSPC"),
+    }
+    assert run.exit_code == 6
+    assert _verified(run.directory) == (run.exit_code, run.document["findings"])
+
+
+def _verified(directory: Path) -> tuple[int, object]:
+    """`torture verify` judges the stored run again, offline."""
+    done = subprocess.run([TORTURE, "verify", "--json", directory], capture_output=True, text=True, check=False)
+    assert done.stderr == ""
+    return done.returncode, json.loads(done.stdout)["findings"]
+
+
+def test_every_fault_left_its_proof(torture: Torture) -> None:
+    run = torture("--fs", "ext4", "--no-control")
+    evidence = {trial["fault"]: " ".join(trial["evidence"]) for trial in run.document["trials"]}
+    assert "x store SIGBUS" in evidence["enospc"] and "KiB written until ENOSPC" in evidence["enospc"]
+    assert "0 the disk below it" in evidence["power-cut"]
+    assert "0 the disk below it" in evidence["lying-disk"]
+    assert run.exit_code == 0
+
+
+def test_the_healthy_mutant_kernel_passes(torture: Torture, mutants: str) -> None:
+    run = torture("--fs", "xfs", "--kernel", mutants, "--kernel-arg", "mutant=0")
+    assert run.exit_code == 0 and run.document["findings"] == []
+
+
+@pytest.mark.parametrize(
+    ("mutant", "expected"),
+    [
+        (1, {("hole", "none", "lost"), ("reflinked", "none", "clone-changed")}),
+        (2, {("hole", "none", "lost")}),
+        (5, {("hole", "power-cut", "lost"), ("written", "power-cut", "lost")}),
+        (6, {("hole", "enospc", "lost")}),
+        (10, {("unwritten", "none", "lost")}),
+        (15, {("reflinked", "none", "clone-changed")}),
+    ],
+)
+def test_a_kernel_with_a_known_bug_fails(
+    torture: Torture, mutants: str, mutant: int, expected: set[tuple[str, str, str]]
+) -> None:
+    run = torture("--fs", "xfs", "--kernel", mutants, "--kernel-arg", f"mutant={mutant}")
+    found = {(finding["layout"], finding["fault"], finding["kind"]) for finding in run.document["findings"]}
+    assert run.exit_code == 3
+    assert expected <= found
+    if mutant == 2:
+        verdicts = {finding["control"] for finding in run.document["findings"]}
+        assert verdicts <= {
+            "only pinned mappings lose it; the control arm, without a pin, does not",
+            "the control arm, without a pin, does not show it",
+        }
+        assert run.outcomes(arm="control") == {("xfs", fault): {"pass"} for fault in ("none", "enospc", "power-cut")}
+
+
+@pytest.mark.usefixtures("root")
+def test_the_local_lab_fills_filesystems_on_this_kernel(torture: Torture) -> None:
+    run = torture("--lab", "local", "--fs", "ext4", "--fs", "xfs", "--fs", "btrfs")
+    outcomes = run.outcomes()
+    for filesystem in ("ext4", "xfs", "btrfs"):
+        assert outcomes[filesystem, "none"] == outcomes[filesystem, "enospc"] == {"pass"}
+        assert outcomes[filesystem, "power-cut"] <= {"pass", "notrun"}
+    reasons = {trial["reason"] for trial in run.document["trials"] if trial["outcome"] == "notrun"}
+    assert reasons <= {"the kernel has no device-mapper"}
+    assert run.exit_code == 0
+
+
+def test_a_limit_too_small_to_pin_is_notrun_with_the_number(torture: Torture) -> None:
+    run = torture("--fs", "ext4", "--pin", "mlock", "--sync", "msync", "--no-control", "--memlock", "4096")
+    reasons = {trial["reason"] for trial in run.document["trials"]}
+    assert reasons == {"RLIMIT_MEMLOCK is too small for the pinned mapping: 32768 bytes needed, 4096 available"}
+    assert run.exit_code == 4
