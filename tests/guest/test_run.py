@@ -1,4 +1,4 @@
-"""`torture run` on real kernels: what keeps data passes, what loses it is found, and nothing passes by doing nothing."""
+"""`torture run` on real kernels: what keeps data passes, what loses it is found, nothing passes by doing nothing."""
 
 from __future__ import annotations
 

@@ -1,0 +1,167 @@
+"""Guests that die, hang or never boot, and a run that is killed: bounded in time, told apart, nothing left behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from command import TORTURE
+
+from torture import processes, run_id
+from torture.campaign import Campaign
+from torture.draw import Drawn, draw
+from torture.lab import link
+from torture.lab.base import GuestLost
+from torture.lab.uml import UmlLab
+from torture.request import Request
+from torture.store import Store, Trial
+from verify.outcome import Outcome
+
+pytestmark = pytest.mark.guest
+
+SCRATCH = Path("/dev/shm")
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Iterator[UmlLab]:
+    """A lab whose guests are all gone at the end."""
+    name = run_id.new_run_id()
+    (tmp_path / "trials").mkdir()
+    yield UmlLab(name, tmp_path, SCRATCH, os.sysconf("SC_PAGE_SIZE"))
+    assert list(processes.marked(f"{run_id.ENVIRONMENT}={name}")) == []
+    assert not any((SCRATCH / name).glob("guest-*"))
+    (SCRATCH / name).rmdir()
+
+
+def plans(count: int) -> list[Drawn]:
+    request = Request(filesystems=("ext4",), layouts=("hole",), count=count, canary=False, control=False)
+    return draw(request, "lying-disk")[:count]
+
+
+def carry_out(lab: UmlLab, drawn: list[Drawn], on_trial: object = None) -> list[Trial]:
+    store = Store(lab.results, create=True)
+    seen: list[Trial] = []
+    Campaign(lab, drawn, lab.results, 1, seen.append).run(store)
+    store.close()
+    return seen
+
+
+def guest_processes(lab: UmlLab) -> list[int]:
+    return list(processes.marked(f"{run_id.ENVIRONMENT}={lab.run_id}"))
+
+
+def when_a_trial_runs(lab: UmlLab, act: object) -> threading.Thread:
+    """Calls `act` once the first trial has started its work."""
+
+    def watch() -> None:
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline and not (lab.results / "trials/00001/ledger.jsonl").exists():
+            time.sleep(0.02)
+        act()  # type: ignore[operator]
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    return thread
+
+
+def test_a_guest_that_dies_costs_its_trial_and_is_replaced(lab: UmlLab) -> None:
+    def kill_all() -> None:
+        for pid in guest_processes(lab):
+            os.kill(pid, signal.SIGKILL)
+
+    watcher = when_a_trial_runs(lab, kill_all)
+    first, second = carry_out(lab, plans(2))
+    watcher.join()
+    assert (first.verdict.outcome, second.verdict.outcome) == (Outcome.unknown, Outcome.passed)
+    assert "the guest died" in first.verdict.reason
+    assert (lab.results / "console-0.log").stat().st_size > 0
+
+
+def test_a_guest_that_hangs_is_given_up_in_bounded_time(lab: UmlLab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(link, "PHASE_TIMEOUT_S", 8.0)
+    monkeypatch.setattr(link, "_DUMP_TIMEOUT_S", 2.0)
+
+    def stop_all() -> None:
+        for pid in guest_processes(lab):
+            os.kill(pid, signal.SIGSTOP)
+
+    watcher = when_a_trial_runs(lab, stop_all)
+    first, second = carry_out(lab, plans(2))
+    watcher.join()
+    assert (first.verdict.outcome, second.verdict.outcome) == (Outcome.unknown, Outcome.passed)
+    assert "no answer for 8 s" in first.verdict.reason
+
+
+def test_a_guest_that_never_boots_is_an_error_with_its_console(lab: UmlLab) -> None:
+    from dataclasses import replace
+
+    broken = replace(lab, kernel_arguments=("init=/nonexistent",))
+    with pytest.raises(GuestLost) as caught:
+        broken.boot(0)
+    assert "the guest died in phase boot" in str(caught.value)
+    assert b"Kernel panic" in caught.value.console.read_bytes()
+
+
+def start_run(tmp_path: Path, *options: str) -> subprocess.Popen[bytes]:
+    command = [str(TORTURE), "run", "--seed", "1", "--results", str(tmp_path), "--count", "20", *options]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+
+
+def left_behind(run: str) -> list[str]:
+    """What of a run is still on this machine."""
+    mounted = [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if run in line]
+    backing = [path.read_text().strip() for path in Path("/sys/block").glob("loop*/loop/backing_file")]
+    mapped = [path.read_text().strip() for path in Path("/sys/block").glob("dm-*/dm/name")]
+    return [
+        *mounted,
+        *(name for name in (*backing, *mapped) if run in name),
+        *(str(pid) for pid in processes.marked(f"{run_id.ENVIRONMENT}={run}")),
+        *(str(path) for path in SCRATCH.glob(f"{run}*")),
+    ]
+
+
+@pytest.mark.parametrize("delay_s", [0.5, 2.0, 3.5, 5.0, 8.0])
+@pytest.mark.parametrize("lab_options", [(), ("--lab", "local")], ids=["uml", "local"])
+def test_after_sigkill_clean_leaves_nothing_and_the_store_is_readable(
+    tmp_path: Path, delay_s: float, lab_options: tuple[str, ...]
+) -> None:
+    if lab_options and os.geteuid() != 0:
+        pytest.skip("the local lab needs root")
+    running = start_run(tmp_path, "--fs", "ext4", "--fs", "xfs", *lab_options)
+    assert running.stdout is not None
+    run = running.stdout.readline().decode().split("results in ")[1].strip().rpartition("/")[2]
+    time.sleep(delay_s)
+    running.kill()
+    running.wait()
+    cleaned = subprocess.run([TORTURE, "clean"], capture_output=True, text=True, check=False)
+    assert cleaned.returncode == 0, cleaned.stderr
+    assert left_behind(run) == []
+    shown = subprocess.run([TORTURE, "show", tmp_path / run], capture_output=True, text=True, check=False)
+    assert shown.returncode == 0 and "Outcome:" in shown.stdout
+
+
+def test_an_interrupt_finishes_the_trial_and_reports(tmp_path: Path) -> None:
+    running = start_run(tmp_path, "--fs", "ext4")
+    time.sleep(8)
+    running.send_signal(signal.SIGINT)
+    output, _ = running.communicate(timeout=60)
+    assert running.returncode == 130
+    assert b"Outcome:" in output
+
+
+def test_clean_leaves_a_living_run_alone(tmp_path: Path) -> None:
+    running = start_run(tmp_path, "--fs", "ext4")
+    assert running.stdout is not None
+    run = running.stdout.readline().decode().split("results in ")[1].strip().rpartition("/")[2]
+    time.sleep(4)
+    subprocess.run([TORTURE, "clean"], check=True, capture_output=True)
+    assert left_behind(run) != []
+    running.send_signal(signal.SIGINT)
+    running.communicate(timeout=60)
+    assert left_behind(run) == []
