@@ -103,6 +103,16 @@ def test_another_files_stamp_is_misdirected(story):
     assert place(finding) == ("misdirected", "sync", 2, 1, 1)
 
 
+def test_another_files_base_is_misdirected(tmp_path):
+    story = Story(tmp_path)
+    story.file(base="stamp")
+    content = story.pages(*[0] * 8)
+    content[:PAGE] = story.page(0, 0, file=2)
+    finding = only(story.check(content))
+    assert place(finding) == ("misdirected", "isolation", 0, 1, ALL)
+    assert finding.found == "the base of the same page of file 2"
+
+
 def test_another_sector_of_the_page_is_misdirected(story):
     content = story.pages(*[1] * 8)
     content[512:1024] = story.page(0, 1)[:512]
@@ -194,6 +204,30 @@ def test_a_later_success_rescues_no_failed_store(story):
     story.sync(EIO)
     story.sync()
     assert only(story.check(story.pages(*[1] * 8))).kind == "late"
+
+
+def test_the_first_report_counts_whichever_pages_it_was_about(story):
+    """A failed sync of the page, a success, and a failed one of the file: the success promised nothing."""
+    story.store(2, 1, 2)
+    story.sync(ENOSPC, pages=(2, 1))
+    story.sync()
+    story.sync(EIO)
+    finding = only(story.check(story.pages(*[1] * 8)))
+    assert (finding.kind, finding.reported) == ("late", "msync ENOSPC")
+
+
+def test_a_sync_that_began_earlier_may_end_later(story):
+    """Of two overlapping syncs the second is back first; that the first fails afterwards excuses nothing."""
+    story.store(2, 1, 2)
+    story.records += [
+        ledger.Sync(1, "msync", (1,), 0, 0),
+        ledger.Sync(2, "msync", (1,), 0, 0),
+        ledger.Synced(2, 0),
+        ledger.Sync(3, "msync", (1,), 0, 0),
+        ledger.Synced(3, EIO),
+        ledger.Synced(1, 0),
+    ]
+    assert place(only(story.check(story.pages(*[1] * 8)))) == ("lost", "sync", 2, 1, ALL)
 
 
 def test_a_failed_sync_excuses_no_store_after_it(story):
@@ -414,6 +448,15 @@ def test_half_a_partial_store_is_torn(story):
     assert place(only(story.check(content))) == ("torn", "store", 0, 1, 0b100)
 
 
+def test_half_a_store_of_less_than_a_sector_is_torn(story):
+    story.store(0, 1, 2, bytes_=(100, 400))
+    content = story.pages(*[1] * 8)
+    content[100:200] = story.page(0, 2)[100:200]
+    finding = only(story.check(content))
+    assert place(finding) == ("torn", "store", 0, 1, 1)
+    assert finding.found == "a mix within a sector"
+
+
 def test_a_mix_without_its_bytes_is_not_judged(story):
     story.store(0, 1, 2, bytes_=(100, 3000))
     content = story.pages(*[1] * 8)
@@ -481,6 +524,14 @@ def test_a_punched_hole_is_zeros_at_once_and_durable_after_a_sync(story):
     assert story.check(punched) == []
 
 
+def test_after_a_crash_findings_name_who_stored_last(story):
+    story.worker(0, 8, worker=2, pin="none")
+    story.store(0, 8, 2, worker=2)
+    story.crash()
+    finding = only(story.check(story.pages(*[None] * 8)))
+    assert (finding.expected, finding.writer, finding.pin) == ("generation 1 to 2", 2, "none")
+
+
 def test_findings_name_the_worker_who_stored(story):
     story.worker(4, 2, worker=2, pin="none")
     story.store(4, 2, 2, worker=2)
@@ -499,6 +550,7 @@ def test_observations_must_cover_the_file(story):
         [Size(8 * PAGE), own, Span(8, 1, Look.ZERO, 0, 0)],
         [Size(8 * PAGE), Span(0, 7, Look.OWN, 1, 1), Span(7, 1, Look.IRREGULAR, 0, 0)],
         [Size(8 * PAGE), own, Size(8 * PAGE)],
+        [Size(8 * PAGE), Span(0, 4, Look.OWN, 1, 1), Span(3, 4, Look.OWN, 1, 1)],
     ):
         with pytest.raises(ObservationError):
             checker.check(story.expectations(), {1: looks}, "cold")
