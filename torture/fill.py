@@ -16,6 +16,7 @@ from pathlib import Path
 from torture.errors import StepFailed
 from torture.scene import Scene
 from verify import stamp
+from workloads import libc
 
 _STEPS_BYTES = (1 << 20, 1 << 16, 1 << 12)
 _WRITTEN_TAIL_BYTES = 4 << 20
@@ -85,7 +86,7 @@ def _preallocate(path: Path, mount_point: Path) -> int:
     try:
         while want > _WRITTEN_TAIL_BYTES:
             try:
-                os.posix_fallocate(descriptor, 0, want)
+                libc.fallocate(descriptor, 0, 0, want)  # posix_fallocate(3) would write zeros instead of refusing
             except OSError as error:
                 if error.errno == errno.EOPNOTSUPP:
                     return 0

@@ -225,16 +225,16 @@ def stored(directory: Path) -> tuple[list[Trial], dict[str, Any]]:
 def examine(results: Path, scratch: Path, kernel: str) -> list[doctor.LabReport]:
     """Boot every lab once, in a run of its own that leaves nothing, and ask what it can do."""
     run_id = new_run_id()
-    home = scratch / run_id
     _make_room(results, scratch)
     with Hold(run_id):
-        (home / "results").mkdir(parents=True)
+        home = _make_directory(results, run_id)
         try:
             request = Request()
             order = Order(request, None, kernel, (), 1, None, results, scratch)
-            labs: list[Lab] = [_uml(run_id, home / "results", scratch, order)]
+            labs: list[Lab] = [_uml(run_id, home, scratch, order)]
             if not kernel:
-                labs.append(LocalLab(run_id, home / "results", scratch / run_id, request.page_bytes))
+                labs.append(LocalLab(run_id, home, scratch, request.page_bytes))
             return doctor.examine(labs)
         finally:
-            shutil.rmtree(home, ignore_errors=True)
+            for place in (home, scratch / run_id):
+                shutil.rmtree(place, ignore_errors=True)

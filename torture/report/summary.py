@@ -115,17 +115,22 @@ def _line(row: Sequence[str], widths: Sequence[int]) -> str:
 def _finding(number: int, group: Group) -> str:
     key, example = group.key, group.example
     place = ", ".join(filter(None, (key.filesystem, key.layout, f"fault {key.fault}")))
-    reported = f"reported by {example.reported}" if example.reported else "not reported to the application"
     pins = ", ".join(sorted(filter(None, group.losing_pins)))
+    amount = _count(group.pages, "page") + " in " if group.pages else ""
+    when = "After the remount" if key.read == "cold" else "Before the unmount"
+    seen = f"{amount}{_count(len(group.trials), 'trial')}{f' (pins: {pins})' if pins else ''}"
     sentences = [
-        f"{number}. {key.kind}: {place}: {_KINDS[key.kind]}.",
-        f"{group.pages} pages in {len(group.trials)} trials" + (f" (pins: {pins})" if pins else "") + ".",
-        f"Broken: the {key.promise} promise; {reported}.",
-        f"Expected {example.expected}, found {_first_line(example.found)} ({key.read} read).",
-        f"{group.control[0].upper()}{group.control[1:]}.",
+        f"{seen}; {f'reported by {example.reported}' if example.reported else 'not reported to the application'}.",
+        f"{when}: expected {example.expected}, found {_first_line(example.found)}.",
+        f"Broken: the {key.promise} promise. {group.control[0].upper()}{group.control[1:]}.",
         f"See trial {group.trial}.",
     ]
-    return fill(" ".join(sentences), _WIDTH, subsequent_indent="   ")
+    wrapped = (fill(sentence, _WIDTH, initial_indent="   ", subsequent_indent="   ") for sentence in sentences)
+    return "\n".join([f"{number}. {key.kind}: {place}: {_KINDS[key.kind]}", *wrapped])
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _first_line(text: str) -> str:
