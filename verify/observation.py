@@ -56,6 +56,16 @@ Observation = Span | Page | Unreadable | Size | Missing
 _CODEC = Codec[Observation]({"span": Span, "page": Page, "unreadable": Unreadable, "size": Size, "missing": Missing})
 
 
+def encode(observation: Observation) -> bytes:
+    """The observation's line, newline included."""
+    return _CODEC.encode(observation)
+
+
+def decode(line: bytes) -> Observation:
+    """The observation of one line. Raises ValueError with the reason if it is none."""
+    return _CODEC.decode(line)
+
+
 class ObservationError(Exception):
     """Observations that break the order or do not cover their file; nothing can be concluded from them."""
 
