@@ -45,8 +45,8 @@ def _judge_run(plan: Plan, directory: Path, record: Record) -> Verdict:
         hang = _finding("hang", "liveness", expected="returns", found=record.hung)
         return Verdict(Outcome.failed, record.hung.splitlines()[0], (hang, *_alarms(record)))
     expected = oracle.expectations(ledger.read_ledger(directory / LEDGER))
-    stored = accepted_pages(directory / LEDGER)
-    if not stored and not any(fired for _, fired, _ in record.proofs):
+    stored, refused = stored_pages(directory / LEDGER)
+    if not stored and not refused:
         return Verdict(Outcome.unknown, "empty ledger: nothing was stored", ())
     unfired = [f"{name} ({evidence})" for name, fired, evidence in record.proofs if not fired]
     if unfired:
@@ -82,19 +82,21 @@ def _judge_canary(stored: set[tuple[int, int]], findings: Sequence[Finding]) -> 
     return Verdict(Outcome.passed, f"canary found: {len(found)} planted losses", ())
 
 
-def accepted_pages(path: Path) -> set[tuple[int, int]]:
-    """The (file, page) of every store that the ledger at `path` says was accepted."""
+def stored_pages(path: Path) -> tuple[set[tuple[int, int]], set[tuple[int, int]]]:
+    """The (file, page) of every store that the ledger at `path` says was accepted, and of every one refused."""
     accepted: set[tuple[int, int]] = set()
+    refused: set[tuple[int, int]] = set()
     outstanding: dict[int, ledger.Store] = {}
     for record in ledger.read_ledger(path):
         if isinstance(record, ledger.Store):
             outstanding[record.worker] = record
         elif isinstance(record, ledger.Stored):
             store = outstanding.pop(record.worker)
-            refused = {fault.page for fault in record.faults}
-            pages = range(store.first_page, store.first_page + store.pages)
-            accepted.update((store.file, page) for page in pages if page not in refused)
-    return accepted
+            pages = {(store.file, page) for page in range(store.first_page, store.first_page + store.pages)}
+            faulted = {(store.file, fault.page) for fault in record.faults}
+            accepted |= pages - faulted
+            refused |= faulted
+    return accepted, refused
 
 
 def _complaints(record: Record) -> Iterator[Finding]:

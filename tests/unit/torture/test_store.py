@@ -1,0 +1,58 @@
+"""The store gives back what was put in, survives a kill, and refuses what it does not know."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+from pathlib import Path
+
+import pytest
+from stories import finding, trial
+
+from torture.errors import BadRequest, BrokenTool
+from torture.store import STORE, Store
+from verify.outcome import Outcome
+
+
+def test_trials_and_facts_come_back(tmp_path: Path) -> None:
+    store = Store(tmp_path, create=True)
+    store.describe(seed=3, request={"pages": 8})
+    put = [trial(2, Outcome.failed, finding(), finding("late", reported="msync EIO")), trial(1, Outcome.passed)]
+    for one in put:
+        store.add(one)
+    store.close()
+    again = Store(tmp_path)
+    assert list(again.trials()) == sorted(put, key=lambda one: one.number)
+    assert again.facts() == {"seed": 3, "request": {"pages": 8}}
+
+
+def test_what_was_added_survives_a_kill_at_once(tmp_path: Path) -> None:
+    child = os.fork()
+    if child == 0:
+        store = Store(tmp_path, create=True)
+        store.add(trial(1, Outcome.passed))
+        os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(child, 0)
+    assert [one.number for one in Store(tmp_path).trials()] == [1]
+
+
+def test_a_trial_is_never_counted_twice(tmp_path: Path) -> None:
+    store = Store(tmp_path, create=True)
+    store.add(trial(1, Outcome.passed))
+    with pytest.raises(BrokenTool, match="what was stored before is intact"):
+        store.add(trial(1, Outcome.passed))
+    assert len(list(store.trials())) == 1
+
+
+def test_a_directory_without_a_store_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadRequest, match="not the directory of a run"):
+        Store(tmp_path)
+
+
+def test_another_schema_is_refused_with_its_number(tmp_path: Path) -> None:
+    Store(tmp_path, create=True).close()
+    with sqlite3.connect(tmp_path / STORE) as connection:
+        connection.execute("PRAGMA user_version=99")
+    with pytest.raises(BadRequest, match="has schema 99"):
+        Store(tmp_path)
