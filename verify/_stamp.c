@@ -33,6 +33,8 @@ static const uint64_t STEP = UINT64_C(0x9e3779b97f4a7c15);
 
 /* Odd coefficients of the checksum, set once when the module is loaded. */
 static uint64_t coefficient[CHECKSUM_WORD];
+/* What a payload adds to the checksum: seed * payload_slope + payload_constant. */
+static uint64_t payload_slope, payload_constant;
 
 /* The first five words of a sector, in host byte order. */
 struct header {
@@ -69,18 +71,14 @@ static inline uint64_t mix(uint64_t x)
     return x ^ (x >> 29);
 }
 
-/* One word of payload. */
-static inline uint64_t payload(uint64_t seed, int index)
-{
-    uint64_t x = seed + (uint64_t)index * STEP;
-
-    return (x ^ (x >> 32)) * MULTIPLIER;
-}
-
 static void set_coefficients(void)
 {
     for (int i = 0; i < CHECKSUM_WORD; i++)
         coefficient[i] = mix(mix((uint64_t)(i + 1) * STEP)) | 1;
+    for (int i = HEADER_WORDS; i < CHECKSUM_WORD; i++) {
+        payload_slope += coefficient[i];
+        payload_constant += coefficient[i] * (uint64_t)i * STEP;
+    }
 }
 
 static inline struct header make_header(unsigned kind, unsigned sector, uint32_t writer, uint64_t run, uint32_t file,
@@ -111,53 +109,48 @@ static inline struct header read_header(const unsigned char *sector)
     return h;
 }
 
+/* Word 1, the only one to change from sector to sector, comes last: the rest is worked out once a page. */
 static inline uint64_t payload_seed(const struct header *h)
 {
     uint64_t seed = 0;
 
-    for (int i = 1; i < HEADER_WORDS; i++)
+    for (int i = 2; i < HEADER_WORDS; i++)
         seed = mix((seed + STEP) ^ h->word[i]);
-    return seed;
+    return mix((seed + STEP) ^ h->word[1]);
 }
 
-static inline uint64_t header_sum(const struct header *h)
+static inline uint64_t checksum(const struct header *h, uint64_t seed)
 {
-    uint64_t sum = 0;
+    uint64_t sum = seed * payload_slope + payload_constant;
 
     for (int i = 0; i < HEADER_WORDS; i++)
         sum += h->word[i] * coefficient[i];
     return sum;
 }
 
-static void fill_sector(unsigned char *sector, const struct header *h)
+static inline void fill_sector(unsigned char *sector, const struct header *h)
 {
-    uint64_t seed = payload_seed(h), sum = header_sum(h);
+    uint64_t seed = payload_seed(h), word = seed + HEADER_WORDS * STEP;
 
     for (int i = 0; i < HEADER_WORDS; i++)
         store(sector, i, h->word[i]);
-    for (int i = HEADER_WORDS; i < CHECKSUM_WORD; i++) {
-        uint64_t word = payload(seed, i);
-        sum += word * coefficient[i];
+    for (int i = HEADER_WORDS; i < CHECKSUM_WORD; i++, word += STEP)
         store(sector, i, word);
-    }
-    store(sector, CHECKSUM_WORD, sum);
+    store(sector, CHECKSUM_WORD, checksum(h, seed));
 }
 
 /* Does the sector hold exactly the stamp that this header makes? */
-static int is_stamp(const unsigned char *sector, const struct header *h)
+static inline int is_stamp(const unsigned char *sector, const struct header *h)
 {
-    uint64_t seed = payload_seed(h), sum = header_sum(h), difference = 0;
+    uint64_t seed = payload_seed(h), word = seed + HEADER_WORDS * STEP, difference = 0;
 
     for (int i = 0; i < HEADER_WORDS; i++)
         difference |= load(sector, i) ^ h->word[i];
     if (difference)
         return 0;
-    for (int i = HEADER_WORDS; i < CHECKSUM_WORD; i++) {
-        uint64_t word = payload(seed, i);
-        sum += word * coefficient[i];
+    for (int i = HEADER_WORDS; i < CHECKSUM_WORD; i++, word += STEP)
         difference |= load(sector, i) ^ word;
-    }
-    return (difference | (load(sector, CHECKSUM_WORD) ^ sum)) == 0;
+    return (difference | (load(sector, CHECKSUM_WORD) ^ checksum(h, seed))) == 0;
 }
 
 static int is_zero(const unsigned char *bytes, Py_ssize_t length)

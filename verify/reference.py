@@ -23,17 +23,16 @@ def mix(x: int) -> int:
 
 
 def seed(header_words: tuple[int, ...]) -> int:
-    """Where the payload starts: words 1 to 4 of the header, folded one after the other."""
+    """Where the payload starts: words 2, 3, 4 and 1 of the header, folded one after the other."""
     result = 0
-    for word in header_words[1:]:
+    for word in (*header_words[2:], header_words[1]):
         result = mix(((result + STEP) % _MODULUS) ^ word)
     return result
 
 
 def payload(start: int, index: int) -> int:
     """Payload word at index 5 to 62 of a sector whose header has this seed."""
-    x = (start + index * STEP) % _MODULUS
-    return (x ^ (x >> 32)) * MULTIPLIER % _MODULUS
+    return (start + index * STEP) % _MODULUS
 
 
 def coefficient(index: int) -> int:

@@ -17,8 +17,8 @@ architecture:
 |     28 |     4 | generation | 1, 2, 3 ... for stores to the page; 0 in base stamps                  |
 |     32 |     8 | page       | page index in the file; in foreign stamps the index of the page-sized |
 |        |       |            | block on the device or in the ballast                                 |
-|     40 |   464 | payload    | 58 words, word i = 5 .. 62 derived from i and words 1 .. 4         |
-|        |       |            | of the header                                                         |
+|     40 |   464 | payload    | 58 words, word i = 5 .. 62 is `seed + i * STEP` modulo 2**64, seed    |
+|        |       |            | from words 2, 3, 4 and 1 of the header                                |
 |    504 |     8 | checksum   | sum of `word[i] * coefficient[i]` for i = 0 .. 62, modulo 2**64       |
 
 The arithmetic stands, written for reading, in `reference.py`. A sector is a valid stamp only if payload *and*
