@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from devicemapper import tools, uevents
+from devicemapper import control, tools, uevents
 from devicemapper.errors import BlockStackError
 from devicemapper.status import STATE_COLUMNS, State, Status, parse_state, parse_status
 from devicemapper.table import Table
@@ -83,6 +83,16 @@ class MappedDevice:
             self.resume()
             raise
         self._table = table
+
+    def exchange_table(self, table: Table) -> None:
+        """As `swap_table`, by ioctl: for tables that live a few milliseconds. OSError if the kernel says no."""
+        control.load_table(self.name, table)
+        control.resume(self.name)
+        self._table = table
+
+    def send(self, message: str) -> None:
+        """A message to the target of the first segment, by ioctl. OSError if it does not take it."""
+        control.send(self.name, message)
 
     def suspend(self) -> None:
         """Hold back all I/O from now on, after what is under way; a filesystem above is neither frozen nor synced."""

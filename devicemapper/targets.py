@@ -139,10 +139,67 @@ class Zero:
         return cls()
 
 
-TARGETS: dict[str, type[Target]] = {target.kind: target for target in (Linear, Flakey, Error, Zero)}
+@dataclass(frozen=True, slots=True)
+class LogWrites:
+    """log-writes.rst: passes everything on to `device`, and logs all writes to `log_device` (devicemapper.log_writes)."""
+
+    kind: ClassVar[str] = "log-writes"
+    device: str
+    log_device: str
+
+    def __post_init__(self) -> None:
+        _check_device(self.device)
+        _check_device(self.log_device)
+
+    def arguments(self) -> tuple[str, ...]:
+        """DEVICE LOG_DEVICE."""
+        return (self.device, self.log_device)
+
+    @classmethod
+    def parse(cls, arguments: Sequence[str]) -> Self:
+        """From DEVICE LOG_DEVICE."""
+        device, log_device = arguments
+        return cls(device, log_device)
 
 
-def _check_device(device: str, offset_sectors: int) -> None:
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """snapshot.rst: `origin` as it is, with everything written kept on `store` and forgotten when the table goes.
+
+    Nobody may write to the origin in the meantime. A full store makes the snapshot invalid: all its I/O then fails.
+    """
+
+    kind: ClassVar[str] = "snapshot"
+    TRANSIENT: ClassVar[str] = "N"
+    origin: str
+    store: str
+    chunk_sectors: int = 8
+
+    def __post_init__(self) -> None:
+        _check_device(self.origin)
+        _check_device(self.store)
+        if self.chunk_sectors < 1 or self.chunk_sectors & (self.chunk_sectors - 1):
+            raise ValueError(f"a chunk of {self.chunk_sectors} sectors is no power of two")
+
+    def arguments(self) -> tuple[str, ...]:
+        """ORIGIN STORE N CHUNK."""
+        return (self.origin, self.store, self.TRANSIENT, str(self.chunk_sectors))
+
+    @classmethod
+    def parse(cls, arguments: Sequence[str]) -> Self:
+        """From ORIGIN STORE N CHUNK."""
+        origin, store, persistence, chunk = arguments
+        if persistence != cls.TRANSIENT:
+            raise ValueError(f"only transient snapshots are known, not {persistence}")
+        return cls(origin, store, int(chunk))
+
+
+TARGETS: dict[str, type[Target]] = {
+    target.kind: target for target in (Linear, Flakey, Error, Zero, LogWrites, Snapshot)
+}
+
+
+def _check_device(device: str, offset_sectors: int = 0) -> None:
     if not device or device.split() != [device]:
         raise ValueError(f"a table cannot name the device {device!r}")
     if offset_sectors < 0:

@@ -6,17 +6,22 @@ import json
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, replace
+from datetime import date
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
+from torture import campaign_file, guards, session
 from torture import clean as cleaning
 from torture import doctor as doctoring
-from torture import guards, session
 from torture.errors import BadRequest, MissingRequirement, TortureError
 from torture.judge import judge
+from torture.known import Known
 from torture.lab.disk import DISK_MIB, default_scratch
+from torture.labs import UML, KernelChoice
+from torture.order import Order
+from torture.report import campaign as campaign_report
 from torture.report import machine, summary
 from torture.request import Request, choose, choose_faults, choose_filesystems
 from torture.store import Trial
@@ -87,26 +92,51 @@ def cli() -> None:
 def run(results: Path, scratch: Path | None, as_json: bool, **options: Any) -> int:
     """Run trials; without options a representative matrix in the best lab found."""
     request = _request(options)
-    order = session.Order(
+    order = Order(
         request=request,
-        lab=options["lab"],
-        kernel=options["kernel"],
-        kernel_arguments=options["kernel_arguments"],
-        jobs=options["jobs"],
-        time_limit_s=options["time_limit_s"],
         results=results,
         scratch=scratch or default_scratch(),
+        lab=options["lab"] or UML,
+        kernels=(KernelChoice(options["kernel"], options["kernel_arguments"]),),
+        jobs=options["jobs"],
+        time_limit_s=options["time_limit_s"],
         destroy=options["destroy"],
     )
     if order.destroy:
         _confirm(order.destroy, options["yes"])
     head = print_to_stderr if as_json else click.echo
-    outcome = session.carry_out(order, head)
-    _print(outcome.trials, outcome.facts, as_json)
-    if outcome.interrupted:
-        print_to_stderr(f"interrupted; what was finished is kept in {outcome.directory}")
+    return _report(session.carry_out(order, head), as_json)
+
+
+@cli.command()
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@_places
+@click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
+def campaign(file: Path, results: Path, scratch: Path | None, as_json: bool) -> int:
+    """Run a campaign FILE.toml until its budget is used up; see docs/campaigns.md."""
+    order = campaign_file.load(
+        file, results=results, scratch=scratch or default_scratch(), draw_seed=session.draw_seed
+    )
+    return _report(session.carry_out(order, print_to_stderr if as_json else click.echo), as_json)
+
+
+@cli.command()
+@click.argument("run_directory", type=click.Path(path_type=Path), metavar="RUN")
+@_places
+@click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
+def resume(run_directory: Path, results: Path, scratch: Path | None, as_json: bool) -> int:
+    """Go on with a run or campaign that was killed: no trial lost but those in flight, none counted twice."""
+    directory = session.find_run(run_directory, results)
+    return _report(session.resume(directory, print_to_stderr if as_json else click.echo), as_json)
+
+
+def _report(ended: session.Ended, as_json: bool) -> int:
+    """Print what a run found; its exit code."""
+    _print(ended.trials, ended.facts, as_json)
+    if ended.interrupted:
+        print_to_stderr(f"interrupted; what was finished is kept in {ended.directory}, `torture resume` goes on")
         return EXIT_INTERRUPTED
-    return summary.EXIT_CODES[summary.overall(outcome.trials)]
+    return summary.EXIT_CODES[summary.overall(ended.trials)]
 
 
 def print_to_stderr(text: str) -> None:
@@ -124,7 +154,13 @@ def _confirm(device: Path, yes: bool) -> None:
 
 
 def _print(trials: list[Trial], facts: dict[str, Any], as_json: bool) -> None:
-    click.echo(json.dumps(machine.document(trials, facts)) if as_json else summary.render(trials).rstrip())
+    if as_json:
+        click.echo(json.dumps(machine.document(trials, facts)))
+        return
+    click.echo(summary.render(trials).rstrip())
+    if facts["order"]["endless"]:
+        known = [Known(**entry) for entry in facts["order"]["known"]]
+        click.echo("\n" + campaign_report.render(trials, facts, known, date.today()))
 
 
 def _request(options: dict[str, Any]) -> Request:

@@ -24,6 +24,10 @@ class Check:
     clean: tuple[int, ...] = (0,)
     complaint: str | None = None
 
+    def is_clean(self, exit_code: int, output: str) -> bool:
+        """Whether the tool ended with `exit_code` and `output` over a filesystem without faults."""
+        return exit_code in self.clean and not (self.complaint and self.complaint in output)
+
 
 @dataclass(frozen=True, slots=True)
 class Recovery:

@@ -184,6 +184,7 @@ def main() -> None:
     parser.add_argument("--channel", required=True, help="a descriptor number or a tty")
     parser.add_argument("--run-id", required=True)
     parser.add_argument("--disk", required=True, type=Path)
+    parser.add_argument("--spare", action="append", default=[], type=Path, help="a disk for logs and copies")
     parser.add_argument("--results", required=True, help="the host's directory")
     parser.add_argument("--modules", default="")
     parser.add_argument("--scratch", nargs="+", default=[], help="guest: directories to mount a tmpfs on")
@@ -194,7 +195,8 @@ def main() -> None:
     work = options.work or Path(options.scratch[0]) / "work"
     work.mkdir(exist_ok=True)
     modules = _module_tree(work, options.modules)
-    ground = Ground(options.disk, work, options.run_id, grounds.has_device_mapper(modules), modules)
+    device_mapper = grounds.has_device_mapper(modules)
+    ground = Ground(options.disk, work, options.run_id, device_mapper, modules, spares=tuple(options.spare))
     results = Path(options.scratch[0]) / "results" if options.scratch else Path(options.results)
     gc.freeze()
     agent = Agent(_open_channel(options.channel), ground, results)

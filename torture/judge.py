@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from torture.crash import outcome as crash
 from torture.faults import fault_class
 from torture.plan import Plan
 from torture.record import LEDGER, Record
@@ -56,6 +57,7 @@ def _judge_run(plan: Plan, directory: Path, record: Record) -> Verdict:
     findings = [
         *checker.check(expected, _observations(expected, directory, "warm"), "warm"),
         *checker.check(expected, _observations(expected, directory, "cold"), "cold"),
+        *crash.first_failure(directory, list(ledger.read_ledger(directory / LEDGER))),
         *_complaints(record),
         *_alarms(record),
     ]

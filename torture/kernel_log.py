@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from pathlib import Path
 
 MARKERS = re.compile(
     r"WARNING: |BUG: |kernel BUG at|Oops|general protection fault|INFO: task .* blocked for more than"
@@ -21,12 +22,18 @@ class KernelLog:
     """Reads /dev/kmsg from now on. Without the right to read it, `readable` is false and the log empty."""
 
     def __init__(self) -> None:
+        self._taint = _taint()
         try:
             self._descriptor = os.open("/dev/kmsg", os.O_RDONLY | os.O_NONBLOCK)
             os.lseek(self._descriptor, 0, os.SEEK_END)
             self.readable = True
         except OSError:
             self.readable = False
+
+    @property
+    def tainted(self) -> bool:
+        """Whether the kernel warned, or worse, since this was made (Documentation/admin-guide/tainted-kernels.rst)."""
+        return _taint() != self._taint
 
     def since(self) -> list[str]:
         """The messages that came since the last call, oldest first, as `seconds.microseconds text`."""
@@ -41,6 +48,10 @@ class KernelLog:
                 continue
             lines.append(_render(record))
         return lines
+
+
+def _taint() -> str:
+    return Path("/proc/sys/kernel/tainted").read_text()
 
 
 def alarms(lines: list[str]) -> list[str]:

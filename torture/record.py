@@ -25,6 +25,8 @@ class Record:
 
     `proofs` are (fault, fired, evidence). `checked` is the fsck: (command line, clean, output). `hung` names what did
     not return, `unmountable` why the filesystem would not mount after the fault, each "" if all went well.
+    `tainted`: the kernel warned or worse during the trial (/proc/sys/kernel/tainted changed), so its guest should not
+    be used again.
     """
 
     state: str = "unknown"
@@ -37,6 +39,7 @@ class Record:
     evidence: list[str] = field(default_factory=list)
     hung: str = ""
     unmountable: str = ""
+    tainted: bool = False
     version: int = RECORD_VERSION
 
     def write(self, directory: Path) -> None:

@@ -24,6 +24,7 @@ def check(plan: Plan, row: Filesystem, faults: Sequence[Fault], ground: Ground) 
     reasons = [
         filesystem_missing(row, ground.modules),
         *(target_missing(target, ground) for fault in faults for target in sorted(fault.targets)),
+        *(fault.missing(row, ground) for fault in faults),
         _layouts_missing(plan, row),
         _space_missing(plan, row),
         _memory_missing(plan),

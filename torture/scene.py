@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -10,7 +12,8 @@ from random import Random
 from devicemapper.device import MappedDevice
 from torture.filesystems import Filesystem
 from torture.plan import Plan
-from verify.ledger import LedgerWriter
+from torture.record import LEDGER
+from verify.ledger import File, LedgerWriter
 
 
 @dataclass(slots=True)
@@ -20,7 +23,9 @@ class Scene:
     `disk` is the scratch block device at the bottom, `mapped` the dm device on it (None where the lab has no
     device-mapper), `mount_point` where the filesystem under test is mounted, `length_sectors` the size of the stack,
     `directory` the trial's own directory for evidence, off the device under test, `refusals` what the workers were
-    told, such as {"store SIGBUS": 3, "sync ENOSPC": 1}.
+    told, such as {"store SIGBUS": 3, "sync ENOSPC": 1}. `files` are all that the layout made. `spares` are disks for logs and
+    copies, empty where the lab has none. What a fault enters into `below` is undone after the dm device is removed.
+    `heartbeat` is to be called now and then by whatever takes longer than a minute.
     """
 
     plan: Plan
@@ -32,6 +37,10 @@ class Scene:
     ledger: LedgerWriter
     random: Random
     mapped: MappedDevice | None = None
+    files: list[File] = field(default_factory=list)
+    spares: tuple[Path, ...] = ()
+    below: ExitStack = field(default_factory=ExitStack)
+    heartbeat: Callable[[], None] = lambda: None
     refusals: Counter[str] = field(default_factory=Counter)
     evidence: list[str] = field(default_factory=list)
 
@@ -39,6 +48,11 @@ class Scene:
     def block_device(self) -> Path:
         """What is formatted, mounted and checked."""
         return self.mapped.path if self.mapped else self.disk
+
+    @property
+    def ledger_path(self) -> Path:
+        """The ledger that workers and faults append to."""
+        return self.directory / LEDGER
 
     def note(self, text: str) -> None:
         """Keep a sentence of evidence with the trial."""

@@ -1,4 +1,4 @@
-"""One run from order to result: lab, store, campaign, progress, and what an interrupt does.
+"""One run from order to result: labs, store, campaign, progress, and what an interrupt does.
 
 Between the command line, which knows no labs, and the campaign, which knows no terminal.
 """
@@ -9,49 +9,28 @@ import os
 import secrets
 import shutil
 import signal
+import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from torture import clean, doctor
-from torture.campaign import Campaign
+from torture.artefacts import Keeper
+from torture.campaign import Campaign, Source
 from torture.draw import draw
-from torture.errors import BadRequest, BrokenTool, MissingRequirement
-from torture.ground import has_device_mapper
-from torture.lab.base import GuestLost, Lab
+from torture.errors import BadRequest, BrokenTool
 from torture.lab.disk import default_scratch
-from torture.lab.local import LocalLab
-from torture.lab.uml import UmlLab, check_kernel
-from torture.request import Request
+from torture.labs import LOCAL, KernelChoice, canary_fault, local_lab, make_labs, uml_lab
+from torture.order import Order
+from torture.progress import Progress
 from torture.run_id import Hold, new_run_id
+from torture.schedule import FixedList, Schedule
 from torture.store import STORE, Store, Trial
-
-CANARY_WITH_DEVICE_MAPPER, CANARY_WITHOUT = "lying-disk", "stale-disk"
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """A request, and where and how to carry it out.
-
-    `lab` None is the best one found, `jobs` None the cores; `destroy` is a device that the user gave up (local lab).
-    """
-
-    request: Request
-    lab: str | None
-    kernel: str
-    kernel_arguments: tuple[str, ...]
-    jobs: int | None
-    time_limit_s: float | None
-    results: Path
-    scratch: Path
-    destroy: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,46 +60,109 @@ def scratches(given: Path | None) -> list[Path]:
 
 
 def carry_out(order: Order, say: Callable[[str], None]) -> Ended:
-    """Run it. The seed and the directory are the first thing said."""
+    """Run an order. The seed and the directory are the first thing said."""
     run_id = new_run_id()
-    lab = _choose_lab(order, run_id)
+    directory = order.results.absolute() / run_id
+    make_labs(order, run_id, directory)  # refuses what cannot work before anything is made
     _make_room(order.results, order.scratch)
     clean.reap(scratches(order.scratch))
     with Hold(run_id):
-        directory = _make_directory(order.results, run_id)
+        (directory / "trials").mkdir(parents=True)
         say(f"seed {order.request.seed}, results in {directory}")
         store = Store(directory, create=True)
         try:
-            store.describe(**_facts(order, run_id, lab))
-            return _campaign(order, lab, directory, store)
+            store.describe(run=run_id, order=order.to_dict(), seed=order.request.seed)
+            return _run(order, run_id, directory, store)
         finally:
             store.close()
             shutil.rmtree(order.scratch / run_id, ignore_errors=True)
 
 
-def _campaign(order: Order, lab: Lab, directory: Path, store: Store) -> Ended:
-    canary = CANARY_WITH_DEVICE_MAPPER if lab.name == "uml" else _local_canary()
-    drawn = draw(order.request, canary)
+def resume(directory: Path, say: Callable[[str], None]) -> Ended:
+    """Go on with a run that was killed or stopped: nothing that finished is run again, nothing in flight is lost."""
+    store = Store(directory)
+    try:
+        order, run_id = Order.from_dict(store.facts()["order"]), str(store.facts()["run"])
+        with Hold(run_id):
+            clean.reap(scratches(order.scratch))
+            shutil.rmtree(order.scratch / run_id, ignore_errors=True)
+            say(f"seed {order.request.seed}, results in {directory}")
+            return _run(order, run_id, directory.absolute(), store)
+    finally:
+        store.close()
+
+
+def _run(order: Order, run_id: str, directory: Path, store: Store) -> Ended:
+    labs = make_labs(order, run_id, directory)
     jobs = 1 if order.destroy else order.jobs or len(os.sched_getaffinity(0))
+    before = float(store.facts().get("wall_seconds", 0.0))
+    source = _source(order, list(labs), store)
+    keeper = Keeper(directory, {name: lab.facts for name, lab in labs.items()}, order.artefact_bytes)
     began = time.monotonic()
-    with tqdm(total=len(drawn), unit="trial", file=sys.stderr, disable=None, dynamic_ncols=True) as bar:
-        findings = 0
-
-        def on_trial(trial: Trial) -> None:
-            nonlocal findings
-            findings += 0 if trial.arm == "canary" else len(trial.verdict.findings)
-            bar.set_postfix(findings=findings, refresh=False)
-            bar.update()
-
-        campaign = Campaign(lab, drawn, directory, jobs, on_trial, order.time_limit_s)
-        try:
-            with _interrupts(campaign) as interrupted:
+    with Progress(_total(order), list(store.trials()), sys.stderr) as progress:
+        campaign = Campaign(
+            labs=labs,
+            source=_Observed(source, progress, keeper, order.on_finding),
+            directory=directory,
+            jobs=jobs,
+            keep=keeper.keep if order.artefact_bytes else None,
+            time_limit_s=None if order.time_limit_s is None else max(0.0, order.time_limit_s - before),
+        )
+        with _interrupts(campaign) as interrupted:
+            try:
                 campaign.run(store)
-        except GuestLost as lost:
-            raise BrokenTool(str(lost), "look at the console; `torture doctor` tells what can run here") from lost
-    wall = time.monotonic() - began
-    store.describe(wall_seconds=wall, jobs=jobs, lost_guests=campaign.lost_guests, interrupted=interrupted.is_set())
+            finally:
+                _describe_end(store, campaign, before + time.monotonic() - began, jobs, interrupted.is_set())
     return Ended(directory, list(store.trials()), store.facts(), interrupted.is_set())
+
+
+def _describe_end(store: Store, campaign: Campaign, wall_s: float, jobs: int, interrupted: bool) -> None:
+    store.describe(
+        wall_seconds=wall_s,
+        jobs=jobs,
+        lost_guests=campaign.lost_guests,
+        boots=campaign.boots,
+        interrupted=interrupted,
+    )
+
+
+def _total(order: Order) -> int | None:
+    return order.most_trials if order.endless else len(draw(order.request, canary_fault(order)))
+
+
+def _source(order: Order, labs: list[str], store: Store) -> Source:
+    canary = canary_fault(order)
+    if not order.endless:
+        done = [trial.number for trial in store.trials()]
+        return FixedList(draw(order.request, canary), labs[0], done)
+    return Schedule(
+        order.request,
+        dict.fromkeys(labs, canary),
+        most_trials=order.most_trials,
+        most_findings=order.most_findings,
+        known=order.known,
+        unfinished=list(store.tasks(unfinished=True)),
+        finished=list(store.trials()),
+        scheduled=sum(1 for _ in store.tasks()),
+    )
+
+
+class _Observed:
+    """A source that also tells the progress bar, and starts the user's command for each new finding."""
+
+    def __init__(self, source: Source, progress: Progress, keeper: Keeper, command: str) -> None:
+        self._source, self._progress, self._keeper, self._command = source, progress, keeper, command
+        self._told = 0
+        self.next = source.next
+
+    def finished(self, trial: Trial) -> None:
+        """Pass it on."""
+        self._source.finished(trial)
+        self._progress.finished(trial)
+        kept = list(self._keeper.kept)
+        for home in kept[self._told :] if self._command else ():
+            subprocess.Popen([self._command, str(home)], stdin=subprocess.DEVNULL)
+        self._told = len(kept)
 
 
 @contextmanager
@@ -143,38 +185,6 @@ def _interrupts(campaign: Campaign) -> Iterator[threading.Event]:
             signal.signal(number, handler)
 
 
-def _choose_lab(order: Order, run_id: str) -> Lab:
-    """The lab asked for, or uml wherever a kernel for it is found."""
-    name = order.lab or "uml"
-    if name == "local":
-        if order.kernel or order.kernel_arguments:
-            raise BadRequest("--kernel and --kernel-arg choose a guest's kernel", "leave them out with --lab local")
-        home = _home(order.results, run_id)
-        lab: Lab = LocalLab(run_id, home, order.scratch, order.request.page_bytes, order.destroy)
-    else:
-        if order.destroy:
-            raise BadRequest("--destroy gives a device to the local lab", "use it with --lab local")
-        if order.kernel:
-            check_kernel(order.kernel)
-        lab = _uml(run_id, _home(order.results, run_id), order.scratch, order)
-    reason = lab.unavailable()
-    if reason:
-        raise MissingRequirement(f"lab {name} cannot run: {reason}", "`torture doctor` shows what can run here")
-    return lab
-
-
-def _uml(run_id: str, results: Path, scratch: Path, order: Order) -> UmlLab:
-    return UmlLab(run_id, results, scratch, order.request.page_bytes, order.kernel, order.kernel_arguments)
-
-
-def _local_canary() -> str:
-    return CANARY_WITH_DEVICE_MAPPER if has_device_mapper("") else CANARY_WITHOUT
-
-
-def _home(results: Path, run_id: str) -> Path:
-    return results.absolute() / run_id
-
-
 def _make_room(results: Path, scratch: Path) -> None:
     for place in (results, scratch):
         try:
@@ -186,23 +196,6 @@ def _make_room(results: Path, scratch: Path) -> None:
             raise BrokenTool(
                 f"cannot write to {place}: {error.strerror}", "free some space there or give another --results"
             ) from error
-
-
-def _make_directory(results: Path, run_id: str) -> Path:
-    directory = _home(results, run_id)
-    (directory / "trials").mkdir(parents=True)
-    return directory
-
-
-def _facts(order: Order, run_id: str, lab: Lab) -> dict[str, Any]:
-    return {
-        "run": run_id,
-        "seed": order.request.seed,
-        "lab": lab.name,
-        "kernel": order.kernel,
-        "kernel_arguments": order.kernel_arguments,
-        "request": asdict(order.request),
-    }
 
 
 def find_run(given: Path, results: Path) -> Path:
@@ -226,15 +219,16 @@ def examine(results: Path, scratch: Path, kernel: str) -> list[doctor.LabReport]
     """Boot every lab once, in a run of its own that leaves nothing, and ask what it can do."""
     run_id = new_run_id()
     _make_room(results, scratch)
+    directory = results.absolute() / run_id
     with Hold(run_id):
-        home = _make_directory(results, run_id)
+        directory.mkdir()
         try:
-            request = Request()
-            order = Order(request, None, kernel, (), 1, None, results, scratch)
-            labs: list[Lab] = [_uml(run_id, home, scratch, order)]
-            if not kernel:
-                labs.append(LocalLab(run_id, home, scratch, request.page_bytes))
-            return doctor.examine(labs)
+            labs = [uml_lab(run_id, directory, scratch, KernelChoice(kernel, ()))]
+            others = [] if kernel else [local_lab(run_id, directory, scratch, None)]
+            return doctor.examine([*labs, *others])
         finally:
-            for place in (home, scratch / run_id):
+            for place in (directory, scratch / run_id):
                 shutil.rmtree(place, ignore_errors=True)
+
+
+__all__ = ["LOCAL", "Ended", "carry_out", "default_results", "draw_seed", "examine", "find_run", "resume", "stored"]

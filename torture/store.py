@@ -1,6 +1,7 @@
 """The store of a run: one SQLite file (WAL, synchronous=FULL) next to the directories of its trials.
 
-A kill at any instant loses at most the trials in flight: a row is written, in one transaction, when a trial was judged.
+A kill at any instant loses at most the trials in flight: what is to be run is written before it is handed out, and a
+result, in one transaction, when it was judged. What was handed out and has no result is run again by `resume`.
 """
 
 from __future__ import annotations
@@ -19,15 +20,19 @@ from torture.plan import Plan
 from verify.finding import Finding
 from verify.outcome import Outcome
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 STORE = "store.sqlite"
 
 _SCHEMA = """
 CREATE TABLE run (key TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE trial (
+CREATE TABLE task (
     number INTEGER PRIMARY KEY,
     arm TEXT NOT NULL,
-    plan TEXT NOT NULL,
+    lab TEXT NOT NULL,
+    plan TEXT NOT NULL
+);
+CREATE TABLE result (
+    number INTEGER PRIMARY KEY REFERENCES task(number),
     outcome TEXT NOT NULL,
     reason TEXT NOT NULL,
     findings TEXT NOT NULL,
@@ -37,6 +42,21 @@ CREATE TABLE trial (
     evidence TEXT NOT NULL
 );
 """
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One trial to be run: `arm` as in torture.draw, `lab` the name of a lab of the campaign."""
+
+    number: int
+    arm: str
+    plan: Plan
+    lab: str
+
+    @property
+    def directory_name(self) -> str:
+        """The trial's directory below `trials`."""
+        return f"{self.number:05d}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +71,7 @@ class Trial:
     seconds: float
     kernel: str
     evidence: tuple[str, ...]
+    lab: str = ""
 
     @property
     def directory_name(self) -> str:
@@ -67,12 +88,13 @@ class Store:
             raise BadRequest(f"{directory} is not the directory of a run", f"it has no {STORE}")
         try:
             self._connection = sqlite3.connect(path, isolation_level=None)
-            self._connection.execute("PRAGMA journal_mode=WAL")
-            self._connection.execute("PRAGMA synchronous=FULL")
             if create:
                 self._connection.executescript(_SCHEMA)
                 self._connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
             (version,) = self._connection.execute("PRAGMA user_version").fetchone()
+            self._connection.execute("PRAGMA journal_mode=WAL")
+            self._connection.execute("PRAGMA synchronous=FULL")
+            self._connection.execute("PRAGMA foreign_keys=ON")
         except sqlite3.Error as error:
             raise BrokenTool(f"cannot use {path}: {error}", "free some space, or give another --results") from error
         if version != SCHEMA_VERSION:
@@ -92,12 +114,23 @@ class Store:
         """What `describe` stored."""
         return {key: json.loads(value) for key, value in self._connection.execute("SELECT * FROM run")}
 
+    def schedule(self, task: Task) -> None:
+        """Store a task that is about to be handed out; one that was stored before stays as it is."""
+        row = (task.number, task.arm, task.lab, task.plan.to_json())
+        with self._transaction():
+            self._connection.execute("INSERT OR IGNORE INTO task VALUES (?, ?, ?, ?)", row)
+
+    def tasks(self, *, unfinished: bool = False) -> Iterator[Task]:
+        """All tasks in order of number, or those without a result."""
+        condition = "WHERE number NOT IN (SELECT number FROM result)" if unfinished else ""
+        rows = self._connection.execute(f"SELECT number, arm, lab, plan FROM task {condition} ORDER BY number")
+        for number, arm, lab, plan in rows:
+            yield Task(number, arm, Plan.from_json(plan), lab)
+
     def add(self, trial: Trial) -> None:
-        """Store a finished trial."""
+        """Store the result of a scheduled task."""
         row = (
             trial.number,
-            trial.arm,
-            trial.plan.to_json(),
             trial.verdict.outcome.value,
             trial.verdict.reason,
             json.dumps([asdict(finding) for finding in trial.verdict.findings]),
@@ -107,22 +140,25 @@ class Store:
             json.dumps(trial.evidence),
         )
         with self._transaction():
-            self._connection.execute(f"INSERT INTO trial VALUES ({','.join('?' * len(row))})", row)
+            self._connection.execute("INSERT INTO result VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
 
     def trials(self) -> Iterator[Trial]:
-        """All stored trials in the order of their numbers."""
-        for row in self._connection.execute("SELECT * FROM trial ORDER BY number"):
-            number, arm, plan, outcome, reason, findings, phases, seconds, kernel, evidence = row
+        """All finished trials in the order of their numbers."""
+        joined = "SELECT * FROM task JOIN result USING (number) ORDER BY number"
+        for row in self._connection.execute(joined):
+            number, arm, lab, plan, outcome, reason, findings, phases, seconds, kernel, evidence = row
             found = tuple(Finding(**finding) for finding in json.loads(findings))
+            verdict = Verdict(Outcome(outcome), reason, found)
             yield Trial(
-                number,
-                arm,
-                Plan.from_json(plan),
-                Verdict(Outcome(outcome), reason, found),
-                json.loads(phases),
-                seconds,
-                kernel,
-                tuple(json.loads(evidence)),
+                number=number,
+                arm=arm,
+                plan=Plan.from_json(plan),
+                verdict=verdict,
+                phases=json.loads(phases),
+                seconds=seconds,
+                kernel=kernel,
+                evidence=tuple(json.loads(evidence)),
+                lab=lab,
             )
 
     @contextmanager

@@ -120,6 +120,7 @@ class _Trial:
         lines = self.kernel_log.since()
         (self.directory / KERNEL_LOG).write_text("".join(f"{line}\n" for line in lines))
         self.record.alarms = alarms(lines)
+        self.record.tainted = self.kernel_log.tainted
 
     # -- stack ---------------------------------------------------------------------------------------------------
 
@@ -127,6 +128,7 @@ class _Trial:
         disk, length_sectors = self.ground.disk, row.size_mib * 2048
         if not disk.is_block_device():
             disk = stack.enter_context(LoopDevice(disk, size_bytes=length_sectors * 512)).path
+        below = stack.enter_context(ExitStack())
         mapped = None
         if self.ground.device_mapper:
             table = self.faults[0].table(str(disk), length_sectors) if self.faults else None
@@ -151,6 +153,10 @@ class _Trial:
             ledger=writer,
             random=Random(self.plan.seed),
             mapped=mapped,
+            files=self.files,
+            spares=self.ground.spares,
+            below=below,
+            heartbeat=lambda: self.announce("mend"),
         )
 
     def _make_filesystem(self, scene: Scene, mounted: ExitStack) -> None:
@@ -293,7 +299,7 @@ class _Trial:
         argv = [*check.argv, str(scene.block_device)]
         done = tools.run(argv, timeout_s=CHECK_TIMEOUT_S, ok=range(256))
         output = done.stdout + done.stderr
-        clean = done.exit_code in check.clean and not (check.complaint and check.complaint in output)
+        clean = check.is_clean(done.exit_code, output)
         self.record.checked.append((" ".join(argv), clean, output[-20000:]))
 
 

@@ -8,6 +8,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from torture.lab import link
 from torture.lab.base import GuestLost
 from torture.lab.uml import UmlLab
 from torture.request import Request
+from torture.schedule import FixedList
 from torture.store import Store, Trial
 from verify.outcome import Outcome
 
@@ -44,12 +46,12 @@ def plans(count: int) -> list[Drawn]:
     return draw(request, "lying-disk")[:count]
 
 
-def carry_out(lab: UmlLab, drawn: list[Drawn], on_trial: object = None) -> list[Trial]:
+def carry_out(lab: UmlLab, drawn: list[Drawn]) -> list[Trial]:
     store = Store(lab.results, create=True)
-    seen: list[Trial] = []
-    Campaign(lab, drawn, lab.results, 1, seen.append).run(store)
+    Campaign({"uml": lab}, FixedList(drawn, "uml"), lab.results, 1).run(store)
+    trials = list(store.trials())
     store.close()
-    return seen
+    return trials
 
 
 def guest_processes(lab: UmlLab) -> list[int]:
@@ -99,8 +101,6 @@ def test_a_guest_that_hangs_is_given_up_in_bounded_time(lab: UmlLab, monkeypatch
 
 
 def test_a_guest_that_never_boots_is_an_error_with_its_console(lab: UmlLab) -> None:
-    from dataclasses import replace
-
     broken = replace(lab, kernel_arguments=("init=/nonexistent",))
     with pytest.raises(GuestLost) as caught:
         broken.boot(0)

@@ -8,11 +8,12 @@ from torture.faults.enospc import Enospc
 from torture.faults.lying_disk import LyingDisk
 from torture.faults.nothing import Nothing
 from torture.faults.power_cut import PowerCut
+from torture.faults.replay import ReplayedCrashStates
 from torture.faults.stale_disk import StaleDisk
 from torture.plan import FaultSpec
 
 FAULTS: dict[str, type[Fault]] = {
-    fault.name: fault for fault in (Nothing, Enospc, PowerCut, LyingDisk, StaleDisk)
+    fault.name: fault for fault in (Nothing, Enospc, PowerCut, ReplayedCrashStates, LyingDisk, StaleDisk)
 }
 
 

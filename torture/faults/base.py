@@ -8,8 +8,9 @@ from typing import ClassVar
 
 from devicemapper.table import Table
 from devicemapper.targets import Linear
-
 from torture.errors import BadRequest
+from torture.filesystems import Filesystem
+from torture.ground import Ground
 from torture.scene import Scene
 
 
@@ -55,6 +56,11 @@ class Fault:
                 f"it takes {', '.join(self.parameters) or 'none'}",
             )
         self.values = {name: self._value(name, given) for name in self.parameters}
+
+    @classmethod
+    def missing(cls, row: Filesystem, ground: Ground) -> str:
+        """Why it cannot strike `row` on `ground`, "" if it can; whether its targets are there is asked elsewhere."""
+        return ""
 
     def _value(self, name: str, given: Mapping[str, int | str]) -> int:
         parameter = self.parameters[name]

@@ -36,6 +36,10 @@ class Guest(Protocol):
 
     kernel: str
 
+    @property
+    def disk(self) -> Path:
+        """The scratch disk, as a file or device of the host."""
+
     def probe(self) -> dict[str, Any]:
         """What the kernel can do: see torture.ground.Capabilities."""
 

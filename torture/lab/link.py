@@ -49,6 +49,11 @@ class LinkedGuest:
             self.kill()
             raise
 
+    @property
+    def disk(self) -> Path:
+        """The scratch disk, as a file of the host."""
+        return self._home / "disk.img"
+
     def probe(self) -> dict[str, Any]:
         """See torture.ground.Capabilities."""
         self._ask("probe")

@@ -30,6 +30,11 @@ class LocalLab:
     device: Path | None = None
     name: str = "local"
 
+    @property
+    def facts(self) -> dict[str, str]:
+        """What a finding's directory says about the lab."""
+        return {"lab": self.name, "kernel_path": "the running kernel"}
+
     def unavailable(self) -> str:
         """Why trials cannot run on this kernel, "" if they can."""
         if os.geteuid() != 0:

@@ -26,6 +26,8 @@ from torture.lab.link import LinkedGuest
 PACKAGED_KERNEL = "linux.uml"
 MODULES = "/usr/lib/uml/modules"
 MEMORY_MIB = 512
+SPARE_MIB = 2048
+"""Size of each of the two spare disks: sparse, so they take what is written to them."""
 _ELF = b"\x7fELF"
 _SCRATCH_CANDIDATES = ("/mnt", "/run", "/tmp", "/srv", "/opt", "/var/tmp")
 
@@ -43,6 +45,12 @@ class UmlLab:
     memory_mib: int = MEMORY_MIB
     name: str = "uml"
 
+    @property
+    def facts(self) -> dict[str, str]:
+        """What a finding's directory says about the lab."""
+        arguments = " ".join(self.kernel_arguments)
+        return {"lab": self.name, "kernel_path": self.kernel or PACKAGED_KERNEL, "arguments": arguments}
+
     def unavailable(self) -> str:
         """Why there can be no guest, "" if there can."""
         if any(character.isspace() for character in str(self.results)) or self.results.is_relative_to("/dev"):
@@ -58,6 +66,9 @@ class UmlLab:
         home.mkdir(parents=True)
         disk = home / "disk.img"
         make_disk(disk, 0, self.page_bytes)
+        for spare in _spares(home):
+            with open(spare, "xb") as hole:
+                hole.truncate(SPARE_MIB << 20)
         init = self.results / f"init-{index}"  # not in scratch: /dev/shm is hidden in the guest by its own /dev
         init.write_text(f"#!/bin/sh\nexport PATH=/usr/sbin:/usr/bin:/sbin:/bin\n{self._agent()}\n")
         init.chmod(0o755)
@@ -89,6 +100,7 @@ class UmlLab:
             f"ssl0=fd:{line}",
             f"uml_dir={home}",
             f"ubd0t={disk}",  # t: no discard, which would turn the foreign stamps of the disk into holes
+            *(f"ubd{number}t={spare}" for number, spare in enumerate(_spares(home), 1)),
             f"init={init}",
             *self.kernel_arguments,
         ]
@@ -96,6 +108,7 @@ class UmlLab:
     def _agent(self) -> str:
         scratch = self._hidden_directories()
         command = [sys.executable, "-m", "torture.guest", "--channel", "/dev/ttyS0", "--disk", "/dev/ubda"]
+        command += ["--spare", "/dev/ubdb", "--spare", "/dev/ubdc"]
         command += ["--run-id", self.run_id, "--results", str(self.results), "--scratch", *scratch]
         if Path(MODULES).is_dir():
             command += ["--modules", MODULES]
@@ -122,6 +135,10 @@ class UmlLab:
         preload = {"LD_PRELOAD": shim.origin} if shim and shim.origin else {}
         keep = {key: os.environ[key] for key in ("PATH", "TMPDIR", "HOME") if key in os.environ}
         return {**keep, **preload, runs.ENVIRONMENT: self.run_id, name: value}
+
+
+def _spares(home: Path) -> tuple[Path, Path]:
+    return home / "spare-1.img", home / "spare-2.img"
 
 
 def check_kernel(path: str) -> str:

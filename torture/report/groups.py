@@ -25,8 +25,9 @@ class Key:
 
 @dataclass(slots=True)
 class Group:
-    """One distinct finding: `pages` counted over all trials, the pins that lost, the arms (see
-    torture.draw) that show it, and all arms that were tried and judged in that place.
+    """One distinct finding: `pages` counted over all trials, the pins that lost, the arms (pinned, control) that show
+    it, and all arms that were tried and judged in that place. `tried` counts the trials that could have shown it;
+    `shared` are the values that all its sightings have in common.
     """
 
     key: Key
@@ -37,6 +38,8 @@ class Group:
     losing_pins: set[str] = field(default_factory=set)
     arms: set[str] = field(default_factory=set)
     tried_arms: set[str] = field(default_factory=set)
+    tried: int = 0
+    shared: dict[str, str] = field(default_factory=dict)
 
     @property
     def control(self) -> str:
@@ -61,12 +64,14 @@ def gather(trials: Iterable[Trial]) -> list[Group]:
         for finding in _told_once(trial.verdict.findings):
             _count(groups, trial, finding)
     for group in groups.values():
-        group.tried_arms = {trial.arm for trial in trials if _was_tried(trial, group.key)}
+        tried = [trial for trial in trials if _was_tried(trial, group.key)]
+        group.tried, group.tried_arms = len(tried), {_arm(trial) for trial in tried}
     return list(groups.values())
 
 
-def _count(groups: dict[Key, Group], trial: Trial, finding: Finding) -> None:
-    key = Key(
+def key_of(trial: Trial, finding: Finding) -> Key:
+    """The signature of a finding of `trial`."""
+    return Key(
         filesystem=trial.plan.filesystem,
         fault=trial.plan.fault_names,
         layout=finding.layout,
@@ -75,11 +80,23 @@ def _count(groups: dict[Key, Group], trial: Trial, finding: Finding) -> None:
         read=finding.read,
         reported=(finding.reported or "").split(" ")[-1],
     )
+
+
+def _count(groups: dict[Key, Group], trial: Trial, finding: Finding) -> None:
+    key = key_of(trial, finding)
     group = groups.setdefault(key, Group(key, finding, trial.number))
     group.pages += finding.pages
     group.trials.add(trial.number)
     group.losing_pins.add(finding.pin)
-    group.arms.add(trial.arm)
+    group.arms.add(_arm(trial))
+    values = {"pin": finding.pin, "access": finding.access, "layout": finding.layout}
+    if group.trials == {trial.number} and not group.shared:
+        group.shared.update(values)
+    group.shared = {name: value for name, value in group.shared.items() if values[name] == value}
+
+
+def _arm(trial: Trial) -> str:
+    return "control" if trial.plan.is_control else "pinned"
 
 
 def _told_once(findings: Iterable[Finding]) -> list[Finding]:

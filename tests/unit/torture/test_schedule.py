@@ -1,0 +1,115 @@
+"""A campaign's schedule: canaries, breadth, depth around findings; the same given the same results; resumable."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+from stories import finding
+
+from torture.judge import Verdict
+from torture.known import Known
+from torture.request import Request
+from torture.schedule import DEPTH_EVERY, FixedList, Schedule
+from torture.store import Task, Trial
+from verify.finding import Finding
+from verify.outcome import Outcome
+
+REQUEST = Request(filesystems=("ext4", "ext2"), seed=5)
+
+
+def schedule(**options: object) -> Schedule:
+    return Schedule(REQUEST, {"packaged": "lying-disk"}, **options)  # type: ignore[arg-type]
+
+
+def result(task: Task, *findings: Finding) -> Trial:
+    verdict = Verdict(Outcome.failed if findings else Outcome.passed, "", findings)
+    return Trial(task.number, task.arm, task.plan, verdict, {}, 1.0, "6.1", (), lab=task.lab)
+
+
+def follow(source: Schedule, count: int, losing: str = "") -> list[Task]:
+    """Runs `count` tasks; pinned trials of filesystem `losing` fail."""
+    tasks = []
+    for _ in range(count):
+        task = source.next()
+        assert task is not None
+        tasks.append(task)
+        loses = task.plan.filesystem == losing and task.arm != "canary"
+        source.finished(result(task, *[finding()] * loses))
+    return tasks
+
+
+def test_canaries_come_first_then_every_plan_and_its_control_arm() -> None:
+    tasks = follow(schedule(), 14)
+    assert [task.arm for task in tasks[:4]] == ["canary", "canary", "pinned", "control"]
+    assert {task.plan.fault_names for task in tasks[2:]} == {"none", "enospc", "power-cut"}
+
+
+def test_it_never_repeats_a_plan_and_never_ends_by_itself() -> None:
+    tasks = follow(schedule(), 200)
+    assert len({task.plan.identity for task in tasks}) == 200
+    assert [after.number - before.number for before, after in pairwise(tasks)] == [1] * 199
+
+
+def test_the_same_results_give_the_same_schedule() -> None:
+    assert follow(schedule(), 100, "ext2") == follow(schedule(), 100, "ext2")
+
+
+def test_findings_are_looked_into_with_new_seeds() -> None:
+    tasks = follow(schedule(), 80, "ext2")
+    repeats = [task for task in tasks if task.arm == "repeat"]
+    assert len(repeats) >= 80 // DEPTH_EVERY - 5
+    assert {task.plan.filesystem for task in repeats} == {"ext2"}
+    assert len({task.plan.seed for task in repeats}) == len(repeats)
+
+
+def test_a_known_finding_is_not_looked_into_again() -> None:
+    known = Known(reason="so it is", expires="2999-01-01", filesystem="ext2")
+    assert not [task for task in follow(schedule(known=(known,)), 60, "ext2") if task.arm == "repeat"]
+    expired = replace(known, expires="2000-01-01")
+    assert [task for task in follow(schedule(known=(expired,)), 60, "ext2") if task.arm == "repeat"]
+
+
+def test_budgets_end_it() -> None:
+    bounded = schedule(most_trials=7)
+    follow(bounded, 7)
+    assert bounded.next() is None
+    hunting = schedule(most_findings=1)
+    while (task := hunting.next()) is not None:
+        hunting.finished(result(task, finding()))
+        assert task.number < 10
+    assert hunting.next() is None
+
+
+@pytest.mark.parametrize("killed_after", [1, 5, 17, 40])
+def test_a_resumed_campaign_runs_what_was_in_flight_and_goes_on_with_the_same_plans(killed_after: int) -> None:
+    whole = [task.plan for task in follow(schedule(), 60)]
+    before = schedule()
+    tasks = follow(before, killed_after)
+    in_flight = [before.next(), before.next()]
+    unfinished = [task for task in in_flight if task is not None]
+    after = schedule(
+        unfinished=unfinished, finished=[result(task) for task in tasks], scheduled=killed_after + 2
+    )
+    resumed = follow(after, 60 - killed_after)
+    assert resumed[:2] == unfinished
+    canaries = [task for task in resumed[2:] if task.arm == "canary"]
+    plans = [task.plan for task in (*tasks, *resumed) if task not in canaries]
+    assert plans == whole[: len(plans)]
+
+
+def test_several_kernels_get_every_plan() -> None:
+    source = Schedule(REQUEST, {"one": "lying-disk", "two": "lying-disk"})
+    tasks = [task for task in follow(source, 44) if task.arm != "canary"]
+    by_kernel = {lab: [task.plan for task in tasks if task.lab == lab] for lab in ("one", "two")}
+    assert by_kernel["one"] == by_kernel["two"]
+
+
+def test_a_fixed_list_leaves_out_what_is_done() -> None:
+    from torture.draw import draw
+
+    drawn = draw(REQUEST, "lying-disk")
+    source = FixedList(drawn, "packaged", done=[1, 2])
+    task = source.next()
+    assert task is not None and (task.number, task.plan) == (3, drawn[2].plan)

@@ -1,0 +1,1 @@
+"""Crash states: every disk that a power loss could have left, built from a log of writes, mounted and judged."""

@@ -1,0 +1,115 @@
+"""What the checked crash states of a trial showed, stored so that they can be judged again offline.
+
+One JSON line a state, written where the trial runs and read by `torture.judge`. The findings are those of the oracle as of
+the state's mark: the syncs that the ledger says returned after it prove nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from verify import checker, ledger, observation, oracle
+from verify.finding import Finding, FindingKind
+from verify.ledger import Record
+from verify.observation import Observation
+
+STATES = "states.jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class StateSeen:
+    """A state by its `label`; `unmountable` and `inconsistent` are why, or ""; `files` its observations by file id."""
+
+    label: str
+    position: int
+    unmountable: str
+    inconsistent: str
+    files: dict[int, tuple[Observation, ...]]
+
+    def to_json(self) -> str:
+        """One line."""
+        lines = {file: [observation.encode(seen).decode() for seen in looks] for file, looks in self.files.items()}
+        fields = {name: getattr(self, name) for name in ("label", "position", "unmountable", "inconsistent")}
+        return json.dumps({**fields, "files": lines}, separators=(",", ":")) + "\n"
+
+    @staticmethod
+    def from_json(line: str) -> StateSeen:
+        """The inverse of `to_json`."""
+        raw = json.loads(line)
+        files = {
+            int(file): tuple(observation.decode(look.encode()) for look in looks)
+            for file, looks in raw.pop("files").items()
+        }
+        return StateSeen(files=files, **raw)
+
+
+class AsOf:
+    """Expectations as of positions of one ledger, for a power loss then."""
+
+    def __init__(self, records: Sequence[Record]) -> None:
+        self._records = records
+        self._position = -1
+        self._expectations: oracle.Expectations | None = None
+
+    def position(self, position: int) -> oracle.Expectations:
+        """What must be there if the power went when `position` records had been written.
+
+        Stores recorded later are allowed to show: their bytes may have been under way.
+        """
+        if self._expectations is None or position != self._position:
+            cut = (ledger.Swap("power lost"), ledger.Struck("replay", crash=True))
+            records = (*self._records[:position], *cut, *self._records[position:])
+            self._position, self._expectations = position, oracle.expectations(records)
+        return self._expectations
+
+
+def findings(seen: StateSeen, expected: oracle.Expectations) -> list[Finding]:
+    """What is wrong with one state; each finding says in which."""
+    if seen.unmountable:
+        found = [_of_filesystem("unreadable", "mounts after the power loss", seen.unmountable)]
+    else:
+        found = checker.check(expected, seen.files, "cold")
+    if seen.inconsistent:
+        found.append(_of_filesystem("fsck", "fsck is clean after the power loss and a mount", seen.inconsistent))
+    return [replace(finding, found=f"{finding.found} (power lost: {seen.label})") for finding in found]
+
+
+def first_failure(directory: Path, records: Sequence[Record]) -> list[Finding]:
+    """The findings of the first state in `directory` that has any: it has the shortest prefix of the log."""
+    expected = AsOf(records)
+    for seen in read_states(directory / STATES):
+        if found := findings(seen, expected.position(seen.position)):
+            return found
+    return []
+
+
+def read_states(path: Path) -> Iterator[StateSeen]:
+    """The states in the order in which they were checked; none if there is no such file."""
+    if not path.exists():
+        return
+    with open(path, encoding="utf-8") as lines:
+        for line in lines:
+            yield StateSeen.from_json(line)
+
+
+def _of_filesystem(kind: FindingKind, expected: str, found: str) -> Finding:
+    return Finding(
+        kind=kind,
+        promise="sync",
+        file=0,
+        name="",
+        layout="",
+        pin="",
+        access="",
+        writer=None,
+        first_page=0,
+        pages=0,
+        sectors=0,
+        expected=expected,
+        found=found,
+        reported=None,
+        read="cold",
+    )
