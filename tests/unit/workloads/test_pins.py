@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from workloads.limits import UNLIMITED, highest_memlock_bytes, set_memlock
 from workloads.mapped_file import MappedFile
 from workloads.pins import PINS
 
@@ -41,6 +42,11 @@ def in_child(check: Callable[[], bool]) -> bool:
         ("mlock", {"lo"}, PAGES),
         ("mlock2-onfault", {"lo"}, 0),
         ("map-locked", {"lo"}, PAGES),
+        ("munlocked", set(), PAGES),
+        ("mlock-elsewhere", set(), 0),
+        ("map-populate", set(), PAGES),
+        ("populate-read", set(), PAGES),
+        ("populate-write", set(), PAGES),
     ],
 )
 def test_locks_and_populates(
@@ -55,6 +61,52 @@ def test_locks_and_populates(
     seen = smaps(place.address)
     assert {"lo"} & set(seen["VmFlags"].split()) == flags
     assert seen["Rss"] == f"{resident_pages * PAGE // 1024} kB"
+
+
+def test_locks_a_part_only(new_file: Callable[[int], Path], opened: Callable[..., MappedFile]) -> None:
+    place = opened(new_file(PAGES), PAGES)
+    assert PINS["mlock-part"].pin(place) == 0
+    assert "lo" in smaps(place.address)["VmFlags"].split()
+    assert "lo" not in smaps(place.address + PAGES // 2 * PAGE)["VmFlags"].split()
+
+
+@pytest.mark.parametrize(
+    ("pin", "resident_pages"),
+    [
+        ("mlockall-current", PAGES),
+        ("mlockall-current-onfault", 0),
+        ("mlockall-future", PAGES),
+        ("mlockall-future-onfault", 0),
+    ],
+)
+def test_mlockall_locks_the_mapping(
+    pin: str, resident_pages: int, new_file: Callable[[int], Path], opened: Callable[..., MappedFile]
+) -> None:
+    """In a process of its own, since nothing undoes it there."""
+    place = opened(new_file(PAGES), PAGES)
+    highest = highest_memlock_bytes()
+    if highest != UNLIMITED and PINS[pin].locked_bytes(PAGES * PAGE) > highest:
+        pytest.skip(f"RLIMIT_MEMLOCK cannot be raised beyond {highest} bytes")
+
+    def check() -> bool:
+        set_memlock(UNLIMITED)
+        failed = PINS[pin].pin(place)
+        seen = smaps(place.address)
+        return failed == 0 and "lo" in seen["VmFlags"].split() and seen["Rss"] == f"{resident_pages * PAGE // 1024} kB"
+
+    assert in_child(check)
+
+
+def test_the_process_that_locks_elsewhere_is_gone_when_the_file_is_closed(
+    new_file: Callable[[int], Path],
+) -> None:
+    place = MappedFile(new_file(PAGES), file=1, first_page=0, pages=PAGES, page_bytes=PAGE)
+    assert PINS["mlock-elsewhere"].pin(place) == 0
+    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+    locked = [re.search(r"VmLck:\s+(\d+) kB", Path(f"/proc/{child}/status").read_text()) for child in children]
+    assert [int(found[1]) for found in locked if found] == [PAGES * PAGE // 1024]
+    place.close()
+    assert not any(Path(f"/proc/{child}").exists() for child in children)
 
 
 @pytest.mark.parametrize(("pin", "refusal"), [("mlock", errno.ENOMEM), ("map-locked", errno.EAGAIN)])
@@ -78,6 +130,9 @@ def test_needs_no_more_than_it_says(
     pin: str, new_file: Callable[[int], Path], opened: Callable[..., MappedFile]
 ) -> None:
     place = opened(new_file(PAGES), PAGES)
+    highest = highest_memlock_bytes()
+    if highest != UNLIMITED and PINS[pin].locked_bytes(PAGES * PAGE) > highest:
+        pytest.skip(f"RLIMIT_MEMLOCK cannot be raised beyond {highest} bytes")
 
     def check() -> bool:
         if os.geteuid() == 0:

@@ -39,6 +39,32 @@ def test_fsync_covers_the_file(place: MappedFile, monkeypatch: pytest.MonkeyPatc
     assert calls == [place.descriptor]
 
 
+@pytest.mark.parametrize(
+    ("name", "kind", "files", "pages"),
+    [
+        ("msync-pages", "msync", (1,), (6, 2)),
+        ("async-fsync", "async_fsync", (1,), (0, 0)),
+        ("fsync-other", "fsync", (1,), (0, 0)),
+        ("fdatasync", "fdatasync", (1,), (0, 0)),
+        ("syncfs", "syncfs", (), (0, 0)),
+        ("sync", "sync", (), (0, 0)),
+        ("sync-file-range", "sync_file_range", (1,), (6, 2)),
+    ],
+)
+def test_says_what_it_covers(
+    place: MappedFile, name: str, kind: str, files: tuple[int, ...], pages: tuple[int, int]
+) -> None:
+    assert SYNCS[name].record(9, place, 6, 2) == SyncRecord(9, kind, files, *pages)
+    assert SYNCS[name].perform(place, 6, 2) == 0
+
+
+def test_fsync_other_goes_through_the_other_descriptor(place: MappedFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[int] = []
+    monkeypatch.setattr(os, "fsync", calls.append)
+    SYNCS["fsync-other"].perform(place, 6, 2)
+    assert calls == [place.other_descriptor] != [place.descriptor]
+
+
 def test_nothing_does_nothing(place: MappedFile) -> None:
     assert SYNCS["nothing"].scope is Scope.NOTHING
     assert SYNCS["nothing"].perform(place, 4, 8) == 0
@@ -51,7 +77,7 @@ def test_returns_the_errno(place: MappedFile) -> None:
 
 
 @pytest.mark.root
-@pytest.mark.parametrize("sync", ["msync", "fsync"])
+@pytest.mark.parametrize("sync", sorted(set(SYNCS) - {"nothing"}))
 def test_leaves_no_page_dirty(
     sync: str, scratch: Callable[[list[str], int], Path], cached: Callable[[MappedFile], libc.CacheStat]
 ) -> None:
