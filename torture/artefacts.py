@@ -22,6 +22,7 @@ from torture.report.summary import detail
 from torture.store import Trial
 from verify import stamp
 from verify.finding import Finding
+from verify.observation import Page, read_observations
 
 FINDINGS = "findings"
 IMAGE = "disk.img.gz"
@@ -66,6 +67,8 @@ class Keeper:
             shutil.copy2(entry, home / entry.name)
         (home / "finding.json").write_text(json.dumps(asdict(finding), indent=1))
         (home / "README").write_text(detail(trial, home) + "\n")
+        (home / "pages.txt").write_text(page_table(trial))
+        (home / "first-bad-page.txt").write_text(first_bad_page(directory, finding))
         versions = {**self._lab_facts[trial.lab], "kernel": trial.kernel, **tool_versions(trial)}
         (home / "versions.json").write_text(json.dumps(versions, indent=1))
         (home / "checked.txt").write_text(
@@ -107,6 +110,27 @@ def _without_foreign_stamps(chunk: bytearray) -> bytearray:
         if header.look is stamp.SectorLook.STAMP and header.kind == stamp.Kind.FOREIGN:
             chunk[start : start + page_bytes] = zeros[: len(chunk) - start]
     return chunk
+
+
+def page_table(trial: Trial) -> str:
+    """One line for each bad page: read, file, page, sectors, expected and found."""
+    rows = [f"{'read':5} {'file':20} {'page':>8} {'sectors':>8}  expected -> found"]
+    for finding in trial.verdict.findings:
+        found = finding.found.splitlines()[0] if finding.found else ""
+        for page in range(finding.first_page, finding.first_page + finding.pages):
+            where = f"{finding.read:5} {finding.name:20} {page:8} {finding.sectors:#8x}"
+            rows.append(f"{where}  {finding.expected} -> {found} ({finding.kind})")
+    return "\n".join(rows) + "\n"
+
+
+def first_bad_page(directory: Path, finding: Finding) -> str:
+    """The first bad page of a finding in hex, as the read that found it saw it."""
+    if not finding.pages:
+        return f"the finding is about no page: {finding.found}\n"
+    for seen in read_observations(directory / f"{finding.read}-{finding.file}.jsonl"):
+        if isinstance(seen, Page) and seen.page == finding.first_page and seen.raw:
+            return hex_dump(seen.raw) + "\n"
+    return f"{finding.name} page {finding.first_page} is uniform: {finding.found}\n"
 
 
 def hex_dump(content: bytes) -> str:

@@ -17,6 +17,7 @@ RECORD = "record.json"
 LEDGER = "ledger.jsonl"
 KERNEL_LOG = "kernel.log"
 COMMANDS = "commands.log"
+EXTENTS = "extents.txt"
 
 
 @dataclass(slots=True)

@@ -28,7 +28,7 @@ from torture.filesystems import Filesystem, Recovery, filesystem
 from torture.ground import Ground
 from torture.kernel_log import KernelLog, alarms
 from torture.plan import Plan
-from torture.record import COMMANDS, KERNEL_LOG, LEDGER, Record
+from torture.record import COMMANDS, EXTENTS, KERNEL_LOG, LEDGER, Record
 from torture.scene import Scene
 from verify import ledger
 from verify.ledger import LedgerWriter
@@ -103,6 +103,7 @@ class _Trial:
                     return
             with self._phase("judge"):
                 self._observe(scene, "cold")
+                self._keep_extents(scene)
                 mounted.close()
                 self._check(scene)
 
@@ -293,6 +294,13 @@ class _Trial:
                 page_bytes=self.plan.page_bytes,
             )
             write_observations(self.directory / f"{read}-{record.file}.jsonl", observations)
+
+    def _keep_extents(self, scene: Scene) -> None:
+        """Where the files lie, for whoever looks at a finding; filesystems without FIEMAP and FIBMAP refuse."""
+        names = [str(scene.mount_point / "files" / record.name) for record in self.files]
+        present = [name for name in names if Path(name).exists()]
+        done = tools.run(["filefrag", "-v", *present], timeout_s=CHECK_TIMEOUT_S, ok=range(256))
+        (self.directory / EXTENTS).write_text(done.stdout + done.stderr)
 
     def _check(self, scene: Scene) -> None:
         check = scene.filesystem.check

@@ -64,11 +64,14 @@ def _rates(trials: Sequence[Trial], known: Sequence[Known], today: date) -> Iter
     if groups:
         yield "How often, of the trials that could show it (95 % interval):"
     for number, group in enumerate(groups, 1):
-        seen = len(group.trials)
         shared = ", ".join(f"{name} {value}" for name, value in sorted(group.shared.items()) if value)
+        rates = ", ".join(
+            f"{arm} {group.seen[arm]} of {tried} ({wilson(group.seen[arm], tried)})"
+            for arm, tried in sorted(group.tried.items(), reverse=True)
+        )
         yield (
-            f"  {number}. {group.key.kind}, {group.key.filesystem}, fault {group.key.fault}: {seen} of {group.tried}"
-            f" ({wilson(seen, group.tried)}); all have {shared or 'nothing in common'}"
+            f"  {number}. {group.key.kind}, {group.key.filesystem}, fault {group.key.fault}: {rates};"
+            f" all have {shared or 'nothing in common'}"
         )
         if entry := excuse(group.key, known, today):
             yield f"     known until {entry.expires}: {entry.reason}"

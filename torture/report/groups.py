@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -25,9 +26,10 @@ class Key:
 
 @dataclass(slots=True)
 class Group:
-    """One distinct finding: `pages` counted over all trials, the pins that lost, the arms (pinned, control) that show
-    it, and all arms that were tried and judged in that place. `tried` counts the trials that could have shown it;
-    `shared` are the values that all its sightings have in common.
+    """One distinct finding: `pages` counted over all trials, and the pins that lost.
+
+    `seen` and `tried` count, by arm (pinned, control), the trials that showed it and those that could have; `shared`
+    are the values that all its sightings have in common.
     """
 
     key: Key
@@ -36,17 +38,16 @@ class Group:
     pages: int = 0
     trials: set[int] = field(default_factory=set)
     losing_pins: set[str] = field(default_factory=set)
-    arms: set[str] = field(default_factory=set)
-    tried_arms: set[str] = field(default_factory=set)
-    tried: int = 0
+    seen: Counter[str] = field(default_factory=Counter)
+    tried: Counter[str] = field(default_factory=Counter)
     shared: dict[str, str] = field(default_factory=dict)
 
     @property
     def control(self) -> str:
         """What the control arm says of the pin, in words."""
-        if "control" not in self.tried_arms:
+        if not self.tried["control"]:
             return "no control arm was run"
-        if "control" in self.arms:
+        if self.seen["control"]:
             return "the control arm, without a pin, shows it too: the pin is not to blame"
         if self.losing_pins == {""}:
             return "the control arm, without a pin, does not show it"
@@ -64,8 +65,7 @@ def gather(trials: Iterable[Trial]) -> list[Group]:
         for finding in _told_once(trial.verdict.findings):
             _count(groups, trial, finding)
     for group in groups.values():
-        tried = [trial for trial in trials if _was_tried(trial, group.key)]
-        group.tried, group.tried_arms = len(tried), {_arm(trial) for trial in tried}
+        group.tried = Counter(_arm(trial) for trial in trials if _was_tried(trial, group.key))
     return list(groups.values())
 
 
@@ -86,9 +86,10 @@ def _count(groups: dict[Key, Group], trial: Trial, finding: Finding) -> None:
     key = key_of(trial, finding)
     group = groups.setdefault(key, Group(key, finding, trial.number))
     group.pages += finding.pages
+    if trial.number not in group.trials:
+        group.seen[_arm(trial)] += 1
     group.trials.add(trial.number)
     group.losing_pins.add(finding.pin)
-    group.arms.add(_arm(trial))
     values = {"pin": finding.pin, "access": finding.access, "layout": finding.layout}
     if group.trials == {trial.number} and not group.shared:
         group.shared.update(values)
