@@ -66,6 +66,10 @@ class Entry:
     mark: str
     offset_bytes: int
 
+    def __str__(self) -> str:
+        flags = "|".join(flag.name or "" for flag in self.flags) or "write"
+        return f"{self.index}: {flags} {self.sector}+{self.sectors}{' ' if self.mark else ''}{self.mark}"
+
     @property
     def writes(self) -> bool:
         """Whether it put data on the disk."""

@@ -141,7 +141,7 @@ class Zero:
 
 @dataclass(frozen=True, slots=True)
 class LogWrites:
-    """log-writes.rst: passes everything on to `device`, and logs all writes to `log_device` (devicemapper.log_writes)."""
+    """log-writes.rst: passes everything on to `device` and logs all writes on `log_device`."""
 
     kind: ClassVar[str] = "log-writes"
     device: str

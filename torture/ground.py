@@ -21,7 +21,8 @@ class Ground:
     """Handed to every trial in this kernel.
 
     `disk` is a block device or, where the lab has to make a loop device of it, an image file. `work` is a directory for
-    mounts, off the device under test. `spares` are further disks, empty where the lab has none. `modules` is the tree that modprobe reads, "" for none. Workers run as `uid`.
+    mounts, off the device under test. `modules` is the tree that modprobe reads, "" for none. Workers run as `uid`.
+    `spares` are further disks, empty where the lab has none.
     """
 
     disk: Path

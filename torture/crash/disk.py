@@ -1,8 +1,8 @@
 """The disk that advances along a log of writes, and the crash states that are built on it.
 
-`disk` always holds a prefix of the log. A state is that disk seen through a transient snapshot, which takes the writes
-that reached the disk out of order, the journal recovery of the mount and everything after it, and is then forgotten. All
-reading and writing of devices is direct, so that no page cache tells of an earlier state.
+The scratch disk always holds a prefix of the log. A state is that disk seen through a transient snapshot, which takes
+the writes that reached the disk out of order, the journal recovery of the mount and everything after it, and is then
+forgotten. All reading and writing of devices is direct, so that no page cache tells of an earlier state.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from torture.errors import StepFailed
 from verify import stamp
 
 UNIT_SECTORS = 8
-"""Metadata is not torn within 4 KiB: btrfs's and f2fs's super blocks and xfs's skipping of newer blocks at recovery rely
-on that. File data, known by its stamps, is torn at any sector."""
+"""Metadata is not torn within 4 KiB: btrfs's and f2fs's super blocks and xfs's skipping of newer blocks at recovery
+rely on that. File data, known by its stamps, is torn at any sector."""
 
 _CHUNK_SECTORS = 2048
 

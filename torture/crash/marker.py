@@ -1,7 +1,8 @@
 """Marks the log of writes whenever a sync has returned: the mark is the ledger position that is then known.
 
-A process of its own watches the ledger: no worker waits for it, and no thread is there when workers are forked. Whatever
-stands in the ledger when a mark is sent happened before the mark, so a mark that comes late owes less, never too much.
+A process of its own watches the ledger: no worker waits for it, and no thread is there when workers are forked.
+Whatever stands in the ledger when a mark is sent happened before the mark, so a mark that comes late owes less, never
+too much.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What the checked crash states of a trial showed, stored so that they can be judged again offline.
 
-One JSON line a state, written where the trial runs and read by `torture.judge`. The findings are those of the oracle as of
-the state's mark: the syncs that the ledger says returned after it prove nothing.
+One JSON line a state, written where the trial runs and read by `torture.judge`. The findings are those of the oracle
+as of the state's mark: the syncs that the ledger says returned after it prove nothing.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Replays a log of writes: walks along it, and has every crash state that was chosen mounted, read, checked and dropped.
+"""Replays a log of writes: walks along it, and has the crash states that were chosen mounted, read, checked, dropped.
 
-The log is walked twice. The first walk counts the states, so that those to check can be chosen evenly, and makes sure that
-the log is whole. The second builds them. What was seen of each is left in states.jsonl; the first one that breaks a promise
-is kept as an image.
+The log is walked twice. The first walk counts the states, so that those to check can be chosen evenly, and makes sure
+that the log is whole. The second builds them. What was seen of each is left in states.jsonl; the first one that breaks
+a promise is kept as an image.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from random import Random
 
@@ -26,13 +27,15 @@ from verify.observation import Observation
 from verify.reader import observe_file
 
 KEPT_STATE = "failing-state.img"
+LOG_LISTING = "log-writes.txt"
+MAX_LISTED = 10_000
 MAX_FAILING = 5
 CHECK_TIMEOUT_S = 120.0
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Which states to check: at most `states` of them, `samples` from between each two barriers, fsck every `fsck`th."""
+    """At most `states` states are checked, `samples` of them from between each two barriers; fsck every `fsck`th."""
 
     states: int
     samples: int
@@ -53,7 +56,7 @@ class Tally:
     def __str__(self) -> str:
         spent = ", ".join(f"{step} {seconds:.1f} s" for step, seconds in self.seconds.items())
         return (
-            f"{self.entries} log entries, {self.found} crash states: {self.checked} checked, {self.same} were the same as"
+            f"{self.entries} writes logged, {self.found} crash states: {self.checked} checked, {self.same} the same as"
             f" another, {self.failing} failing; {spent}"
         )
 
@@ -79,6 +82,7 @@ class Replay:
         """The first walk. StepFailed when the log is not all that was written to `live`."""
         began = time.monotonic()
         contents = Contents(self._scene.length_sectors)
+        self._list_log()
         for step in self._steps():
             if isinstance(step, CrashState):
                 self.tally.found += 1
@@ -88,6 +92,11 @@ class Replay:
                     contents.put(sector, content)
         check_complete(contents, live)
         self.tally.clock("survey", began)
+
+    def _list_log(self) -> None:
+        """The beginning of the log for people, one line an entry."""
+        with open(self._scene.directory / LOG_LISTING, "w", encoding="utf-8") as out:
+            out.writelines(f"{entry}\n" for entry in islice(self._log.entries(), MAX_LISTED))
 
     def run(self, store: Path) -> None:
         """The second walk; `store` takes what the states write. Afterwards the scratch disk holds the whole log."""

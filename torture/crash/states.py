@@ -1,9 +1,9 @@
 """Which disks a power loss could have left, from the log of writes. Pure.
 
 The log is in the order in which writes became durable (devicemapper.log_writes), so every prefix of it that ends at a
-barrier or mark is a disk that could have been left. Between two barriers a volatile cache may have kept any of the writes
-that the second one flushed, in any order: a seeded sample of those is drawn. Later writes may not have been issued yet and
-are never taken. All that was durable before is always there, so no legal filesystem can be accused.
+barrier or mark is a disk that could have been left. Between two barriers a volatile cache may have kept any of the
+writes that the second one flushed, in any order: a seeded sample of those is drawn. Later writes may not have been
+issued yet and are never taken. All that was durable before is always there, so no legal filesystem can be accused.
 
 A mark is the ledger position whose syncs had returned when it was logged. A state owes what was acked by the last mark
 before it.
@@ -57,7 +57,7 @@ def steps(
 ) -> Iterator[Entry | CrashState]:
     """The states in order, with the writes to put on the disk between them.
 
-    `position` is that of the ledger when the log began; `samples` states are drawn from the writes between two barriers.
+    `position` is that of the ledger when the log began; `samples` states are drawn from between each two barriers.
     """
     walk = _Walk(position, random, samples)
     for entry in entries:

@@ -1,8 +1,8 @@
-"""Replay: all writes are logged by dm-log-writes, and afterwards every disk that a power loss could have left is checked.
+"""Replay: all writes are logged by dm-log-writes, then every disk that a power loss could have left is checked.
 
-The only fault that sees a missing flush or FUA. The filesystem goes on working on a snapshot of the scratch disk, so the
-scratch disk keeps what it held when the log began; then the log is replayed onto it (torture.crash). Nothing is lost in
-the trial itself, which ends with a clean unmount.
+The only fault that sees a missing flush or FUA. The filesystem goes on working on a snapshot of the scratch disk, so
+the scratch disk keeps what it held when the log began; then the log is replayed onto it (torture.crash). Nothing is
+lost in the trial itself, which ends with a clean unmount.
 """
 
 from __future__ import annotations
