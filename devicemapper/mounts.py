@@ -20,8 +20,9 @@ from pathlib import Path
 from devicemapper import libc
 from devicemapper.errors import BlockStackError
 
-MOUNT_TIMEOUT_S = 60.0
-UNMOUNT_TIMEOUT_S = 60.0
+MOUNT_TIMEOUT_S = 120.0
+UNMOUNT_TIMEOUT_S = 120.0
+"""As long as the kernel itself waits before it reports a hung task (kernel/hung_task.c)."""
 BUSY_TIMEOUT_S = 10.0
 
 FLAGS = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import resource
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -74,6 +75,19 @@ def memlock_limit_bytes(wanted: int) -> int:
 def _may_raise_limits() -> bool:
     line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("CapEff"))
     return bool(int(line.split()[1], 16) >> _CAP_SYS_RESOURCE & 1)
+
+
+def is_blocked(pid: int) -> bool:
+    """Whether process `pid` sleeps uninterruptibly for five looks in a row, a fifth of a second apart."""
+    return all(_state_after(pid, wait_s) == "D" for wait_s in (0, 0.2, 0.2, 0.2, 0.2))
+
+
+def _state_after(pid: int, wait_s: float) -> str:
+    time.sleep(wait_s)
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return ""
 
 
 def blocked(pid: int) -> str:

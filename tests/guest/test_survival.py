@@ -23,6 +23,7 @@ from torture.lab.uml import UmlLab
 from torture.request import Request
 from torture.schedule import FixedList
 from torture.store import Store, Trial
+from verify.ledger import read_ledger
 from verify.outcome import Outcome
 
 pytestmark = pytest.mark.guest
@@ -82,6 +83,8 @@ def test_a_guest_that_dies_costs_its_trial_and_is_replaced(lab: UmlLab) -> None:
     watcher.join()
     assert (first.verdict.outcome, second.verdict.outcome) == (Outcome.unknown, Outcome.passed)
     assert "the guest died" in first.verdict.reason
+    left = [type(record).__name__ for record in read_ledger(lab.results / "trials/00001/ledger.jsonl")]
+    assert left[0] == "Begin", "what the guest wrote before it died is on the host"
     assert (lab.results / "console-0.log").stat().st_size > 0
 
 
