@@ -19,6 +19,8 @@ DEFAULT_FILESYSTEMS = ("ext4", "xfs", "btrfs", "f2fs", "ext2", "jfs")
 DEFAULT_FAULTS = ("none", "enospc", "power-cut")
 DEFAULT_PINS = ("mlock", "mlock2-onfault", "map-locked")
 DEFAULT_SYNCS = ("msync", "fsync")
+DEFAULT_LAYOUTS = ("hole", "unwritten", "written", "reflinked")
+DEFAULT_ACCESSES = ("store", "read")
 ALL = "all"
 MAX_PAGES = 1 << 18
 
@@ -31,9 +33,9 @@ class Request:
     """
 
     filesystems: tuple[str, ...] = DEFAULT_FILESYSTEMS
-    layouts: tuple[str, ...] = tuple(LAYOUTS)
+    layouts: tuple[str, ...] = DEFAULT_LAYOUTS
     pins: tuple[str, ...] = DEFAULT_PINS
-    accesses: tuple[str, ...] = tuple(ACCESSES)
+    accesses: tuple[str, ...] = DEFAULT_ACCESSES
     syncs: tuple[str, ...] = DEFAULT_SYNCS
     faults: tuple[FaultSpec, ...] = tuple(FaultSpec(name, {}) for name in DEFAULT_FAULTS)
     mkfs_options: tuple[str, ...] = ()

@@ -23,10 +23,12 @@ class Deed:
 
 @dataclass(frozen=True, slots=True)
 class Resized:
-    """A change of the file's size at a ledger position."""
+    """A change of the file's size between two ledger positions."""
 
     size_bytes: int
-    position: int
+    began: int
+    ended: int | None
+    fate: Fate
 
 
 Item = Base | Deed | EndedSync | Worker
@@ -74,8 +76,7 @@ class FileExpectation:
         A sync of any range vouches for the size: fdatasync(2) has to flush what is needed to read the data back.
         """
         events = [
-            _event(resized.size_bytes, 0, 1, resized.position, resized.position, "accepted", [self._any])
-            for resized in self._resizes
+            _event(each.size_bytes, 0, 1, each.began, each.ended, each.fate, [self._any]) for each in self._resizes
         ]
         return allow(self.file.size_bytes, events, crash=crash, emptied=self.file.size_bytes)
 

@@ -18,7 +18,7 @@ from typing import ClassVar, Literal, Self, get_args
 
 from verify.json_lines import Codec
 
-LEDGER_VERSION = 1
+LEDGER_VERSION = 2
 
 BaseKind = Literal["zero", "stamp"]
 Role = Literal["target", "clone", "bystander"]
@@ -118,7 +118,10 @@ class Pinned(_Record):
 
 @dataclass(frozen=True, slots=True)
 class Store(_Record):
-    """Intent to store bytes [lo, hi) of each page of a range, taken from its stamp of `generation`."""
+    """Intent to store bytes [lo, hi) of each page of a range, taken from its stamp of `generation`.
+
+    `crossing`: one store over page boundaries instead, from byte lo of the first page to byte hi of the last.
+    """
 
     TAG: ClassVar[str] = "store"
     worker: int
@@ -128,6 +131,7 @@ class Store(_Record):
     generation: int
     lo: int
     hi: int
+    crossing: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,8 +172,7 @@ class Synced(_Record):
 class Resize(_Record):
     """The file is about to get another size; bytes from the smaller of old and new size on become zeros.
 
-    Like Zeroed it has no result record, so no other worker may begin a sync of this file before the call
-    returns: that sync would be taken to cover it.
+    A file has at most one Resize or Zeroed outstanding: its result is Altered.
     """
 
     TAG: ClassVar[str] = "resize"
@@ -185,6 +188,15 @@ class Zeroed(_Record):
     file: int
     first_byte: int
     length_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Altered(_Record):
+    """The file's outstanding Resize or Zeroed returned; errno 0 is success, anything else may have happened in part."""
+
+    TAG: ClassVar[str] = "altered"
+    file: int
+    errno: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +224,9 @@ class Note(_Record):
     text: str
 
 
-Record = Begin | File | Worker | Pinned | Store | Stored | Sync | Synced | Resize | Zeroed | Swap | Struck | Note
+Record = (
+    Begin | File | Worker | Pinned | Store | Stored | Sync | Synced | Resize | Zeroed | Altered | Swap | Struck | Note
+)
 _CODEC = Codec[_Record]({record.TAG: record for record in get_args(Record)})
 
 

@@ -52,12 +52,21 @@ def expectations(records: Iterable[Record]) -> Expectations:
     return Expectations(begin.run, begin.page_bytes, reading.crash, reading.finish())
 
 
+@dataclass(frozen=True, slots=True)
+class _When:
+    """When something happened, as positions in the ledger, and whether it did."""
+
+    began: int
+    ended: int | None
+    fate: Fate
+
+
 class _FileLog:
     """What a ledger says about one file, as it is read."""
 
     def __init__(self, file: ledger.File) -> None:
         self.file = file
-        self.size_bytes = file.size_bytes
+        self.sizes_bytes = {file.size_bytes}
         self.placed: list[Placed[Item]] = [
             Placed(base.first_page, base.first_page + base.pages, base) for base in file.base
         ]
@@ -70,17 +79,26 @@ class _FileLog:
         else:
             self.whole_syncs.append(ended)
 
-    def add_zeroes(self, first_byte: int, end_byte: int, position: int, page_bytes: int) -> None:
+    def add_zeroes(self, first_byte: int, end_byte: int, when: "_When", page_bytes: int) -> None:
         for first_page, end_page, lo, hi in _pieces(first_byte, end_byte, page_bytes):
-            deed = Deed(ZERO, lo, hi, position, position, "accepted")
+            deed = Deed(ZERO, lo, hi, when.began, when.ended, when.fate)
             self.placed.append(Placed(first_page, end_page, deed))
+
+    def resize(self, size_bytes: int, when: "_When", page_bytes: int) -> None:
+        """Bytes from the smaller size on become zeros; where an earlier size is in doubt, some of them only may."""
+        smaller = [min(before, size_bytes) for before in self.sizes_bytes]
+        doubtful = _When(when.began, when.ended, "faulted" if when.fate == "accepted" else when.fate)
+        self.add_zeroes(min(smaller), max(smaller), doubtful, page_bytes)
+        self.add_zeroes(max(smaller), FOREVER * page_bytes, when, page_bytes)
+        self.sizes_bytes = {size_bytes} if when.fate == "accepted" else {*self.sizes_bytes, size_bytes}
+        self.resizes.append(Resized(size_bytes, when.began, when.ended, when.fate))
 
     def expectation(self) -> FileExpectation:
         return FileExpectation(self.file, self.placed, self.whole_syncs, self.resizes)
 
 
 class _Reading:
-    """The state between two records: files so far, and each worker's outstanding store and sync."""
+    """The state between two records: files so far, each worker's outstanding store and sync, each file's alteration."""
 
     def __init__(self, page_bytes: int) -> None:
         self.crash = False
@@ -89,6 +107,7 @@ class _Reading:
         self._workers: list[tuple[int, ledger.Worker]] = []
         self._stores: dict[int, tuple[int, ledger.Store]] = {}
         self._syncs: dict[int, tuple[int, ledger.Sync]] = {}
+        self._alterations: dict[int, tuple[int, ledger.Resize | ledger.Zeroed]] = {}
         self._swapped_at = NEVER
 
     def take(self, position: int, record: Record) -> None:
@@ -108,11 +127,10 @@ class _Reading:
                 self._begin_sync(position, record)
             case ledger.Synced():
                 self._end_sync(position, record)
-            case ledger.Resize():
-                self._resize(position, record)
-            case ledger.Zeroed():
-                end_byte = record.first_byte + record.length_bytes
-                self._log(position, record.file).add_zeroes(record.first_byte, end_byte, position, self._page_bytes)
+            case ledger.Resize() | ledger.Zeroed():
+                self._begin_alteration(position, record)
+            case ledger.Altered():
+                self._end_alteration(position, record)
             case ledger.Swap():
                 self._swapped_at = min(self._swapped_at, position)
             case ledger.Struck():
@@ -121,9 +139,11 @@ class _Reading:
                 pass
 
     def finish(self) -> dict[int, FileExpectation]:
-        """The expectations, with stores that never returned taken for unknown."""
+        """The expectations, with stores and alterations that never returned taken for unknown."""
         for began, store in self._stores.values():
             self._place_store(store, began, None, store.first_page, store.first_page + store.pages, "unknown")
+        for began, alteration in self._alterations.values():
+            self._alter(alteration, _When(began, None, "unknown"))
         for position, worker in self._workers:
             end_page = worker.first_page + worker.pages
             self._log(position, worker.file).placed.append(Placed(worker.first_page, end_page, worker))
@@ -143,9 +163,14 @@ class _Reading:
         self._log(position, store.file)
         if store.worker in self._stores:
             raise HistoryError(position, f"worker {store.worker} has a store under way")
-        if not 0 <= store.lo < store.hi <= self._page_bytes or store.pages < 1 or store.generation < 1:
+        if not self._is_sensible(store):
             raise HistoryError(position, f"a store of nothing, or past its page: {store}")
         self._stores[store.worker] = (position, store)
+
+    def _is_sensible(self, store: ledger.Store) -> bool:
+        first_byte, end_byte = store.lo, store.hi + (self._page_bytes if store.crossing else 0)
+        in_page = 0 <= first_byte < end_byte and max(store.lo, store.hi - 1) < self._page_bytes and store.hi > 0
+        return in_page and store.pages > store.crossing and store.generation > 0
 
     def _end_store(self, position: int, stored: ledger.Stored) -> None:
         if stored.worker not in self._stores:
@@ -162,8 +187,9 @@ class _Reading:
         self, store: ledger.Store, began: int, ended: int | None, first_page: int, end_page: int, fate: Fate
     ) -> None:
         wrote = Content("store", store.generation, store.worker)
-        deed = Deed(wrote, store.lo, store.hi, began, ended, fate)
-        self._log(began, store.file).placed.append(Placed(first_page, end_page, deed))
+        log = self._log(began, store.file)
+        for first, end, lo, hi in _reach(store, first_page, end_page, self._page_bytes):
+            log.placed.append(Placed(first, end, Deed(wrote, lo, hi, began, ended, fate)))
 
     def _begin_sync(self, position: int, sync: ledger.Sync) -> None:
         if sync.worker in self._syncs:
@@ -186,12 +212,35 @@ class _Reading:
         for file in sync.files or self._files:
             self._log(position, file).add_sync(ended, sync)
 
-    def _resize(self, position: int, resize: ledger.Resize) -> None:
-        log = self._log(position, resize.file)
-        first_byte = min(log.size_bytes, resize.size_bytes)
-        log.add_zeroes(first_byte, FOREVER * self._page_bytes, position, self._page_bytes)
-        log.size_bytes = resize.size_bytes
-        log.resizes.append(Resized(resize.size_bytes, position))
+    def _begin_alteration(self, position: int, alteration: ledger.Resize | ledger.Zeroed) -> None:
+        self._log(position, alteration.file)
+        if alteration.file in self._alterations:
+            raise HistoryError(position, f"file {alteration.file} has an alteration under way")
+        self._alterations[alteration.file] = position, alteration
+
+    def _end_alteration(self, position: int, altered: ledger.Altered) -> None:
+        if altered.file not in self._alterations:
+            raise HistoryError(position, f"file {altered.file} has no alteration under way")
+        began, alteration = self._alterations.pop(altered.file)
+        self._alter(alteration, _When(began, position, "faulted" if altered.errno else "accepted"))
+
+    def _alter(self, alteration: ledger.Resize | ledger.Zeroed, when: _When) -> None:
+        log = self._log(when.began, alteration.file)
+        if isinstance(alteration, ledger.Resize):
+            log.resize(alteration.size_bytes, when, self._page_bytes)
+        else:
+            end_byte = alteration.first_byte + alteration.length_bytes
+            log.add_zeroes(alteration.first_byte, end_byte, when, self._page_bytes)
+
+
+def _reach(store: ledger.Store, first_page: int, end_page: int, page_bytes: int) -> Iterator[tuple[int, int, int, int]]:
+    """(first page, end page, lo, hi) of what a store reaches within some of its pages."""
+    if not store.crossing:
+        yield first_page, end_page, store.lo, store.hi
+        return
+    last = store.first_page + store.pages - 1
+    for page in range(first_page, end_page):
+        yield page, page + 1, store.lo if page == store.first_page else 0, store.hi if page == last else page_bytes
 
 
 def _fates(pages: range, faulted: list[int]) -> Iterator[tuple[int, int, Fate]]:

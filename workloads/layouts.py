@@ -6,7 +6,6 @@ as the clone of a reflinked file, is a file with its own record, which the check
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,26 +15,15 @@ from pathlib import Path
 from verify import stamp
 from verify.ledger import Base, File
 from workloads import libc
+from workloads.unsupported import Unsupported, refusable
+
+__all__ = ["CLONE_ID_OFFSET", "LAYOUTS", "Site", "Unsupported", "create"]
 
 CLONE_ID_OFFSET = 1000
 BATCH_PAGES = 256
 # Every worker's user must be able to write to the files, only root to the clones.
 TARGET_MODE = 0o666
 CLONE_MODE = 0o644
-
-_REFUSALS = (errno.EOPNOTSUPP, errno.ENOTTY, errno.EINVAL, errno.ENOSYS)
-
-
-class Unsupported(Exception):
-    """This filesystem cannot make that layout: `what` was asked for, and `reason`, the error it gave."""
-
-    def __init__(self, what: str, reason: str) -> None:
-        super().__init__(what, reason)
-        self.what = what
-        self.reason = reason
-
-    def __str__(self) -> str:
-        return f"{self.what} is not supported here: {self.reason}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +67,7 @@ def _hole(site: Site) -> tuple[File, ...]:
 
 
 def _unwritten(site: Site) -> tuple[File, ...]:
-    with _new_target(site) as descriptor, _refusable("unwritten", site.path):
+    with _new_target(site) as descriptor, refusable("unwritten", site.path):
         libc.fallocate(descriptor, 0, 0, site.size_bytes)
     return (site.record("unwritten", (Base(0, site.pages, "zero"),)),)
 
@@ -92,7 +80,7 @@ def _reflinked(site: Site) -> tuple[File, ...]:
     target = _stamped(site, "reflinked")
     clone = site.path.with_name(site.path.name + ".clone")
     with _opened(site.path, os.O_RDONLY) as source, _new_file(clone, CLONE_MODE) as descriptor:  # noqa: SIM117
-        with _refusable("reflinked", site.path, clone):
+        with refusable("reflinked", site.path, clone):
             libc.clone_file(source, descriptor)
     return (
         target,
@@ -155,19 +143,6 @@ def _opened(path: Path, flags: int) -> Iterator[int]:
         yield descriptor
     finally:
         os.close(descriptor)
-
-
-@contextmanager
-def _refusable(layout: str, *made: Path) -> Iterator[None]:
-    """Turn a filesystem's refusal into Unsupported and remove what was made so far."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in _REFUSALS:
-            raise
-        for path in made:
-            path.unlink()
-        raise Unsupported(layout, os.strerror(error.errno)) from error
 
 
 LAYOUTS: dict[str, Callable[[Site], tuple[File, ...]]] = {

@@ -6,6 +6,7 @@ mapped and pinned until the starter says END, so that a fault can strike while i
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
 
@@ -97,20 +98,14 @@ class _Steps:
         return (op.first_page, op.pages) if op.pages else (self._mapped.first_page, self._mapped.pages)
 
     def _store(self, op: Op) -> None:
+        lo, hi = self._access.reach()
         for run in self._generations.raised(*self._pages(op)):
-            lo, hi = self._access.reach()
-            self._ledger.append(
-                Store(
-                    self._worker,
-                    self._mapped.file,
-                    run.first_page,
-                    run.pages,
-                    run.generation,
-                    lo,
-                    hi,
-                )
-            )
-            self._ledger.append(Stored(self._worker, self._store_run(run)))
+            for piece in _crossings(run) if self._access.crossing else (run,):
+                crossing = self._access.crossing and piece.pages > 1
+                end = hi if crossing or not self._access.crossing else self._mapped.page_bytes
+                place = (piece.first_page, piece.pages, piece.generation, lo, end, crossing)
+                self._ledger.append(Store(self._worker, self._mapped.file, *place))
+                self._ledger.append(Stored(self._worker, self._store_run(piece)))
 
     def _store_run(self, run: Run) -> tuple[Fault, ...]:
         faults: list[Fault] = []
@@ -153,3 +148,9 @@ class _Steps:
         if message is None or message.verb is Verb.END:
             raise Ended
         self._released.add(message.text)
+
+
+def _crossings(run: Run) -> Iterator[Run]:
+    """A run in pairs of pages, with what is left over at the end."""
+    for first_page in range(run.first_page, run.first_page + run.pages, 2):
+        yield Run(first_page, min(2, run.first_page + run.pages - first_page), run.generation)

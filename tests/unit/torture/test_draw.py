@@ -7,7 +7,6 @@ import pytest
 from torture.draw import Drawn, draw
 from torture.plan import FaultSpec, Plan
 from torture.request import Request
-from workloads.access import ACCESSES
 
 
 def drawn(**options: object) -> list[Drawn]:
@@ -45,7 +44,7 @@ def test_the_default_draw_touches_every_default_value_for_each_filesystem_and_fa
         plans = [item.plan for item in drawn() if item.arm == "pinned" and item.plan.filesystem == filesystem]
         workers = [worker for plan in plans for worker in plan.workers]
         assert {worker.pin for worker in workers} == set(request.pins)
-        assert {worker.access for worker in workers} == set(ACCESSES)
+        assert {worker.access for worker in workers} == set(request.accesses)
         assert {op.name for worker in workers for op in worker.ops if op.kind == "sync"} == set(request.syncs)
         assert {plan.fault_names for plan in plans} == {"none", "enospc", "power-cut"}
         assert all({"store", "sync", "background"} <= kinds(plan) for plan in plans)

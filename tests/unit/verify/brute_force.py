@@ -62,6 +62,7 @@ def deeds_at(records: list[Record], page: int | None, byte: int) -> list[Deed]:
     deeds: list[Deed] = []
     storing: dict[int, Deed] = {}
     syncing: dict[int, tuple[int, ledger.Sync]] = {}
+    altering: Deed | None = None
     swapped = False
     page_bytes = records[0].page_bytes
     size = PAGES * page_bytes
@@ -69,8 +70,7 @@ def deeds_at(records: list[Record], page: int | None, byte: int) -> list[Deed]:
         match record:
             case ledger.Store(worker=worker):
                 storing[worker] = Deed(Content("store", record.generation, worker), now)
-                touched = range(record.first_page, record.first_page + record.pages)
-                if record.file == 1 and page in touched and record.lo <= byte < record.hi:
+                if record.file == 1 and page is not None and stores_to(record, page, byte, page_bytes):
                     deeds.append(storing[worker])
             case ledger.Stored(worker=worker):
                 deed = storing.pop(worker)
@@ -78,13 +78,17 @@ def deeds_at(records: list[Record], page: int | None, byte: int) -> list[Deed]:
                 deed.sure = page not in [fault.page for fault in record.faults]
             case ledger.Zeroed(file=1) if page is not None:
                 if 0 <= page * page_bytes + byte - record.first_byte < record.length_bytes:
-                    deeds.append(Deed(ZERO, now, now, True))
+                    deeds.append(altering := Deed(ZERO, now))
             case ledger.Resize(file=1):
                 if page is None:
-                    deeds.append(Deed(record.size_bytes, now, now, True))
+                    deeds.append(altering := Deed(record.size_bytes, now))
                 elif page * page_bytes + byte >= min(size, record.size_bytes):
-                    deeds.append(Deed(ZERO, now, now, True))
+                    deeds.append(altering := Deed(ZERO, now))
                 size = record.size_bytes
+            case ledger.Altered(file=1):
+                if altering:
+                    altering.ended, altering.sure = now, not record.errno
+                altering = None
             case ledger.Sync(worker=worker):
                 syncing[worker] = now, record
             case ledger.Swap():
@@ -95,6 +99,14 @@ def deeds_at(records: list[Record], page: int | None, byte: int) -> list[Deed]:
                     proves = not swapped and sync.kind != "sync_file_range"
                     settle(deeds, began, proves, record.errno)
     return deeds
+
+
+def stores_to(store: ledger.Store, page: int, byte: int, page_bytes: int) -> bool:
+    if store.crossing:
+        end_page = store.first_page + store.pages - 1
+        start, end = store.first_page * page_bytes + store.lo, end_page * page_bytes + store.hi
+        return start <= page * page_bytes + byte < end
+    return store.first_page <= page < store.first_page + store.pages and store.lo <= byte < store.hi
 
 
 def covers(sync: ledger.Sync, page: int | None) -> bool:
@@ -163,6 +175,7 @@ def ledgers(draw: st.DrawFn, page_bytes: int, steps: int = 14, resize: bool = Tr
     ]
     storing: dict[int, ledger.Store] = {}
     syncing: set[int] = set()
+    altering = ""
     generation = itertools.count(1)
     eighth = page_bytes // 8
     for _ in range(draw(st.integers(0, steps))):
@@ -176,7 +189,12 @@ def ledgers(draw: st.DrawFn, page_bytes: int, steps: int = 14, resize: bool = Tr
             records.append(ledger.Stored(worker, tuple(Fault(page, "SIGBUS", 2, 0) for page in refused)))
         elif what == "store":
             lo, hi = draw(st.sampled_from([(0, 8), (0, 8), (0, 3), (2, 6), (5, 8)]))
-            storing[worker] = ledger.Store(worker, 1, first, pages, next(generation), lo * eighth, hi * eighth)
+            crossing = pages > 1 and draw(st.booleans())
+            if crossing:
+                lo, hi = draw(st.sampled_from([(7, 1), (2, 6), (0, 8)]))
+            storing[worker] = ledger.Store(
+                worker, 1, first, pages, next(generation), lo * eighth, hi * eighth, crossing
+            )
             records.append(storing[worker])
             if draw(st.booleans()):
                 records.append(ledger.Stored(worker, ()))
@@ -194,9 +212,17 @@ def ledgers(draw: st.DrawFn, page_bytes: int, steps: int = 14, resize: bool = Tr
                 syncing.add(worker)
         elif what == "swap" and draw(st.integers(0, 3)) == 0:
             records.append(ledger.Swap(""))
+        elif what in ("zero", "resize") and altering:
+            records.append(ledger.Altered(1, 0 if altering == "resize" else draw(st.sampled_from([0, 0, ENOSPC]))))
+            altering = ""
         elif what == "zero":
             start = draw(st.integers(0, size - 1))
             records.append(ledger.Zeroed(1, start, draw(st.integers(1, size - start))))
+            altering = what
         elif what == "resize" and resize:
             records.append(ledger.Resize(1, draw(st.integers(0, size))))
+            altering = what
+        if altering and draw(st.booleans()):
+            records.append(ledger.Altered(1, 0))
+            altering = ""
     return records

@@ -64,6 +64,9 @@ class Story:
         self.records.append(ledger.Sync(1, kind, tuple(files), *pages))
         self.records.append(ledger.Synced(1, errno))
 
+    def alter(self, alteration: ledger.Resize | ledger.Zeroed, errno: int = 0) -> None:
+        self.records += [alteration, ledger.Altered(alteration.file, errno)]
+
     def crash(self) -> None:
         self.records.append(ledger.Struck("power cut", True))
 

@@ -21,17 +21,26 @@ Mapped = Callable[[int, int], MappedFile]
 
 
 def pages_of(*letters: bytes) -> memoryview:
-    return memoryview(b"".join(letter * PAGE for letter in letters))
+    return memoryview(bytearray(b"".join(letter * PAGE for letter in letters)))
 
 
-@pytest.fixture(params=sorted(ACCESSES))
+PARTIAL = ("store-byte", "store-sector", "store-unaligned", "store-crossing")
+
+
+@pytest.fixture(params=sorted(set(ACCESSES) - set(PARTIAL)))
 def name(request: pytest.FixtureRequest) -> str:
+    """A path that stores whole pages."""
     return str(request.param)
+
+
+def open_access(name: str, place: MappedFile) -> Access:
+    ACCESSES[name].prepare(place.path, place.first_page, place.pages, PAGE)
+    return ACCESSES[name](place)
 
 
 def test_stores_whole_pages_where_they_belong(name: str, mapped: Mapped) -> None:
     place = mapped(4, 4)
-    access = ACCESSES[name](place)
+    access = open_access(name, place)
     assert access.store(1, 2, pages_of(b"x", b"y")) == ()
     assert place.path.read_bytes() == bytes(PAGE) + b"x" * PAGE + b"y" * PAGE + bytes(PAGE)
     access.close()
@@ -42,7 +51,7 @@ def test_counts_pages_in_the_file_not_in_the_mapping(
 ) -> None:
     place = opened(new_file(4), 1, first_page=3)
     place.map()
-    access = ACCESSES[name](place)
+    access = open_access(name, place)
     assert access.store(3, 1, pages_of(b"x")) == ()
     assert place.path.read_bytes() == bytes(3 * PAGE) + b"x" * PAGE
     access.close()
@@ -50,19 +59,23 @@ def test_counts_pages_in_the_file_not_in_the_mapping(
 
 def test_reports_refused_pages_and_stores_the_others(name: str, mapped: Mapped) -> None:
     place = mapped(4, 2)
-    access = ACCESSES[name](place)
+    access = open_access(name, place)
     faults = access.store(1, 3, pages_of(b"x", b"y", b"z"))
     assert [fault.page for fault in faults] == [2, 3]
-    assert {(fault.how, fault.code) for fault in faults} == {
-        "store": {("SIGBUS", BUS_ADRERR)},
-        "read": {("EFAULT", 14)},
-    }[name]
-    assert all(0 <= fault.address - place.page_address(fault.page) < PAGE for fault in faults)
+    efault = {("EFAULT", 14)}
+    expected = {"read": efault, "readv": efault, "process-vm-writev": efault, "direct-read": efault}
+    expected["proc-mem"] = {("EIO", 5)}
+    assert {(fault.how, fault.code) for fault in faults} == expected.get(name, {("SIGBUS", BUS_ADRERR)})
+    if name not in ("second-process", "second-descriptor"):  # these have the pages mapped elsewhere
+        assert all(0 <= fault.address - place.page_address(fault.page) < PAGE for fault in faults)
     assert place.path.read_bytes() == bytes(PAGE) + b"x" * PAGE
     access.close()
 
 
 def test_stores_only_the_bytes_it_reaches(name: str, mapped: Mapped) -> None:
+    if name in ("direct-read", "second-process"):
+        pytest.skip("whole blocks only" if name == "direct-read" else "the other process stores whole pages")
+
     class Inner(ACCESSES[name]):  # type: ignore[misc]
         def reach(self) -> tuple[int, int]:
             return 5, 517
@@ -72,6 +85,30 @@ def test_stores_only_the_bytes_it_reaches(name: str, mapped: Mapped) -> None:
     assert access.store(0, 1, pages_of(b"x")) == ()
     assert place.path.read_bytes() == bytes(5) + b"x" * 512 + bytes(PAGE - 517)
     access.close()
+
+
+@pytest.mark.parametrize("name", sorted(set(PARTIAL) - {"store-crossing"}))
+def test_a_partial_path_stores_its_bytes_of_every_page(name: str, mapped: Mapped) -> None:
+    place = mapped(2, 2)
+    access = open_access(name, place)
+    lo, hi = access.reach()
+    assert 0 < hi - lo < PAGE
+    assert access.store(0, 2, pages_of(b"x", b"y")) == ()
+    page = bytes(lo) + b"%c" * (hi - lo) + bytes(PAGE - hi)
+    assert place.path.read_bytes() == page.replace(b"%c", b"x") + page.replace(b"%c", b"y")
+    access.close()
+
+
+def test_a_crossing_store_is_one_piece_over_the_boundary(mapped: Mapped) -> None:
+    place = mapped(4, 3)
+    access = ACCESSES["store-crossing"](place)
+    lo, hi = access.reach()
+    assert access.crossing
+    assert access.store(1, 2, pages_of(b"x", b"y")) == ()
+    after = bytes(PAGE + lo) + b"x" * (PAGE - lo) + b"y" * hi + bytes(PAGE - hi)
+    assert place.path.read_bytes() == after
+    faults = access.store(2, 2, pages_of(b"x", b"y"))
+    assert [fault.page for fault in faults] == [2, 3]
 
 
 def test_threads_trap_their_own_faults_only(mapped: Mapped) -> None:

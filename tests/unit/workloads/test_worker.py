@@ -99,9 +99,13 @@ def test_records_each_step_and_stores_what_it_records(start: Start, new_file: Ne
     assert look(path) == [(0, 90, 1, 1), (90, 10, 2, 1), (100, 10, 3, 1), (110, 490, 1, 1)]
 
 
-@pytest.mark.parametrize("access", sorted(ACCESSES))
+WHOLE_PAGES = sorted(name for name in ACCESSES if not name.startswith("store-"))
+
+
+@pytest.mark.parametrize("access", WHOLE_PAGES)
 def test_faults_are_recorded_by_page(access: str, start: Start, new_file: NewFile, ledger_path: Path) -> None:
     path = new_file(300)
+    ACCESSES[access].prepare(path, 0, 300, PAGE)
     process = start(path, Op("gate", name="cut"), Op("store"), pages=300, pin="none", access=access)
     assert process.wait_gate("cut", TIMEOUT_S)
     os.truncate(path, 290 * PAGE)
@@ -111,6 +115,17 @@ def test_faults_are_recorded_by_page(access: str, start: Start, new_file: NewFil
     assert isinstance(stored, Stored)
     assert [fault.page for fault in stored.faults] == list(range(290, 300))
     assert look(path) == [(0, 290, 1, 1)]
+
+
+def test_crossing_stores_are_recorded_pair_by_pair(start: Start, new_file: NewFile, ledger_path: Path) -> None:
+    path = new_file(3)
+    finish(start(path, Op("store"), pages=3, access="store-crossing"))
+    stores = [record for record in read_ledger(ledger_path) if isinstance(record, Store)]
+    lo, hi = PAGE - 100, 100
+    assert stores == [Store(1, 5, 0, 2, 1, lo, hi, True), Store(1, 5, 2, 1, 1, lo, PAGE)]
+    content = path.read_bytes()
+    page = stamp.page(run=RUN, file=5, page=1, generation=1, writer=1, kind=stamp.Kind.STORE, page_bytes=PAGE)
+    assert content[PAGE : 2 * PAGE] == page[:hi] + bytes(PAGE - hi)
 
 
 def test_several_workers_share_one_file(start: Start, new_file: NewFile, ledger_path: Path) -> None:
