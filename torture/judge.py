@@ -6,6 +6,7 @@ come to the same verdict because neither knows anything else.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,6 +50,8 @@ def _judge_run(plan: Plan, directory: Path, record: Record) -> Verdict:
     stored, refused = stored_pages(directory / LEDGER)
     if not stored and not refused:
         return Verdict(Outcome.unknown, "empty ledger: nothing was stored", ())
+    if unpinned := _failed_pins(directory / LEDGER):
+        return Verdict(Outcome.unknown, f"nothing was pinned where it should be: {', '.join(unpinned)}", ())
     unfired = [f"{name} ({evidence})" for name, fired, evidence in record.proofs if not fired]
     if unfired:
         return Verdict(Outcome.unknown, f"the fault never fired: {', '.join(unfired)}", ())
@@ -99,6 +102,18 @@ def stored_pages(path: Path) -> tuple[set[tuple[int, int]], set[tuple[int, int]]
             accepted |= pages - faulted
             refused |= faulted
     return accepted, refused
+
+
+def _failed_pins(path: Path) -> list[str]:
+    """Pins that failed for a reason of their own: such a worker is a control arm in disguise.
+
+    EFAULT is a refused page of a populate that write-faults (MADV_POPULATE_WRITE on a full filesystem): legal and loud.
+    """
+    return [
+        f"worker {record.worker} {errno.errorcode.get(record.errno, str(record.errno))}"
+        for record in ledger.read_ledger(path)
+        if isinstance(record, ledger.Pinned) and record.errno not in (0, errno.EFAULT)
+    ]
 
 
 def _complaints(record: Record) -> Iterator[Finding]:

@@ -121,6 +121,8 @@ class _Trial:
         lines = self.kernel_log.since()
         (self.directory / KERNEL_LOG).write_text("".join(f"{line}\n" for line in lines))
         self.record.alarms = alarms(lines)
+        if not self.kernel_log.readable:
+            self.record.evidence.append("the kernel log could not be read, so its alarms are not known")
         self.record.tainted = self.kernel_log.tainted
 
     # -- stack ---------------------------------------------------------------------------------------------------

@@ -38,6 +38,7 @@ def leave(
     warm: Look = Look.OWN,
     cold: Look = Look.OWN,
     stored: bool = True,
+    pin_errno: int = 0,
 ) -> None:
     """What a trial leaves that stored generation 1 in all pages and synced, then was read warm and cold."""
     run = the_plan.stamp_run
@@ -46,6 +47,7 @@ def leave(
         base = (ledger.Base(0, PAGES, "zero"),)
         out.append(ledger.File(1, "1-hole", PAGES * PAGE, "hole", "target", 1, base))
         out.append(ledger.Worker(1, 1, "mlock", "store", 0, PAGES))
+        out.append(ledger.Pinned(1, pin_errno))
         if stored:
             out.append(ledger.Store(1, 1, 0, PAGES, 1, 0, PAGE))
             out.append(ledger.Stored(1, ()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,15 @@ def test_an_empty_ledger_is_unknown(tmp_path: Path) -> None:
     leave(tmp_path, plan(), record=ran(), stored=False)
     verdict = judge(plan(), tmp_path)
     assert verdict.outcome is Outcome.unknown and "nothing was stored" in verdict.reason
+
+
+def test_a_pin_that_failed_is_unknown_but_a_refused_populate_is_not(tmp_path: Path) -> None:
+    leave(tmp_path, plan(), record=ran(), pin_errno=errno.ENOMEM)
+    verdict = judge(plan(), tmp_path)
+    assert verdict.outcome is Outcome.unknown and "worker 1 ENOMEM" in verdict.reason
+    (tmp_path / "ledger.jsonl").unlink()
+    leave(tmp_path, plan(), record=ran(), pin_errno=errno.EFAULT)
+    assert judge(plan(), tmp_path).outcome is Outcome.passed
 
 
 def test_a_missing_record_is_unknown(tmp_path: Path) -> None:
