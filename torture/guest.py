@@ -26,7 +26,7 @@ from torture import ground as grounds
 from torture import trial as trials
 from torture.faults import FAULTS
 from torture.ground import Ground
-from torture.plan import Plan
+from torture.plan import PLAN, Plan
 
 _READ_BYTES = 1 << 16
 
@@ -90,7 +90,8 @@ class Agent:
                 targets = frozenset(target for fault in FAULTS.values() for target in fault.targets)
                 self._channel.say("capabilities", **grounds.probe(self._ground, targets).to_json())
             case "run":
-                self._start(Plan.from_json(request["plan"]), self._results / request["directory"])
+                directory = self._results / request["directory"]
+                self._start(Plan.from_json((directory / PLAN).read_text()), directory)
             case "dump":
                 self._dump(self._results / request["directory"])
 

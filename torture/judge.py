@@ -58,7 +58,7 @@ def _judge_run(plan: Plan, directory: Path, record: Record) -> Verdict:
     if record.unmountable:
         return Verdict(Outcome.failed, "the filesystem would not mount again", tuple(_unmountable(record)))
     findings = [
-        *checker.check(expected, _observations(expected, directory, "warm"), "warm"),
+        *(checker.check(expected, _observations(expected, directory, "warm"), "warm") if _read_warm(plan) else ()),
         *checker.check(expected, _observations(expected, directory, "cold"), "cold"),
         *crash.first_failure(directory, list(ledger.read_ledger(directory / LEDGER))),
         *_complaints(record),
@@ -67,6 +67,10 @@ def _judge_run(plan: Plan, directory: Path, record: Record) -> Verdict:
     if any(fault_class(spec.name).canary for spec in plan.faults):
         return _judge_canary(stored, findings)
     return Verdict(outcome_of(findings), _reason(findings), tuple(findings))
+
+
+def _read_warm(plan: Plan) -> bool:
+    return all(fault_class(spec.name).readable_warm for spec in plan.faults)
 
 
 def _observations(expected: oracle.Expectations, directory: Path, read: str) -> dict[int, Iterator[Observation]]:

@@ -17,6 +17,8 @@ from torture.errors import BadRequest
 from workloads.plan import WorkerPlan
 
 PLAN_VERSION = 1
+PLAN = "plan.json"
+"""Name of a plan's file in the directory of its trial."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from torture.filesystems import Filesystem
 from torture.plan import Plan
 from torture.record import LEDGER
 from verify.ledger import File, LedgerWriter
+from workloads.worker import WorkerProcess
 
 
 @dataclass(slots=True)
@@ -23,8 +24,8 @@ class Scene:
     `disk` is the scratch block device at the bottom, `mapped` the dm device on it (None where the lab has no
     device-mapper), `mount_point` where the filesystem under test is mounted, `length_sectors` the size of the stack,
     `directory` the trial's own directory for evidence, off the device under test, `refusals` what the workers were
-    told, such as {"store SIGBUS": 3, "sync ENOSPC": 1}. `files` are all that the layout made. `spares` are disks for
-    logs and copies, empty where the lab has none. What a fault enters into `below` is undone after the dm
+    told, such as {"store SIGBUS": 3, "sync ENOSPC": 1}. `files` are all that the layout made,
+    `workers` those that run. `spares` are disks for logs and copies, empty where the lab has none. What a fault enters into `below` is undone after the dm
     device is removed. `heartbeat` is to be called now and then by whatever takes longer than a minute.
     """
 
@@ -39,6 +40,7 @@ class Scene:
     mapped: MappedDevice | None = None
     files: list[File] = field(default_factory=list)
     spares: tuple[Path, ...] = ()
+    workers: list[WorkerProcess] = field(default_factory=list)
     below: ExitStack = field(default_factory=ExitStack)
     heartbeat: Callable[[], None] = lambda: None
     refusals: Counter[str] = field(default_factory=Counter)

@@ -35,8 +35,9 @@ from verify.ledger import LedgerWriter
 from verify.observation import write_observations
 from verify.reader import observe_file
 from workloads import layouts, libc, worker
-from workloads.layouts import Unsupported
+from workloads.access import ACCESSES
 from workloads.plan import WorkerPlan
+from workloads.unsupported import Unsupported
 from workloads.worker import WorkerProcess, WorkerReport
 
 WORKER_TIMEOUT_S = 60.0
@@ -188,6 +189,9 @@ class _Trial:
                 page_bytes=self.plan.page_bytes,
                 run=self.plan.stamp_run,
             )
+        for spec in self.plan.workers:
+            path = directory / spec.path
+            ACCESSES[spec.access].prepare(path, spec.first_page, spec.pages, self.plan.page_bytes)
         for record in self.files:
             scene.ledger.append(record)
         _make_durable(scene.mount_point)
@@ -201,6 +205,7 @@ class _Trial:
             with self._phase("work"):
                 self._strike(scene, first=True)
                 running = [workers.enter_context(self._start(spec, scene)) for spec in self.plan.workers]
+                scene.workers[:] = running
                 gated = [
                     process for process, spec in zip(running, self.plan.workers, strict=True) if _is_gated(spec)
                 ]
@@ -219,7 +224,10 @@ class _Trial:
                 with self._phase("break"):
                     self._strike(scene, first=False)
             with self._phase("drop"):
-                self._observe(scene, "warm")
+                for fault in self.faults:
+                    fault.relent(scene)
+                if all(fault.readable_warm for fault in self.faults):
+                    self._observe(scene, "warm")
                 for process in running:
                     self._end(process)
         with self._phase("drop"):
@@ -238,7 +246,7 @@ class _Trial:
             ledger_path=self.directory / LEDGER,
             uid=self.ground.uid,
             gid=self.ground.gid,
-            memlock_bytes=requirements.memlock_limit_bytes(self.plan.memlock_bytes),
+            memlock_bytes=self.plan.memlock_bytes,
             page_bytes=self.plan.page_bytes,
         )
 
@@ -246,6 +254,8 @@ class _Trial:
         report = process.wait_finished(WORKER_TIMEOUT_S)
         if report.state == "timeout":
             raise _overdue(f"worker {report.worker}", process.pid)
+        if report.state == "unsupported":
+            raise NotRun(report.error)
         if report.state == "died":
             raise StepFailed(f"worker {report.worker} died", _died(report))
 

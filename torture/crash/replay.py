@@ -30,6 +30,7 @@ KEPT_STATE = "failing-state.img"
 LOG_LISTING = "log-writes.txt"
 MAX_LISTED = 10_000
 MAX_FAILING = 5
+HEARTBEAT_S = 10.0
 CHECK_TIMEOUT_S = 120.0
 
 
@@ -76,6 +77,7 @@ class Replay:
         self._mapped: MappedDevice = scene.mapped
         self._expected = AsOf(list(read_ledger(scene.ledger_path)))
         self._seen: dict[int, int] = {}
+        self._alive = 0.0
         self.tally = Tally()
 
     def survey(self, live: Path) -> None:
@@ -113,8 +115,13 @@ class Replay:
                     continue
                 if number in chosen and self.tally.failing < MAX_FAILING and self._is_new(disk, step):
                     out.write(self._check(disk, step).to_json())
-                    scene.heartbeat()
+                    self._show_life()
                 number += 1
+
+    def _show_life(self) -> None:
+        if time.monotonic() > self._alive + HEARTBEAT_S:
+            self._alive = time.monotonic()
+            self._scene.heartbeat()
 
     def _steps(self) -> Iterator[Entry | CrashState]:
         random = Random(self._scene.plan.seed)

@@ -4,16 +4,32 @@ from __future__ import annotations
 
 from torture.errors import BadRequest
 from torture.faults.base import Fault
+from torture.faults.eio_data import EioData
+from torture.faults.eio_writes import EioWrites
 from torture.faults.enospc import Enospc
+from torture.faults.kill_workers import KillWorkers
 from torture.faults.lying_disk import LyingDisk
 from torture.faults.nothing import Nothing
 from torture.faults.power_cut import PowerCut
 from torture.faults.replay import ReplayedCrashStates
+from torture.faults.shutdown import Shutdown
 from torture.faults.stale_disk import StaleDisk
 from torture.plan import FaultSpec
 
 FAULTS: dict[str, type[Fault]] = {
-    fault.name: fault for fault in (Nothing, Enospc, PowerCut, ReplayedCrashStates, LyingDisk, StaleDisk)
+    fault.name: fault
+    for fault in (
+        Nothing,
+        Enospc,
+        EioWrites,
+        EioData,
+        PowerCut,
+        Shutdown,
+        KillWorkers,
+        ReplayedCrashStates,
+        LyingDisk,
+        StaleDisk,
+    )
 }
 
 

@@ -37,7 +37,8 @@ class Fault:
 
     `targets` are the device-mapper targets it needs; `crash` means unsynced content may be lost; `canary` means it
     plants a loss that must be found; `strikes_first` means it strikes before the first store instead of at the gate
-    or after the last operation.
+    or after the last operation; without `readable_warm` the files cannot be
+    read, or not be judged, before the unmount.
     """
 
     name: ClassVar[str]
@@ -47,6 +48,7 @@ class Fault:
     crash: ClassVar[bool] = False
     canary: ClassVar[bool] = False
     strikes_first: ClassVar[bool] = False
+    readable_warm: ClassVar[bool] = True
 
     def __init__(self, given: Mapping[str, int | str]) -> None:
         unknown = set(given) - set(self.parameters)
@@ -81,6 +83,9 @@ class Fault:
 
     def strike(self, scene: Scene) -> None:
         """At the plan's moment."""
+
+    def relent(self, scene: Scene) -> None:
+        """When the workers are done and the fault has struck, before anything is read."""
 
     def mend(self, scene: Scene) -> None:
         """After the unmount and before the next mount."""

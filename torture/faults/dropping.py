@@ -12,7 +12,6 @@ from pathlib import Path
 
 from devicemapper.table import Table
 from devicemapper.targets import Flakey
-
 from torture.faults.base import Proof
 from torture.scene import Scene
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from devicemapper.table import Table
 from devicemapper.targets import Flakey
-
 from torture.faults.base import Fault, Proof
 from torture.faults.dropping import DroppedWrites, flakey_table
 from torture.scene import Scene

@@ -17,7 +17,7 @@ from typing import Any
 
 from torture import processes
 from torture.lab.base import BOOT_TIMEOUT_S, PHASE_TIMEOUT_S, PROBE_TIMEOUT_S, GuestLost
-from torture.plan import Plan
+from torture.plan import PLAN, Plan
 
 _DUMP_TIMEOUT_S = 10.0
 _END_TIMEOUT_S = 10.0
@@ -62,7 +62,8 @@ class LinkedGuest:
     def run(self, plan: Plan, directory: Path, on_phase: Callable[[str], None]) -> None:
         """Run one trial; a phase that does not end in time is dumped, then the guest is given up."""
         relative = str(directory.relative_to(self._results))
-        self._ask("run", plan=plan.to_json(), directory=relative)
+        (directory / PLAN).write_text(plan.to_json() + "\n")  # a terminal's input line holds 4095 bytes: N_TTY_BUF_SIZE
+        self._ask("run", directory=relative)
         while True:
             try:
                 reply = self._next(PHASE_TIMEOUT_S)

@@ -1,0 +1,77 @@
+"""Shared by the faults that let dm-flakey refuse writes with EIO: tables, and the proof that writes were refused.
+
+A refused write counts at the dm device and not at the disk below it, so the difference in sectors (field 7 of
+Documentation/block/stat.rst) is what was refused; unlike I/O counts it is not changed by merging and splitting.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from devicemapper.table import Segment, Table
+from devicemapper.targets import Flakey, Linear
+from torture.faults.base import Proof
+from torture.scene import Scene
+
+FOREVER_S = 180
+_SECTOR_BYTES = 512
+
+
+def refusing(disk: str, length_sectors: int, ranges: Iterable[tuple[int, int]]) -> Table:
+    """A table that refuses writes to the (first sector, sectors) of `ranges` and maps the rest."""
+    segments: list[Segment] = []
+    reached = 0
+    for first, sectors in _merged(ranges):
+        if first > reached:
+            segments.append(Segment(reached, first - reached, Linear(disk, reached)))
+        broken = Flakey(disk, first, up_s=0, down_s=FOREVER_S, features=(Flakey.ERROR_WRITES,))
+        segments.append(Segment(first, sectors, broken))
+        reached = first + sectors
+    if reached < length_sectors:
+        segments.append(Segment(reached, length_sectors - reached, Linear(disk, reached)))
+    return Table(tuple(segments))
+
+
+class RefusedWrites:
+    """Counts from its making to `stop`."""
+
+    def __init__(self, scene: Scene) -> None:
+        assert scene.mapped is not None
+        self._upper, self._lower = scene.mapped.path, scene.disk
+        self._before = self._difference()
+        self._refused = 0
+
+    def stop(self) -> None:
+        """Call after the unmount."""
+        self._refused = self._difference() - self._before
+
+    def proof(self) -> Proof:
+        """It fired when a write was refused."""
+        return Proof(self._refused > 0, f"{self._refused} sectors of writes were refused with EIO")
+
+    def _difference(self) -> int:
+        return _sectors_written(self._upper) - _sectors_written(self._lower)
+
+
+def _sectors_written(block_device: Path) -> int:
+    number = block_device.stat().st_rdev
+    stat = Path(f"/sys/dev/block/{os.major(number)}:{os.minor(number)}/stat").read_text().split()
+    return int(stat[6])
+
+
+def _merged(ranges: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """In order, with what touches or overlaps put together."""
+    first = end = 0
+    for start, sectors in sorted(ranges):
+        if start > end:
+            if end:
+                yield first, end - first
+            first, end = start, start + sectors
+        elif end == 0:
+            first, end = start, start + sectors
+        else:
+            end = max(end, start + sectors)
+    if end:
+        yield first, end - first

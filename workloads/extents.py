@@ -1,0 +1,57 @@
+"""Where the bytes of a file lie on its device, by FIEMAP (Documentation/filesystems/fiemap.rst)."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+_FS_IOC_FIEMAP = 0xC020660B
+_FLAG_SYNC = 1
+_LAST, _UNKNOWN, _DELALLOC, _ENCODED, _NOT_ALIGNED, _UNWRITTEN = 0x1, 0x2, 0x4, 0x8, 0x100, 0x800
+_NOWHERE = _UNKNOWN | _DELALLOC | _ENCODED | _NOT_ALIGNED
+_HEAD = struct.Struct("=QQIIII")  # struct fiemap: start, length, flags, mapped extents, extents wanted, reserved
+_EXTENT = struct.Struct("=QQQ16xI12x")  # struct fiemap_extent: logical, physical, length, flags
+_BATCH = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """`length_bytes` bytes of a file from `offset_bytes` on, at `device_bytes` of its device."""
+
+    offset_bytes: int
+    device_bytes: int
+    length_bytes: int
+    unwritten: bool
+
+
+def extents(path: Path) -> tuple[Extent, ...]:
+    """The extents of a file that have a place, in order; delayed allocation is done first.
+
+    On btrfs the addresses are its own and not the device's. Raises OSError (EOPNOTSUPP) where there is no FIEMAP.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return tuple(_extents(descriptor))
+    finally:
+        os.close(descriptor)
+
+
+def _extents(descriptor: int) -> Iterator[Extent]:
+    start = 0
+    while True:
+        request = bytearray(_HEAD.size + _BATCH * _EXTENT.size)
+        _HEAD.pack_into(request, 0, start, 2**64 - 1 - start, _FLAG_SYNC, 0, _BATCH, 0)
+        fcntl.ioctl(descriptor, _FS_IOC_FIEMAP, request, True)
+        mapped = _HEAD.unpack_from(request)[3]
+        flags = _LAST
+        for index in range(mapped):
+            offset, place, length, flags = _EXTENT.unpack_from(request, _HEAD.size + index * _EXTENT.size)
+            start = offset + length
+            if not flags & _NOWHERE:
+                yield Extent(offset, place, length, bool(flags & _UNWRITTEN))
+        if not mapped or flags & _LAST:
+            return
