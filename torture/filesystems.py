@@ -8,7 +8,7 @@ Sizes are kept near the smallest that mkfs takes, so that filling and checking a
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from torture.errors import BadRequest
 
@@ -46,9 +46,10 @@ class Recovery:
 class Filesystem:
     """One row. `argv`s are completed with the device; `size_mib` is the size of the scratch device in MiB.
 
-    Features: `unwritten` (fallocate leaves unwritten extents), `reflink` (FICLONE),
-    `reserves` (page_mkwrite allocates or reserves, so a full filesystem is refused at the store), `journal`
-    (metadata is consistent after a power cut, so fsck complaints then are findings).
+    Features: `unwritten` (fallocate leaves unwritten extents), `keep-size` (fallocate beyond the end), `punch`,
+    `zero-range`, `collapse` (and insert range), `reflink` (FICLONE), `snapshot` (of subvolumes), `direct` (O_DIRECT),
+    `freeze`, `shutdown` (its ioctl), `reserves` (page_mkwrite allocates or reserves, so a full filesystem is refused at
+    the store), `journal` (metadata is consistent after a power cut, so fsck complaints then are findings).
     """
 
     name: str
@@ -70,8 +71,29 @@ class Filesystem:
         return self.kernel_type or self.name
 
     def has(self, feature: str) -> bool:
-        """Whether the row claims `feature`."""
-        return feature in self.features
+        """Whether the row claims `feature`; "" is none and always there."""
+        return not feature or feature in self.features
+
+    def variant(
+        self,
+        name: str,
+        *,
+        mkfs: tuple[str, ...] = (),
+        mount: tuple[str, ...] = (),
+        block_bytes: int | None = None,
+        without: frozenset[str] = frozenset(),
+    ) -> Filesystem:
+        """A named configuration of this row, `ext4:1k` for instance, as users of fstests know them: further options for
+        mkfs (a later one wins) and mount, and the features that are lost by it."""
+        return replace(
+            self,
+            name=f"{self.name}:{name}",
+            mkfs=(*self.mkfs, *mkfs),
+            mount_options=(*self.mount_options, *mount),
+            kernel_type=self.type,
+            block_bytes=block_bytes or self.block_bytes,
+            features=self.features - without,
+        )
 
 
 def _extended(name: str, mkfs: str, features: frozenset[str], recovery: Recovery | None = None) -> Filesystem:
@@ -89,21 +111,25 @@ def _extended(name: str, mkfs: str, features: frozenset[str], recovery: Recovery
     )
 
 
+_RANGES = frozenset({"keep-size", "punch", "zero-range"})
+_ALWAYS = frozenset({"direct", "freeze"})
 _E2FSCK = Recovery(("e2fsck", "-f", "-y"), recovered=(0, 1, 2, 3))
 
-FILESYSTEMS: dict[str, Filesystem] = {
+_PLAIN: dict[str, Filesystem] = {
     row.name: row
     for row in (
-        _extended("ext4", "mkfs.ext4", frozenset({"unwritten", "reserves", "journal", "shutdown"})),
-        _extended("ext3", "mkfs.ext3", frozenset({"reserves", "journal", "shutdown"})),
-        _extended("ext2", "mkfs.ext2", frozenset(), _E2FSCK),
+        _extended(
+            "ext4", "mkfs.ext4", _RANGES | _ALWAYS | {"unwritten", "collapse", "reserves", "journal", "shutdown"}
+        ),
+        _extended("ext3", "mkfs.ext3", _ALWAYS | {"punch", "reserves", "journal", "shutdown"}),
+        _extended("ext2", "mkfs.ext2", _ALWAYS, _E2FSCK),
         Filesystem(
             name="xfs",
             mkfs=("mkfs.xfs", "-q", "-f", "-K"),
             check=Check(("xfs_repair", "-n", "-f")),
             package="xfsprogs",
             size_mib=300,
-            features=frozenset({"unwritten", "reflink", "reserves", "journal", "shutdown"}),
+            features=_RANGES | _ALWAYS | {"unwritten", "collapse", "reflink", "reserves", "journal", "shutdown"},
         ),
         Filesystem(
             name="btrfs",
@@ -111,7 +137,7 @@ FILESYSTEMS: dict[str, Filesystem] = {
             check=Check(("btrfs", "check", "--readonly")),
             package="btrfs-progs",
             size_mib=128,
-            features=frozenset({"unwritten", "reflink", "reserves", "journal"}),
+            features=_RANGES | _ALWAYS | {"unwritten", "reflink", "snapshot", "reserves", "journal"},
         ),
         Filesystem(
             name="f2fs",
@@ -120,7 +146,7 @@ FILESYSTEMS: dict[str, Filesystem] = {
             package="f2fs-tools",
             size_mib=96,
             module="f2fs",
-            features=frozenset({"reserves", "journal", "shutdown"}),
+            features=_RANGES | _ALWAYS | {"collapse", "reserves", "journal", "shutdown"},
             remarks="preallocated blocks are allocated, not unwritten",
         ),
         Filesystem(
@@ -129,7 +155,7 @@ FILESYSTEMS: dict[str, Filesystem] = {
             check=Check(("jfs_fsck", "-n", "-f")),
             package="jfsutils",
             size_mib=32,
-            features=frozenset({"journal"}),
+            features=_ALWAYS | {"journal"},
             # jfs_fsck 1.1.15 cannot replay what Linux 6.1 logged, not even a plain write and fsync (LOGREDO error 274),
             # discards the journal and calls the result clean: see docs/kernel-behaviour.md.
             recovery=Recovery(("jfs_fsck", "-v", "-p"), recovered=(0, 1), failure="logredo failed"),
@@ -140,10 +166,33 @@ FILESYSTEMS: dict[str, Filesystem] = {
             check=Check(("reiserfsck", "--check", "-y", "-q")),
             package="reiserfsprogs",
             size_mib=64,
-            features=frozenset({"journal"}),
+            features=_ALWAYS | {"journal"},
         ),
     )
 }
+
+_EXT4, _XFS, _BTRFS, _F2FS = _PLAIN["ext4"], _PLAIN["xfs"], _PLAIN["btrfs"], _PLAIN["f2fs"]
+_VARIANTS = (
+    _EXT4.variant("1k", mkfs=("-b", "1024"), block_bytes=1024),
+    _EXT4.variant("bigalloc", mkfs=("-O", "bigalloc", "-C", "16384"), without=frozenset({"collapse"})),
+    _EXT4.variant("nodelalloc", mount=("nodelalloc",)),
+    _EXT4.variant("data-journal", mount=("data=journal",)),
+    _EXT4.variant("inline", mkfs=("-O", "inline_data")),
+    _EXT4.variant(
+        "indirect", mkfs=("-O", "^extent"), without=frozenset({"unwritten", "keep-size", "zero-range", "collapse"})
+    ),
+    _XFS.variant("reflink", mkfs=("-m", "reflink=1")),
+    _XFS.variant("noreflink", mkfs=("-m", "reflink=0"), without=frozenset({"reflink"})),
+    _XFS.variant("1k", mkfs=("-b", "size=1024"), block_bytes=1024),
+    _XFS.variant("extsize", mkfs=("-d", "extszinherit=4")),
+    _BTRFS.variant("nodatacow", mount=("nodatacow",)),
+    _BTRFS.variant("compress", mount=("compress-force=zlib",)),
+    _F2FS.variant("lfs", mount=("mode=lfs",)),
+    _F2FS.variant("noinline", mount=("noinline_data",)),
+)
+# Not here: xfs with always_cow is a debugging knob (/sys/fs/xfs/debug) of kernels built with CONFIG_XFS_DEBUG.
+
+FILESYSTEMS: dict[str, Filesystem] = {**_PLAIN, **{row.name: row for row in _VARIANTS}}
 
 
 def filesystem(name: str) -> Filesystem:

@@ -10,8 +10,6 @@ from torture.errors import BadRequest
 from torture.faults import FAULTS, fault_class, parse
 from torture.filesystems import FILESYSTEMS, filesystem
 from torture.plan import FaultSpec
-from workloads.access import ACCESSES
-from workloads.layouts import LAYOUTS
 from workloads.pins import PINS
 from workloads.syncs import SYNCS
 

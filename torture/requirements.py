@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import resource
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,8 +13,10 @@ from torture.filesystems import Filesystem
 from torture.ground import Ground, filesystem_missing, target_missing
 from torture.plan import Plan
 from workloads import requirements as workload
+from workloads.disturbances import DISTURBANCES
+from workloads.layouts import LAYOUTS
+from workloads.limits import attainable_memlock_bytes
 
-_CAP_SYS_RESOURCE = 24
 _LAYOUT_SHARE = 4
 """The files may take a quarter of the device: metadata, clones and ballast need the rest."""
 
@@ -26,7 +27,7 @@ def check(plan: Plan, row: Filesystem, faults: Sequence[Fault], ground: Ground) 
         filesystem_missing(row, ground.modules),
         *(target_missing(target, ground) for fault in faults for target in sorted(fault.targets)),
         *(fault.missing(row, ground) for fault in faults),
-        _layouts_missing(plan, row),
+        _features_missing(plan, row),
         _space_missing(plan, row),
         _memory_missing(plan),
     ]
@@ -35,12 +36,13 @@ def check(plan: Plan, row: Filesystem, faults: Sequence[Fault], ground: Ground) 
     return platform.release()
 
 
-def _layouts_missing(plan: Plan, row: Filesystem) -> str:
-    needs = {"unwritten": "unwritten", "reflinked": "reflink"}
-    for file in plan.files:
-        if file.layout in needs and not row.has(needs[file.layout]):
-            return f"{row.name} has no {needs[file.layout]} extents"
-    return ""
+def _features_missing(plan: Plan, row: Filesystem) -> str:
+    """The features that layouts and disturbances need, and the row does not claim."""
+    needed = [(LAYOUTS[file.layout].needs, f"layout {file.layout}") for file in plan.files]
+    steps = {op.kind for worker in plan.workers for op in worker.ops} & set(DISTURBANCES)
+    needed += [(DISTURBANCES[step].needs, f"disturbance {step}") for step in sorted(steps)]
+    lacking = [f"{row.name} has no {feature}, which {what} needs" for feature, what in needed if not row.has(feature)]
+    return "; ".join(dict.fromkeys(lacking))
 
 
 def _space_missing(plan: Plan, row: Filesystem) -> str:
@@ -56,25 +58,9 @@ def _memory_missing(plan: Plan) -> str:
     locked = workload.memlock_needed(plan.workers, plan.page_bytes)
     lacking = (
         workload.check_memory(mapped, workload.mem_available_bytes(Path("/proc/meminfo").read_text())),
-        workload.check_memlock(locked, memlock_limit_bytes(plan.memlock_bytes)),
+        workload.check_memlock(locked, attainable_memlock_bytes(plan.memlock_bytes)),
     )
     return "; ".join(str(requirement) for requirement in lacking if requirement)
-
-
-def memlock_limit_bytes(wanted: int) -> int:
-    """The RLIMIT_MEMLOCK that a worker can be given when `wanted` is asked for; -1 is no limit.
-
-    Only CAP_SYS_RESOURCE may raise a hard limit (setrlimit(2)); containers often run without it.
-    """
-    _, hard = resource.getrlimit(resource.RLIMIT_MEMLOCK)
-    if hard == resource.RLIM_INFINITY or _may_raise_limits() or 0 <= wanted <= hard:
-        return wanted
-    return hard
-
-
-def _may_raise_limits() -> bool:
-    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("CapEff"))
-    return bool(int(line.split()[1], 16) >> _CAP_SYS_RESOURCE & 1)
 
 
 def is_blocked(pid: int) -> bool:

@@ -13,6 +13,7 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import astuple
+from itertools import pairwise
 from pathlib import Path
 
 from verify.ledger import Fault
@@ -41,6 +42,7 @@ class Access(ABC):
 
         Raises Unsupported when the filesystem cannot serve it.
         """
+        return
 
     def reach(self) -> tuple[int, int]:
         """The bytes [lo, hi) of each page that `store` stores; the whole page unless a subclass says otherwise."""
@@ -161,7 +163,7 @@ class ReadScattered(ReadInto):
 
     def _copy(self, content: memoryview, source: int, target: int, length_bytes: int) -> int:
         cuts = [*range(0, length_bytes, 777), length_bytes]
-        pieces = [self.mapped.view[target + lo : target + hi] for lo, hi in zip(cuts, cuts[1:], strict=False)]
+        pieces = [self.mapped.view[target + lo : target + hi] for lo, hi in pairwise(cuts)]
         return os.preadv(self._source, pieces, source)
 
 

@@ -15,13 +15,18 @@ _TEXT_LIMIT_CHARACTERS = 8000
 
 
 class Verb(StrEnum):
-    """What is said. The worker says AT_GATE, FINISHED and BROKE, its starter RELEASE and END."""
+    """What is said. The worker says AT_GATE, FINISHED, BROKE and REFUSED, its starter RELEASE and END; to its servant
+    (workloads.servant) it says ASK, and hears ANSWER.
+    """
 
     AT_GATE = "at-gate"
     FINISHED = "finished"
     BROKE = "broke"
+    REFUSED = "refused"
     RELEASE = "release"
     END = "end"
+    ASK = "ask"
+    ANSWER = "answer"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,23 +1,258 @@
 """Disturbances: what a worker has happen to its file between its stores and syncs. One row of `DISTURBANCES` each.
 
-A disturbance is a function of the mapped file, the plan's step and the ledger. One that legally changes content
-records that before it acts (verify.ledger.Resize, Zeroed). Raises OSError when it cannot be done.
+A disturbance gets the stage (what the worker has) and the plan's step, whose pages it works on. One that legally
+changes content records that before it acts, and the result (verify.ledger.Resize, Zeroed, Altered). What the kernel
+refuses for good reason, such as MADV_DONTNEED on a locked mapping, is a note in the ledger. Raises Unsupported when the
+filesystem or kernel cannot do it at all, OSError when it breaks.
 """
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
 
-from verify.ledger import LedgerWriter
+from verify.ledger import Altered, LedgerWriter, Note, Resize, Zeroed
+from workloads import libc
+from workloads.children import in_child
 from workloads.mapped_file import MappedFile
 from workloads.plan import Op
+from workloads.servant import Servant
+from workloads.unsupported import Unsupported
 from workloads.writeback import write_back
 
+_UNALIGNED_BYTES = 333
+_IMPOSSIBLE = (errno.EOPNOTSUPP, errno.ENOSYS, errno.ENOTTY)
 
-def _background(mapped: MappedFile, op: Op, ledger: LedgerWriter) -> None:
-    write_back(mapped)
+
+class Stage(Protocol):
+    """What a worker has, as disturbances see it."""
+
+    mapped: MappedFile
+    ledger: LedgerWriter
+
+    @property
+    def servant(self) -> Servant:
+        """There is one if a row of the plan is `privileged`."""
+
+    def pin(self) -> None:
+        """Map and pin the file, which was just opened, and record it."""
+
+    def write(self, page: int, write: Callable[[memoryview, int], int]) -> None:
+        """Store the next generation of a page by a call that gets its content and offset in bytes, and record it."""
 
 
-DISTURBANCES: dict[str, Callable[[MappedFile, Op, LedgerWriter], None]] = {
-    "background": _background,
+@dataclass(frozen=True, slots=True)
+class Disturbance:
+    """A disturbance. `needs`: the feature that a filesystem must have for it, as `torture.filesystems` names them.
+
+    `alone`: it changes the size of the file, so no other worker may be on it. `privileged`: the worker needs its
+    servant, which is asked for `before` before the file is mapped. `for_pins`: pointless without a pin. `seldom`: not
+    drawn unless named, because most kernels under test cannot do it.
+    """
+
+    name: str
+    act: Callable[[Stage, Op], None]
+    needs: str = ""
+    alone: bool = False
+    privileged: bool = False
+    before: str = ""
+    for_pins: bool = False
+    seldom: bool = False
+
+
+def _background(stage: Stage, op: Op) -> None:
+    write_back(stage.mapped)
+
+
+def _truncate(stage: Stage, op: Op) -> None:
+    """Down to the middle, not at a boundary of anything, and up again."""
+    size_bytes = os.fstat(stage.mapped.descriptor).st_size
+    first_byte, _ = _middle(stage, op)
+    for wanted in (min(first_byte + _UNALIGNED_BYTES, size_bytes), size_bytes):
+        _resize(stage, wanted, partial(os.ftruncate, stage.mapped.descriptor, wanted))
+
+
+def _grow(stage: Stage, op: Op) -> None:
+    """Up to the end of the mapping: pages of it that lay past the end of the file become part of the file."""
+    wanted = stage.mapped.end_page * stage.mapped.page_bytes
+    if os.fstat(stage.mapped.descriptor).st_size < wanted:
+        _resize(stage, wanted, partial(os.ftruncate, stage.mapped.descriptor, wanted))
+
+
+def _punch(stage: Stage, op: Op) -> None:
+    _zero(stage, "punching a hole", libc.FALLOC_FL_PUNCH_HOLE, *_middle(stage, op))
+
+
+def _punch_unaligned(stage: Stage, op: Op) -> None:
+    first_byte, length_bytes = _middle(stage, op)
+    _zero(stage, "punching a hole", libc.FALLOC_FL_PUNCH_HOLE, first_byte + _UNALIGNED_BYTES, length_bytes - 2)
+
+
+def _zero_range(stage: Stage, op: Op) -> None:
+    _zero(stage, "zeroing a range", libc.FALLOC_FL_ZERO_RANGE, *_middle(stage, op))
+
+
+def _collapse(stage: Stage, op: Op) -> None:
+    """Collapse a range and insert one of the same size there.
+
+    What follows a collapsed range moves to other pages, where no stamp of it belongs: so all from there on is punched
+    first, and what moves is holes. The page cache below the range stays mapped and pinned throughout.
+    """
+    descriptor = stage.mapped.descriptor
+    size_bytes = os.fstat(descriptor).st_size
+    first_byte, length_bytes = _middle(stage, op)
+    if first_byte + length_bytes >= size_bytes:
+        stage.ledger.append(Note("collapse: the range reaches the end of the file"))
+        return
+    _zero(stage, "punching a hole", libc.FALLOC_FL_PUNCH_HOLE, first_byte, size_bytes - first_byte)
+    for mode, wanted in (
+        (libc.FALLOC_FL_COLLAPSE_RANGE, size_bytes - length_bytes),
+        (libc.FALLOC_FL_INSERT_RANGE, size_bytes),
+    ):
+        _resize(stage, wanted, partial(libc.fallocate, descriptor, mode, first_byte, length_bytes))
+
+
+def _mprotect(stage: Stage, op: Op) -> None:
+    mapped = stage.mapped
+    for prot in (libc.PROT_READ, libc.PROT_READ | libc.PROT_WRITE):
+        libc.mprotect(mapped.address, mapped.length_bytes, prot)
+
+
+def _mremap(stage: Stage, op: Op) -> None:
+    """A mapping that a pin split in two cannot be moved as one (EFAULT, mremap(2))."""
+    _try(stage, "mremap", stage.mapped.move)
+
+
+def _fork(stage: Stage, op: Op) -> None:
+    """A child inherits the mapping, not its lock, and exits."""
+    in_child(lambda: 0)
+
+
+def _munlock(stage: Stage, op: Op) -> None:
+    _try(stage, "munlock", lambda: libc.munlock(stage.mapped.address, stage.mapped.length_bytes))
+
+
+def _relock(stage: Stage, op: Op) -> None:
+    _munlock(stage, op)
+    _try(stage, "mlock", lambda: libc.mlock(stage.mapped.address, stage.mapped.length_bytes))
+
+
+def _advise(name: str, advice: int, stage: Stage, op: Op) -> None:
+    """EINVAL on a locked mapping (mm/madvise.c, can_madv_lru_vma)."""
+    _try(stage, name, lambda: libc.madvise(stage.mapped.address, stage.mapped.length_bytes, advice))
+
+
+def _reopen(stage: Stage, op: Op) -> None:
+    """munmap and close without a sync, then open, map and pin again."""
+    stage.mapped.reopen()
+    stage.pin()
+
+
+def _buffered_writer(stage: Stage, op: Op) -> None:
+    """write(2) to every second page, between pages that are dirty in the mapping."""
+    _write_every_second(stage, op, stage.mapped.descriptor)
+
+
+def _direct_writer(stage: Stage, op: Op) -> None:
+    """The same with O_DIRECT, which writes back and invalidates what is cached there, mapped and pinned or not."""
+    try:
+        descriptor = os.open(stage.mapped.path, os.O_RDWR | os.O_DIRECT | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        raise Unsupported("O_DIRECT", os.strerror(error.errno)) from error
+    try:
+        _write_every_second(stage, op, descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _write_every_second(stage: Stage, op: Op, descriptor: int) -> None:
+    """Of the pages that are whole in the file: its size must not change."""
+    mapped = stage.mapped
+    whole_pages = os.fstat(descriptor).st_size // mapped.page_bytes
+    first_page, pages = _range(stage, op)
+    for page in range(first_page + 1, min(first_page + pages, whole_pages), 2):
+        stage.write(page, lambda content, offset_bytes: os.pwrite(descriptor, content, offset_bytes))
+
+
+def _freeze(stage: Stage, op: Op) -> None:
+    """Frozen from here on for a moment: the next store blocks in its fault until the thaw."""
+    _ask(stage, "freeze", str(stage.mapped.path.parent))
+
+
+def _ask(stage: Stage, service: str, argument: str = "") -> None:
+    failed = stage.servant.ask(service, argument)
+    if failed:
+        stage.ledger.append(Note(f"{service}: {errno.errorcode[failed]}"))
+
+
+def _pressure(stage: Stage, op: Op) -> None:
+    _ask(stage, "reclaim", str(os.getpid()))
+
+
+def _range(stage: Stage, op: Op) -> tuple[int, int]:
+    return (op.first_page, op.pages) if op.pages else (stage.mapped.first_page, stage.mapped.pages)
+
+
+def _middle(stage: Stage, op: Op) -> tuple[int, int]:
+    """First byte and length in bytes of the middle half of the step's pages."""
+    first_page, pages = _range(stage, op)
+    page_bytes = stage.mapped.page_bytes
+    return (first_page + pages // 4) * page_bytes, max(pages // 2, 1) * page_bytes
+
+
+def _resize(stage: Stage, size_bytes: int, call: Callable[[], None]) -> None:
+    _alter(stage, Resize(stage.mapped.file, size_bytes), "changing the size so", call)
+
+
+def _zero(stage: Stage, what: str, mode: int, first_byte: int, length_bytes: int) -> None:
+    mode |= libc.FALLOC_FL_KEEP_SIZE
+    call = partial(libc.fallocate, stage.mapped.descriptor, mode, first_byte, length_bytes)
+    _alter(stage, Zeroed(stage.mapped.file, first_byte, length_bytes), what, call)
+
+
+def _alter(stage: Stage, record: Resize | Zeroed, what: str, call: Callable[[], None]) -> None:
+    stage.ledger.append(record)
+    failed = libc.errno_of(call)
+    stage.ledger.append(Altered(stage.mapped.file, failed))
+    if failed in _IMPOSSIBLE:
+        raise Unsupported(what, os.strerror(failed))
+
+
+def _try(stage: Stage, name: str, call: Callable[[], None]) -> None:
+    failed = libc.errno_of(call)
+    if failed:
+        stage.ledger.append(Note(f"{name}: {errno.errorcode[failed]}"))
+
+
+DISTURBANCES = {
+    row.name: row
+    for row in (
+        Disturbance("background", _background),
+        Disturbance("truncate", _truncate, alone=True),
+        Disturbance("grow", _grow, alone=True),
+        Disturbance("punch", _punch, needs="punch"),
+        Disturbance("punch-unaligned", _punch_unaligned, needs="punch"),
+        Disturbance("zero-range", _zero_range, needs="zero-range"),
+        Disturbance("collapse", _collapse, needs="collapse", alone=True),
+        Disturbance("mprotect", _mprotect),
+        Disturbance("mremap", _mremap),
+        Disturbance("fork", _fork),
+        Disturbance("munlock", _munlock, for_pins=True),
+        Disturbance("relock", _relock, for_pins=True),
+        Disturbance("dontneed", partial(_advise, "MADV_DONTNEED", libc.MADV_DONTNEED)),
+        Disturbance("pageout", partial(_advise, "MADV_PAGEOUT", libc.MADV_PAGEOUT)),
+        Disturbance("reopen", _reopen),
+        Disturbance("buffered-writer", _buffered_writer),
+        Disturbance("direct-writer", _direct_writer, needs="direct"),
+        Disturbance("freeze", _freeze, needs="freeze", privileged=True),
+        Disturbance("drop-caches", lambda stage, op: _ask(stage, "drop-caches"), privileged=True),
+        Disturbance("compaction", lambda stage, op: _ask(stage, "compact"), privileged=True, seldom=True),
+        Disturbance("memory-pressure", _pressure, privileged=True, before="join-cgroup", seldom=True),
+    )
 }

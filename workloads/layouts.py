@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from verify import stamp
@@ -21,6 +21,9 @@ __all__ = ["CLONE_ID_OFFSET", "LAYOUTS", "Site", "Unsupported", "create"]
 
 CLONE_ID_OFFSET = 1000
 BATCH_PAGES = 256
+_TAIL_BYTES = 1234
+_INLINE_BYTES = 50
+_ALTERNATIONS = 64
 # Every worker's user must be able to write to the files, only root to the clones.
 TARGET_MODE = 0o666
 CLONE_MODE = 0o644
@@ -38,11 +41,27 @@ class Site:
 
     @property
     def size_bytes(self) -> int:
+        """Of the mapping that is to come, and of the file unless the layout says otherwise."""
         return self.pages * self.page_bytes
 
-    def record(self, layout: str, base: tuple[Base, ...]) -> File:
+    def record(self, layout: str, base: tuple[Base, ...], size_bytes: int | None = None) -> File:
         """The target's ledger record."""
-        return File(self.file, self.path.name, self.size_bytes, layout, "target", self.file, base)
+        size = self.size_bytes if size_bytes is None else size_bytes
+        return File(self.file, self.path.name, size, layout, "target", self.file, base)
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """A layout. `make` makes the file and returns the records of all files it made, the target's first.
+
+    `needs`: the feature that a filesystem must have for it, as `torture.filesystems` names them. `opening`:
+    disturbances (workloads.disturbances) that a worker which is alone on the file has happen before its first store.
+    """
+
+    name: str
+    make: Callable[[Site], tuple[File, ...]]
+    needs: str = ""
+    opening: tuple[str, ...] = ()
 
 
 def create(
@@ -54,7 +73,7 @@ def create(
     filesystem refuses the layout, and OSError when it fails otherwise.
     """
     site = Site(directory / name, file, pages, page_bytes, run)
-    records = LAYOUTS[layout](site)
+    records = LAYOUTS[layout].make(site)
     with _opened(directory, os.O_RDONLY | os.O_DIRECTORY) as descriptor:
         os.fsync(descriptor)
     return records
@@ -96,14 +115,84 @@ def _reflinked(site: Site) -> tuple[File, ...]:
     )
 
 
-def _stamped(site: Site, layout: str) -> File:
+def _snapshotted(site: Site) -> tuple[File, ...]:
+    """A file in a btrfs subvolume of its own, with a snapshot; the target's name is a symbolic link to it."""
+    volume, snapshot = (site.path.with_name(f"{site.path.name}.{kind}") for kind in ("volume", "snapshot"))
+    with _opened(site.path.parent, os.O_RDONLY | os.O_DIRECTORY) as parent:
+        with refusable("snapshotted"):
+            libc.create_subvolume(parent, volume.name)
+        site.path.symlink_to(Path(volume.name) / "file")
+        inside = replace(site, path=volume / "file")
+        base = _stamped(inside, "snapshotted").base
+        with _opened(volume, os.O_RDONLY | os.O_DIRECTORY) as source:
+            libc.snapshot_subvolume(source, parent, snapshot.name)
+    (snapshot / "file").chmod(CLONE_MODE)
+    clone_name = f"{snapshot.name}/file"
+    return (
+        site.record("snapshotted", base),
+        File(site.file + CLONE_ID_OFFSET, clone_name, site.size_bytes, "snapshotted", "clone", site.file, base),
+    )
+
+
+def _straddling(site: Site) -> tuple[File, ...]:
+    """Written, and cut within its last page, at no boundary of a sector."""
+    size_bytes = site.size_bytes - min(_TAIL_BYTES, site.page_bytes // 2)
+    return (_stamped(site, "straddling", size_bytes),)
+
+
+def _extended(site: Site) -> tuple[File, ...]:
+    """A file of half the pages that is extended (`grow`) when it is mapped already: the new half is a hole, but for the
+    rest of the page in which the old half ends."""
+    size_bytes = site.size_bytes // 2 + _TAIL_BYTES
+    return (_stamped(site, "extended", size_bytes),)
+
+
+def _keep_size(site: Site) -> tuple[File, ...]:
+    """Preallocated beyond its end (FALLOC_FL_KEEP_SIZE), extended into that when it is mapped already."""
+    with _new_target(site) as descriptor, refusable("keep-size", site.path):
+        libc.fallocate(descriptor, libc.FALLOC_FL_KEEP_SIZE, 0, site.size_bytes)
+    return (site.record("keep-size", (), 0),)
+
+
+def _alternating(site: Site) -> tuple[File, ...]:
+    """Hole and data in turn; page by page in a small file."""
+    stride = max(1, site.pages // _ALTERNATIONS)
+    written = tuple(
+        Base(first_page, min(stride, site.pages - first_page), "stamp")
+        for first_page in range(stride, site.pages, 2 * stride)
+    )
     with _new_target(site) as descriptor:
-        for first_page in range(0, site.pages, BATCH_PAGES):
-            _write_base(site, descriptor, first_page, min(BATCH_PAGES, site.pages - first_page))
-    return site.record(layout, (Base(0, site.pages, "stamp"),))
+        os.ftruncate(descriptor, site.size_bytes)
+        for base in written:
+            _write_base(site, descriptor, base.first_page, base.pages)
+    return (site.record("alternating", written),)
 
 
-def _write_base(site: Site, descriptor: int, first_page: int, pages: int) -> None:
+def _zero_range(site: Site) -> tuple[File, ...]:
+    """Written, then zeroed by FALLOC_FL_ZERO_RANGE: unwritten extents that have been written before."""
+    _stamped(site, "zero-range")
+    with _opened(site.path, os.O_RDWR) as descriptor, refusable("zero-range", site.path):
+        libc.fallocate(descriptor, libc.FALLOC_FL_ZERO_RANGE, 0, site.size_bytes)
+        os.fsync(descriptor)
+    return (site.record("zero-range", (Base(0, site.pages, "zero"),)),)
+
+
+def _inline(site: Site) -> tuple[File, ...]:
+    """So small that a filesystem with inline data keeps it in the inode or a tree; extended when it is mapped."""
+    return (_stamped(site, "inline", _INLINE_BYTES),)
+
+
+def _stamped(site: Site, layout: str, size_bytes: int | None = None) -> File:
+    """A file with base stamps; one of `size_bytes` ends within a page."""
+    size = site.size_bytes if size_bytes is None else size_bytes
+    pages = -(-size // site.page_bytes)
+    with _new_target(site) as descriptor:
+        for first_page in range(0, pages, BATCH_PAGES):
+            _write_base(site, descriptor, first_page, min(BATCH_PAGES, pages - first_page), size)
+    return site.record(layout, (Base(0, pages, "stamp"),), size)
+
+
+def _write_base(site: Site, descriptor: int, first_page: int, pages: int, size_bytes: int | None = None) -> None:
     content = bytearray(pages * site.page_bytes)
     stamp.fill(
         content,
@@ -116,6 +205,8 @@ def _write_base(site: Site, descriptor: int, first_page: int, pages: int) -> Non
         page_bytes=site.page_bytes,
     )
     offset_bytes, left = first_page * site.page_bytes, memoryview(content)
+    if size_bytes is not None:
+        left = left[: size_bytes - offset_bytes]
     while left:
         written = os.pwrite(descriptor, left, offset_bytes)
         offset_bytes, left = offset_bytes + written, left[written:]
@@ -145,9 +236,19 @@ def _opened(path: Path, flags: int) -> Iterator[int]:
         os.close(descriptor)
 
 
-LAYOUTS: dict[str, Callable[[Site], tuple[File, ...]]] = {
-    "hole": _hole,
-    "unwritten": _unwritten,
-    "written": _written,
-    "reflinked": _reflinked,
+LAYOUTS = {
+    row.name: row
+    for row in (
+        Layout("hole", _hole),
+        Layout("unwritten", _unwritten, needs="unwritten"),
+        Layout("written", _written),
+        Layout("reflinked", _reflinked, needs="reflink"),
+        Layout("snapshotted", _snapshotted, needs="snapshot"),
+        Layout("straddling", _straddling),
+        Layout("extended", _extended, opening=("grow",)),
+        Layout("keep-size", _keep_size, needs="keep-size", opening=("grow",)),
+        Layout("alternating", _alternating),
+        Layout("zero-range", _zero_range, needs="zero-range"),
+        Layout("inline", _inline, opening=("grow",)),
+    )
 }

@@ -149,7 +149,9 @@ def move_mapping(address: int, length_bytes: int) -> int:
     length, flags = ctypes.c_size_t(length_bytes), ctypes.c_int(MREMAP_MAYMOVE | MREMAP_FIXED)
     moved = _libc.mremap(ctypes.c_void_p(address), length, length, flags, ctypes.c_void_p(reserved))
     if moved == _MAP_FAILED:
-        raise _last_error()
+        failure = _last_error()
+        munmap(reserved, length_bytes)
+        raise failure
     return int(moved)
 
 

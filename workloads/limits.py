@@ -21,7 +21,15 @@ def highest_memlock_bytes() -> int:
     return UNLIMITED
 
 
+def attainable_memlock_bytes(wanted_bytes: int) -> int:
+    """The limit that a worker can be given when so many bytes, or UNLIMITED, are wanted."""
+    highest = highest_memlock_bytes()
+    if highest == UNLIMITED:
+        return wanted_bytes
+    return highest if wanted_bytes == UNLIMITED else min(wanted_bytes, highest)
+
+
 def set_memlock(limit_bytes: int) -> None:
-    """Limit this process; UNLIMITED means as high as it may. Raises ValueError for more than that."""
-    given = highest_memlock_bytes() if limit_bytes == UNLIMITED else limit_bytes
+    """Limit this process to so many bytes, or as near as it can (see `attainable_memlock_bytes`)."""
+    given = attainable_memlock_bytes(limit_bytes)
     resource.setrlimit(resource.RLIMIT_MEMLOCK, (given, given))

@@ -66,7 +66,6 @@ class MappedFile:
 
     def move(self) -> None:
         """Move the mapping to another address (mremap(2)). Raises OSError."""
-        self.view = memoryview(b"")
         self._view_at(libc.move_mapping(self.address, self.length_bytes))
 
     def reopen(self) -> None:

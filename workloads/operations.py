@@ -6,12 +6,17 @@ mapped and pinned until the starter says END, so that a fault can strike while i
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import errno
+import os
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
+from functools import partial
+from mmap import mmap
 from pathlib import Path
 
 from verify import stamp
 from verify.ledger import Fault, LedgerWriter, Pinned, Store, Stored, Synced, Worker
+from workloads import libc
 from workloads.access import ACCESSES, Access
 from workloads.channel import Channel, Message, Verb
 from workloads.disturbances import DISTURBANCES
@@ -19,6 +24,7 @@ from workloads.generations import Generations, Run
 from workloads.mapped_file import MappedFile
 from workloads.pins import PINS
 from workloads.plan import Op, WorkerPlan
+from workloads.servant import Servant
 from workloads.syncs import SYNCS, Scope
 
 BATCH_PAGES = 256
@@ -28,13 +34,30 @@ class Ended(Exception):
     """The starter said END, or is gone, while steps were left."""
 
 
-def carry_out(plan: WorkerPlan, *, run: int, page_bytes: int, ledger: LedgerWriter, channel: Channel) -> None:
+def needs_servant(plan: WorkerPlan) -> bool:
+    """Whether a step of the plan is only for root."""
+    return any(op.kind in DISTURBANCES and DISTURBANCES[op.kind].privileged for op in plan.ops)
+
+
+def carry_out(
+    plan: WorkerPlan,
+    *,
+    run: int,
+    page_bytes: int,
+    ledger: LedgerWriter,
+    channel: Channel,
+    servant: Servant | None = None,
+) -> None:
     """Map and pin the file, take all steps, say FINISHED, and hold everything until the starter says END.
 
     Raises OSError if the file cannot be opened or mapped, or an access path or disturbance breaks, and KeyError for
-    a name that is in no registry. What the filesystem refuses is recorded and not raised.
+    a name that is in no registry, Unsupported for what the filesystem or kernel cannot do at all. What the filesystem
+    refuses otherwise is recorded and not raised.
     """
     with ExitStack() as held:
+        for service in {DISTURBANCES[op.kind].before for op in plan.ops if op.kind in DISTURBANCES} - {""}:
+            assert servant is not None
+            servant.ask(service, str(os.getpid()))
         place = MappedFile(
             Path(plan.path),
             file=plan.file,
@@ -44,9 +67,9 @@ def carry_out(plan: WorkerPlan, *, run: int, page_bytes: int, ledger: LedgerWrit
         )
         mapped = held.enter_context(place)
         ledger.append(Worker(plan.worker, plan.file, plan.pin, plan.access, plan.first_page, plan.pages))
-        ledger.append(Pinned(plan.worker, PINS[plan.pin].pin(mapped)))
-        access = held.enter_context(closing(ACCESSES[plan.access](mapped)))
-        steps = _Steps(plan, run, mapped, access, ledger, channel)
+        steps = _Steps(plan, run, mapped, ledger, channel, servant)
+        steps.pin()
+        steps.access = held.enter_context(closing(ACCESSES[plan.access](mapped)))
         try:
             for op in plan.ops:
                 steps.take(op)
@@ -59,24 +82,47 @@ def carry_out(plan: WorkerPlan, *, run: int, page_bytes: int, ledger: LedgerWrit
 class _Steps:
     """Takes the steps of one worker. Invariant: no Store or Sync of it is outstanding between two steps."""
 
+    access: Access
+
     def __init__(
         self,
         plan: WorkerPlan,
         run: int,
         mapped: MappedFile,
-        access: Access,
         ledger: LedgerWriter,
         channel: Channel,
+        servant: Servant | None,
     ) -> None:
         self._worker = plan.worker
+        self._pin = PINS[plan.pin]
         self._run = run
-        self._mapped = mapped
-        self._access = access
-        self._ledger = ledger
+        self.mapped = mapped
+        self.ledger = ledger
         self._channel = channel
+        self._servant = servant
         self._generations = Generations(plan.first_page, plan.pages)
-        self._content = memoryview(bytearray(min(BATCH_PAGES, plan.pages) * mapped.page_bytes))
+        self._content = memoryview(mmap(-1, min(BATCH_PAGES, plan.pages) * mapped.page_bytes))
         self._released: set[str] = set()
+
+    @property
+    def servant(self) -> Servant:
+        """See disturbances.Stage."""
+        assert self._servant is not None
+        return self._servant
+
+    def pin(self) -> None:
+        """See disturbances.Stage."""
+        self.ledger.append(Pinned(self._worker, self._pin.pin(self.mapped)))
+
+    def write(self, page: int, write: Callable[[memoryview, int], int]) -> None:
+        """See disturbances.Stage."""
+        for run in self._generations.raised(page, 1):
+            place = (page, 1, run.generation, 0, self.mapped.page_bytes)
+            self.ledger.append(Store(self._worker, self.mapped.file, *place))
+            content = self._stamped(page, 1, run.generation)
+            failed = libc.errno_of(partial(_write_all, write, content, page * self.mapped.page_bytes))
+            faults = (Fault(page, errno.errorcode[failed], failed, 0),) if failed else ()
+            self.ledger.append(Stored(self._worker, faults))
 
     def take(self, op: Op) -> None:
         """Take one step. Raises Ended at a gate that will not open."""
@@ -87,7 +133,7 @@ class _Steps:
         elif op.kind == "gate":
             self._wait_at_gate(op.name)
         else:
-            DISTURBANCES[op.kind](self._mapped, op, self._ledger)
+            DISTURBANCES[op.kind].act(self, op)
 
     def wait_for_end(self) -> None:
         """Returns by raising Ended."""
@@ -95,17 +141,17 @@ class _Steps:
             self._listen()
 
     def _pages(self, op: Op) -> tuple[int, int]:
-        return (op.first_page, op.pages) if op.pages else (self._mapped.first_page, self._mapped.pages)
+        return (op.first_page, op.pages) if op.pages else (self.mapped.first_page, self.mapped.pages)
 
     def _store(self, op: Op) -> None:
-        lo, hi = self._access.reach()
+        lo, hi = self.access.reach()
         for run in self._generations.raised(*self._pages(op)):
-            for piece in _crossings(run) if self._access.crossing else (run,):
-                crossing = self._access.crossing and piece.pages > 1
-                end = hi if crossing or not self._access.crossing else self._mapped.page_bytes
+            for piece in _crossings(run) if self.access.crossing else (run,):
+                crossing = self.access.crossing and piece.pages > 1
+                end = hi if crossing or not self.access.crossing else self.mapped.page_bytes
                 place = (piece.first_page, piece.pages, piece.generation, lo, end, crossing)
-                self._ledger.append(Store(self._worker, self._mapped.file, *place))
-                self._ledger.append(Stored(self._worker, self._store_run(piece)))
+                self.ledger.append(Store(self._worker, self.mapped.file, *place))
+                self.ledger.append(Stored(self._worker, self._store_run(piece)))
 
     def _store_run(self, run: Run) -> tuple[Fault, ...]:
         faults: list[Fault] = []
@@ -113,19 +159,19 @@ class _Steps:
         for first_page in range(run.first_page, end, BATCH_PAGES):
             pages = min(BATCH_PAGES, end - first_page)
             content = self._stamped(first_page, pages, run.generation)
-            faults += self._access.store(first_page, pages, content)
+            faults += self.access.store(first_page, pages, content)
         return tuple(faults)
 
     def _stamped(self, first_page: int, pages: int, generation: int) -> memoryview:
-        content = self._content[: pages * self._mapped.page_bytes]
+        content = self._content[: pages * self.mapped.page_bytes]
         stamp.fill(
             content,
             run=self._run,
-            file=self._mapped.file,
+            file=self.mapped.file,
             first_page=first_page,
             generation=generation,
             writer=self._worker,
-            page_bytes=self._mapped.page_bytes,
+            page_bytes=self.mapped.page_bytes,
         )
         return content
 
@@ -134,9 +180,9 @@ class _Steps:
         if sync.scope is Scope.NOTHING:
             return
         first_page, pages = self._pages(op)
-        self._ledger.append(sync.record(self._worker, self._mapped, first_page, pages))
-        failed = sync.perform(self._mapped, first_page, pages)
-        self._ledger.append(Synced(self._worker, failed))
+        self.ledger.append(sync.record(self._worker, self.mapped, first_page, pages))
+        failed = sync.perform(self.mapped, first_page, pages)
+        self.ledger.append(Synced(self._worker, failed))
 
     def _wait_at_gate(self, name: str) -> None:
         self._channel.send(Message(Verb.AT_GATE, name))
@@ -154,3 +200,10 @@ def _crossings(run: Run) -> Iterator[Run]:
     """A run in pairs of pages, with what is left over at the end."""
     for first_page in range(run.first_page, run.first_page + run.pages, 2):
         yield Run(first_page, min(2, run.first_page + run.pages - first_page), run.generation)
+
+
+def _write_all(write: Callable[[memoryview, int], int], content: memoryview, offset_bytes: int) -> None:
+    """Raises OSError as the call does; for a call that writes less and less, ENOSPC comes at last."""
+    while content:
+        done = write(content, offset_bytes)
+        content, offset_bytes = content[done:], offset_bytes + done

@@ -15,7 +15,7 @@ import signal
 import time
 import traceback
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -25,15 +25,17 @@ from verify.ledger import LedgerWriter
 from workloads import libc
 from workloads.channel import Channel, Message, Verb
 from workloads.limits import set_memlock
-from workloads.operations import carry_out
+from workloads.operations import carry_out, needs_servant
 from workloads.plan import Op, WorkerPlan
+from workloads.servant import Servant
+from workloads.unsupported import Unsupported
 
 __all__ = ["Op", "WorkerPlan", "WorkerProcess", "WorkerReport", "start"]
 
 EXIT_BROKE = 70
 _FIRST_DESCRIPTOR = 3
 
-State = Literal["finished", "died", "timeout"]
+State = Literal["finished", "died", "timeout", "unsupported"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,7 @@ class WorkerReport:
 
     finished: all its steps are done, or it ended when told to. died: it is gone otherwise, with `exit_code` or
     `signal`; `error` is a traceback when the worker itself broke. timeout: it is still at it.
+    unsupported: it gave up on what the filesystem or kernel cannot do; `error` says what.
     """
 
     worker: int
@@ -101,6 +104,7 @@ class WorkerProcess:
         self._gates: set[str] = set()
         self._finished = False
         self._error = ""
+        self._refused = False
         self._end: WorkerReport | None = None
 
     def wait_finished(self, timeout_s: float) -> WorkerReport:
@@ -161,6 +165,7 @@ class WorkerProcess:
         elif message.verb is Verb.FINISHED:
             self._finished = True
         else:
+            self._refused = message.verb is Verb.REFUSED
             self._error = message.text
 
     def _reap(self, deadline: float) -> WorkerReport:
@@ -177,6 +182,8 @@ class WorkerProcess:
         return bool(poll.poll(max(0.0, deadline - time.monotonic()) * 1000))
 
     def _reported(self, status: int) -> WorkerReport:
+        if self._refused:
+            return WorkerReport(self.worker, "unsupported", exit_code=status, error=self._error)
         if status == 0:
             return WorkerReport(self.worker, "finished", exit_code=0)
         if status < 0:
@@ -190,10 +197,16 @@ def _be_worker(task: _Task, starter: int, channel: Channel) -> NoReturn:
     try:
         _cut_off(channel)
         ledger = LedgerWriter(task.ledger_path)
-        _confine(task)
-        _die_with(starter)
-        carry_out(task.plan, run=task.run, page_bytes=task.page_bytes, ledger=ledger, channel=channel)
+        with ExitStack() as held:
+            servant = held.enter_context(Servant()) if needs_servant(task.plan) else None
+            _confine(task)
+            _die_with(starter)
+            carry_out(
+                task.plan, run=task.run, page_bytes=task.page_bytes, ledger=ledger, channel=channel, servant=servant
+            )
         status = 0
+    except Unsupported as refusal:
+        channel.send(Message(Verb.REFUSED, str(refusal)))
     except BaseException:
         channel.send(Message(Verb.BROKE, traceback.format_exc()))
     finally:

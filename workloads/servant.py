@@ -1,0 +1,155 @@
+"""A worker's servant: does for it what only root may, such as freezing the filesystem.
+
+A worker drops its privileges, so the servant is forked before that, and only for a plan that needs one. It serves one
+request at a time over a channel, is ended by the end of file of that channel, whatever becomes of the worker, and
+holds nothing of the filesystem under test between two requests. A freeze thaws by itself.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import NoReturn, Self
+
+from workloads import libc
+from workloads.channel import Channel, Message, Verb
+from workloads.unsupported import Unsupported
+
+FREEZE_S = 0.1
+_FIRST_DESCRIPTOR = 3
+_CGROUPS = Path("/sys/fs/cgroup")
+
+
+class Servant:
+    """The worker's end; a context manager that dismisses the servant."""
+
+    def __init__(self) -> None:
+        """Fork the servant. Call it as root, and before the channel of the worker matters to anybody."""
+        self._channel, theirs = Channel.pair()
+        self._pid = os.fork()
+        if self._pid == 0:
+            _serve(theirs)
+        theirs.close()
+
+    def ask(self, service: str, argument: str = "") -> int:
+        """Have a row of `SERVICES` done; returns 0 or its errno. Raises Unsupported if the kernel has no such thing."""
+        self._channel.send(Message(Verb.ASK, json.dumps([service, argument])))
+        answer = self._channel.receive(None)
+        if answer is None:
+            raise BrokenPipeError(errno.EPIPE, f"the servant died of {service}")
+        failed, refusal = json.loads(answer.text)
+        if refusal:
+            raise Unsupported(*refusal)
+        return int(failed)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._channel.close()
+        os.waitpid(self._pid, 0)
+
+
+def _serve(channel: Channel) -> NoReturn:
+    """The servant's process: answers as soon as the service has begun, ends with the channel."""
+    status, worker = 1, str(os.getppid())
+    try:
+        os.closerange(_FIRST_DESCRIPTOR, channel.fileno())
+        os.closerange(channel.fileno() + 1, os.sysconf("SC_OPEN_MAX"))
+        while request := channel.receive(None):
+            service, argument = json.loads(request.text)
+            SERVICES[service](argument, lambda failed: channel.send(_answer(failed)))
+        _leave_cgroup(worker)
+        status = 0
+    except Unsupported as refusal:
+        channel.send(Message(Verb.ANSWER, json.dumps([0, [refusal.what, refusal.reason]])))
+    finally:
+        os._exit(status)
+
+
+def _answer(failed: int) -> Message:
+    return Message(Verb.ANSWER, json.dumps([failed, None]))
+
+
+Answer = Callable[[int], None]
+
+
+def _freeze(directory: str, answer: Answer) -> None:
+    """Frozen when answered, thawed FREEZE_S later; EBUSY when somebody else froze it."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        failed = libc.errno_of(lambda: libc.freeze(descriptor))
+        if failed in (errno.EOPNOTSUPP, errno.ENOTTY):
+            raise Unsupported("freezing", os.strerror(failed))
+        answer(failed)
+        if not failed:
+            time.sleep(FREEZE_S)
+            libc.thaw(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _drop_caches(_: str, answer: Answer) -> None:
+    """Clean pages that nobody maps, and dentries and inodes (Documentation/admin-guide/sysctl/vm.rst)."""
+    _tell_kernel("drop_caches", "3", answer)
+
+
+def _compact(_: str, answer: Answer) -> None:
+    """Move pages, mapped and mlocked ones too, in all zones."""
+    _tell_kernel("compact_memory", "1", answer)
+
+
+def _tell_kernel(knob: str, value: str, answer: Answer) -> None:
+    path = Path("/proc/sys/vm") / knob
+    if not path.exists():
+        raise Unsupported(f"vm.{knob}", "the kernel has none")
+    path.write_text(value)
+    answer(0)
+
+
+def _join_cgroup(pid: str, answer: Answer) -> None:
+    """Put a worker in a memory cgroup of its own, so that the pages it touches from now on are charged there."""
+    controllers = _CGROUPS / "cgroup.controllers"
+    if not controllers.exists() or "memory" not in controllers.read_text().split():
+        raise Unsupported("memory pressure", "no memory controller in cgroup 2")
+    (_CGROUPS / "cgroup.subtree_control").write_text("+memory")
+    group = _CGROUPS / f"torture-{pid}"
+    group.mkdir()
+    (group / "cgroup.procs").write_text(pid)
+    answer(0)
+
+
+def _reclaim(pid: str, answer: Answer) -> None:
+    """Reclaim what can be of the worker's cgroup (memory.reclaim, since 5.19; EAGAIN means not all that much)."""
+    knob = _CGROUPS / f"torture-{pid}" / "memory.reclaim"
+    if not knob.exists():
+        raise Unsupported("memory pressure", "no memory.reclaim")
+    try:
+        knob.write_text("1G")
+    except OSError as error:
+        if error.errno != errno.EAGAIN:
+            raise
+    answer(0)
+
+
+def _leave_cgroup(pid: str) -> None:
+    group = _CGROUPS / f"torture-{pid}"
+    if group.exists():
+        (_CGROUPS / "cgroup.procs").write_text(pid)
+        group.rmdir()
+
+
+SERVICES: dict[str, Callable[[str, Answer], None]] = {
+    "freeze": _freeze,
+    "drop-caches": _drop_caches,
+    "compact": _compact,
+    "join-cgroup": _join_cgroup,
+    "reclaim": _reclaim,
+}
