@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
 from dataclasses import asdict, replace
 from datetime import date
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
 from torture import campaign_file, guards, session
 from torture import clean as cleaning
 from torture import doctor as doctoring
+from torture import options as options_for
 from torture.errors import BadRequest, MissingRequirement, TortureError
 from torture.judge import judge
 from torture.known import Known
@@ -23,42 +23,9 @@ from torture.labs import UML, KernelChoice
 from torture.order import Order
 from torture.report import campaign as campaign_report
 from torture.report import machine, summary
-from torture.request import Request, choose, choose_faults, choose_filesystems
 from torture.store import Trial
-from workloads.access import ACCESSES
-from workloads.layouts import LAYOUTS
-from workloads.pins import PINS
-from workloads.syncs import SYNCS
 
 EXIT_BROKEN, EXIT_USAGE, EXIT_NOTHING_RAN, EXIT_INTERRUPTED = 1, 2, 4, 130
-
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-def _dimensions(command: F) -> F:
-    """The repeatable options that choose values of the plan's dimensions."""
-    for name, known in (
-        ("--fault", "a fault, as NAME or NAME:KEY=NUMBER"),
-        ("--sync", ", ".join(SYNCS)),
-        ("--access", ", ".join(ACCESSES)),
-        ("--pin", ", ".join(PINS)),
-        ("--layout", ", ".join(LAYOUTS)),
-        ("--fs", "a filesystem"),
-    ):
-        destination = name.strip("-") + "_values"
-        command = click.option(name, destination, multiple=True, help=f"{known}; repeatable, or `all`.")(command)
-    return command
-
-
-def _places(command: F) -> F:
-    """Options about where results and disks are kept."""
-    command = click.option(
-        "--scratch", type=click.Path(path_type=Path), help="Directory for scratch disks (default: in memory)."
-    )(command)
-    return click.option(
-        "--results", type=click.Path(path_type=Path), default=session.default_results, help="Directory for runs."
-    )(command)
-
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="torture")
@@ -71,8 +38,8 @@ def cli() -> None:
 
 
 @cli.command()
-@_dimensions
-@_places
+@options_for.dimensions
+@options_for.places
 @click.option("--lab", type=click.Choice(["uml", "local"]), help="Where trials run (default: the best lab found).")
 @click.option("--kernel", default="", help="uml: a User-mode Linux kernel instead of the packaged one.")
 @click.option("--kernel-arg", "kernel_arguments", multiple=True, help="uml: one more kernel parameter; repeatable.")
@@ -91,7 +58,7 @@ def cli() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
 def run(results: Path, scratch: Path | None, as_json: bool, **options: Any) -> int:
     """Run trials; without options a representative matrix in the best lab found."""
-    request = _request(options)
+    request = options_for.request(options)
     order = Order(
         request=request,
         results=results,
@@ -110,7 +77,7 @@ def run(results: Path, scratch: Path | None, as_json: bool, **options: Any) -> i
 
 @cli.command()
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
-@_places
+@options_for.places
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
 def campaign(file: Path, results: Path, scratch: Path | None, as_json: bool) -> int:
     """Run a campaign FILE.toml until its budget is used up; see docs/campaigns.md."""
@@ -122,7 +89,7 @@ def campaign(file: Path, results: Path, scratch: Path | None, as_json: bool) -> 
 
 @cli.command()
 @click.argument("run_directory", type=click.Path(path_type=Path), metavar="RUN")
-@_places
+@options_for.places
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
 def resume(run_directory: Path, results: Path, scratch: Path | None, as_json: bool) -> int:
     """Go on with a run or campaign that was killed: no trial lost but those in flight, none counted twice."""
@@ -163,31 +130,8 @@ def _print(trials: list[Trial], facts: dict[str, Any], as_json: bool) -> None:
         click.echo("\n" + campaign_report.render(trials, facts, known, date.today()))
 
 
-def _request(options: dict[str, Any]) -> Request:
-    named = any(options[f"{dimension}_values"] for dimension in ("pin", "access", "sync"))
-    seed = options["seed"]
-    defaults = Request()
-    return Request(
-        filesystems=choose_filesystems(options["fs_values"]),
-        layouts=choose("--layout", options["layout_values"], LAYOUTS, defaults.layouts),
-        pins=choose("--pin", options["pin_values"], PINS, defaults.pins),
-        accesses=choose("--access", options["access_values"], ACCESSES, defaults.accesses),
-        syncs=choose("--sync", options["sync_values"], SYNCS, defaults.syncs),
-        faults=choose_faults(options["fault_values"]),
-        mkfs_options=tuple(options["mkfs_options"].split()),
-        mount_options=tuple(filter(None, options["mount_options"].split(","))),
-        seed=session.draw_seed() if seed is None else seed,
-        count=options["count"],
-        pages=options["pages"],
-        workers=options["workers"],
-        memlock_bytes=options["memlock_bytes"],
-        control=options["control"],
-        representative=not named,
-    )
-
-
 @cli.command()
-@_places
+@options_for.places
 @click.option("--kernel", default="", help="uml: a User-mode Linux kernel instead of the packaged one.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def doctor(results: Path, scratch: Path | None, kernel: str, as_json: bool) -> int:
@@ -203,7 +147,7 @@ def doctor(results: Path, scratch: Path | None, kernel: str, as_json: bool) -> i
 
 @cli.command()
 @click.argument("run_directory", type=click.Path(path_type=Path), metavar="RUN")
-@_places
+@options_for.places
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
 def verify(run_directory: Path, results: Path, scratch: Path | None, as_json: bool) -> int:
     """Judge a stored run again, offline, from its ledgers and observations."""
@@ -227,7 +171,7 @@ def _judged_again(directory: Path, trial: Trial) -> Trial:
 
 @cli.command()
 @click.argument("run_directory", type=click.Path(path_type=Path), metavar="RUN")
-@_places
+@options_for.places
 @click.option("--trial", type=int, help="Show one trial: its verdict, evidence and findings page by page.")
 @click.option("--plan", "plan_only", is_flag=True, help="With --trial: print its plan.")
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
@@ -255,7 +199,7 @@ def show(
 
 
 @cli.command()
-@_places
+@options_for.places
 def clean(results: Path, scratch: Path | None) -> int:
     """Remove what killed runs left: guests, mounts, dm devices, loop devices, scratch disks. Results stay."""
     done = cleaning.reap(session.scratches(scratch))

@@ -64,7 +64,7 @@ def carry_out(order: Order, say: Callable[[str], None]) -> Ended:
     run_id = new_run_id()
     directory = order.results.absolute() / run_id
     make_labs(order, run_id, directory)  # refuses what cannot work before anything is made
-    _make_room(order.results, order.scratch)
+    make_room(order.results, order.scratch)
     clean.reap(scratches(order.scratch))
     with Hold(run_id):
         (directory / "trials").mkdir(parents=True)
@@ -82,6 +82,8 @@ def resume(directory: Path, say: Callable[[str], None]) -> Ended:
     """Go on with a run that was killed or stopped: nothing that finished is run again, nothing in flight is lost."""
     store = Store(directory)
     try:
+        if purpose := store.facts().get("purpose"):
+            raise BadRequest(f"{directory.name} is a {purpose}", f"`torture {purpose}` starts or goes on with one")
         order, run_id = Order.from_dict(store.facts()["order"]), str(store.facts()["run"])
         with Hold(run_id):
             clean.reap(scratches(order.scratch))
@@ -108,7 +110,7 @@ def _run(order: Order, run_id: str, directory: Path, store: Store) -> Ended:
             keep=keeper.keep if order.artefact_bytes else None,
             time_limit_s=None if order.time_limit_s is None else max(0.0, order.time_limit_s - before),
         )
-        with _interrupts(campaign) as interrupted:
+        with interrupts(campaign) as interrupted:
             try:
                 campaign.run(store)
             finally:
@@ -166,7 +168,7 @@ class _Observed:
 
 
 @contextmanager
-def _interrupts(campaign: Campaign) -> Iterator[threading.Event]:
+def interrupts(campaign: Campaign) -> Iterator[threading.Event]:
     """The first interrupt finishes the trials in flight; the second ends them at once."""
     interrupted = threading.Event()
 
@@ -185,7 +187,8 @@ def _interrupts(campaign: Campaign) -> Iterator[threading.Event]:
             signal.signal(number, handler)
 
 
-def _make_room(results: Path, scratch: Path) -> None:
+def make_room(results: Path, scratch: Path) -> None:
+    """Make both directories; BrokenTool when nothing can be written there."""
     for place in (results, scratch):
         try:
             place.mkdir(parents=True, exist_ok=True)
@@ -218,7 +221,7 @@ def stored(directory: Path) -> tuple[list[Trial], dict[str, Any]]:
 def examine(results: Path, scratch: Path, kernel: str) -> list[doctor.LabReport]:
     """Boot every lab once, in a run of its own that leaves nothing, and ask what it can do."""
     run_id = new_run_id()
-    _make_room(results, scratch)
+    make_room(results, scratch)
     directory = results.absolute() / run_id
     with Hold(run_id):
         directory.mkdir()

@@ -62,10 +62,10 @@ def gather(trials: Iterable[Trial]) -> list[Group]:
     groups: dict[Key, Group] = {}
     trials = [trial for trial in trials if trial.arm != "canary"]
     for trial in trials:
-        for finding in _told_once(trial.verdict.findings):
+        for finding in told_once(trial.verdict.findings):
             _count(groups, trial, finding)
     for group in groups.values():
-        group.tried = Counter(_arm(trial) for trial in trials if _was_tried(trial, group.key))
+        group.tried = Counter(_arm(trial) for trial in trials if was_tried(trial, group.key))
     return list(groups.values())
 
 
@@ -100,13 +100,14 @@ def _arm(trial: Trial) -> str:
     return "control" if trial.plan.is_control else "pinned"
 
 
-def _told_once(findings: Iterable[Finding]) -> list[Finding]:
+def told_once(findings: Iterable[Finding]) -> list[Finding]:
+    """Findings without those of the warm read that the cold read confirms."""
     findings = list(findings)
     cold = {(finding.file, finding.kind) for finding in findings if finding.read == "cold"}
     return [finding for finding in findings if finding.read == "cold" or (finding.file, finding.kind) not in cold]
 
 
-def _was_tried(trial: Trial, key: Key) -> bool:
+def was_tried(trial: Trial, key: Key) -> bool:
     """Whether the trial was judged and could have shown the finding."""
     plan = trial.plan
     return (
