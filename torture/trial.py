@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -256,8 +257,17 @@ class _Trial:
             raise _overdue(f"worker {report.worker}", process.pid)
         if report.state == "unsupported":
             raise NotRun(report.error)
-        if report.state == "died":
+        if report.state == "died" and not self._was_refused(report):
             raise StepFailed(f"worker {report.worker} died", _died(report))
+
+    def _was_refused(self, report: WorkerReport) -> bool:
+        """Whether the filesystem turned the worker away (open, stat ...) as one of the faults makes it do."""
+        refuses = {number for fault in self.faults for number in fault.refuses}
+        ended = re.search(r"^OSError: \[Errno (\d+)\].*\Z", report.error.strip(), re.MULTILINE)
+        if ended is None or int(ended[1]) not in refuses:
+            return False
+        self.record.evidence.append(f"worker {report.worker} was turned away: {ended[0]}")
+        return True
 
     def _end(self, process: WorkerProcess) -> None:
         if process.end(WORKER_TIMEOUT_S).state == "timeout":
@@ -277,7 +287,7 @@ class _Trial:
         for fault in reversed(self.faults):
             fault.mend(scene)
         self._prove(scene, crashes=True)
-        self.record.evidence = scene.evidence
+        self.record.evidence += scene.evidence
         row = scene.filesystem
         try:
             if row.recovery and any(fault.crash or fault.canary for fault in self.faults):

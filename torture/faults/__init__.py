@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from torture.errors import BadRequest
 from torture.faults.base import Fault
+from torture.faults.corrupt_byte import CorruptByte
 from torture.faults.eio_data import EioData
 from torture.faults.eio_writes import EioWrites
 from torture.faults.enospc import Enospc
+from torture.faults.exposed_block import ExposedBlock
 from torture.faults.kill_workers import KillWorkers
 from torture.faults.lying_disk import LyingDisk
+from torture.faults.misdirected_write import MisdirectedWrite
 from torture.faults.nothing import Nothing
+from torture.faults.old_region import OldRegion
 from torture.faults.power_cut import PowerCut
 from torture.faults.replay import ReplayedCrashStates
 from torture.faults.shutdown import Shutdown
 from torture.faults.stale_disk import StaleDisk
+from torture.faults.torn_write import TornWrite
 from torture.plan import FaultSpec
 
 FAULTS: dict[str, type[Fault]] = {
@@ -29,6 +34,11 @@ FAULTS: dict[str, type[Fault]] = {
         ReplayedCrashStates,
         LyingDisk,
         StaleDisk,
+        TornWrite,
+        MisdirectedWrite,
+        OldRegion,
+        CorruptByte,
+        ExposedBlock,
     )
 }
 

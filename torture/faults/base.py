@@ -38,7 +38,7 @@ class Fault:
     `targets` are the device-mapper targets it needs; `crash` means unsynced content may be lost; `canary` means it
     plants a loss that must be found; `strikes_first` means it strikes before the first store instead of at the gate
     or after the last operation; without `readable_warm` the files cannot be
-    read, or not be judged, before the unmount.
+    read, or not be judged, before the unmount. With an errno of `refuses` the filesystem may turn workers away.
     """
 
     name: ClassVar[str]
@@ -49,6 +49,7 @@ class Fault:
     canary: ClassVar[bool] = False
     strikes_first: ClassVar[bool] = False
     readable_warm: ClassVar[bool] = True
+    refuses: ClassVar[frozenset[int]] = frozenset()
 
     def __init__(self, given: Mapping[str, int | str]) -> None:
         unknown = set(given) - set(self.parameters)

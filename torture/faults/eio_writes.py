@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from typing import ClassVar
 
 from devicemapper.table import Table
@@ -21,6 +22,7 @@ class EioWrites(Fault):
     crash = True
     strikes_first = True
     readable_warm = False
+    refuses: ClassVar[frozenset[int]] = frozenset({errno.EIO, errno.EROFS, errno.ESHUTDOWN, errno.EUCLEAN})
 
     _refused: RefusedWrites
 

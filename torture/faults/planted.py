@@ -1,0 +1,140 @@
+"""Shared by the canaries that damage the disk under a file after the unmount: which page, and what must be found.
+
+What was planted is left in planted.json, by page and sector; `torture.judge` passes the canary when the cold read found
+exactly that. Works in every lab, on filesystems that tell where their extents are and keep no checksums of data.
+"""
+
+from __future__ import annotations
+
+import json
+import mmap
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from torture.crash.disk import opened
+from torture.errors import NotRun
+from torture.faults.base import Fault, Proof
+from torture.filesystems import Filesystem
+from torture.ground import Ground
+from torture.scene import Scene
+from verify import ledger, stamp
+from verify.finding import FindingKind
+from workloads.extents import extents
+
+PLANTED = "planted.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Planted:
+    """Damage of `kind` to the sectors (bit i: sector i) of one page."""
+
+    kind: str
+    file: int
+    page: int
+    sectors: int
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A page that was stored, in generation `generation` by `writer`, and where it lies on the device."""
+
+    file: int
+    page: int
+    generation: int
+    writer: int
+    device_bytes: int
+
+
+class PlantedDamage(Fault):
+    """A subclass says the `kind` that must be found, and what the page is turned into."""
+
+    canary = True
+    kind: ClassVar[FindingKind]
+
+    _places: tuple[Place, ...] = ()
+
+    @classmethod
+    def missing(cls, row: Filesystem, ground: Ground) -> str:
+        """A btrfs that is damaged refuses to be read, and does not tell where its extents are."""
+        return "btrfs does not tell where on the device its extents are" if row.type == "btrfs" else ""
+
+    def relent(self, scene: Scene) -> None:
+        """Choose one page of each file, while the filesystem is mounted."""
+        os.sync()
+        self._places = tuple(_places(scene))
+        if not self._places:
+            raise NotRun("no page was stored that lies on the device")
+
+    def mend(self, scene: Scene) -> None:
+        """Do the damage, and write down what must be found."""
+        page = memoryview(mmap.mmap(-1, scene.plan.page_bytes))
+        planted = []
+        with opened(scene.block_device, os.O_RDWR) as descriptor:
+            for place in self._places:
+                os.preadv(descriptor, [page], place.device_bytes)
+                sectors = self.damage(page, place, scene)
+                os.pwritev(descriptor, [page], place.device_bytes)
+                planted.append(Planted(self.kind, place.file, place.page, sectors))
+        (scene.directory / PLANTED).write_text(json.dumps([asdict(each) for each in planted]))
+
+    def damage(self, page: memoryview, place: Place, scene: Scene) -> int:
+        """Change the page in place; returns the sectors that were changed."""
+        raise NotImplementedError
+
+    def proof(self, scene: Scene) -> Proof:
+        """It fired when pages were damaged."""
+        return Proof(bool(self._places), f"{len(self._places)} pages damaged on the disk")
+
+
+def planted(directory: Path) -> tuple[Planted, ...]:
+    """What was planted in the trial of `directory`; nothing if no such canary ran."""
+    path = directory / PLANTED
+    return tuple(Planted(**each) for each in json.loads(path.read_text())) if path.exists() else ()
+
+
+def stamped(
+    place: Place, scene: Scene, *, page: int, generation: int, kind: stamp.Kind = stamp.Kind.STORE
+) -> bytearray:
+    """A whole page of stamps of the file, or of no file for the kind FOREIGN."""
+    content = bytearray(scene.plan.page_bytes)
+    stamp.fill(
+        content,
+        run=scene.plan.stamp_run,
+        file=stamp.FOREIGN_FILE if kind is stamp.Kind.FOREIGN else place.file,
+        first_page=page,
+        generation=generation,
+        writer=place.writer,
+        kind=kind,
+        page_bytes=scene.plan.page_bytes,
+    )
+    return content
+
+
+def _places(scene: Scene) -> Iterator[Place]:
+    """The first page of each file that was stored whole and has a block."""
+    stored: dict[tuple[int, int], tuple[int, int]] = {}
+    outstanding: dict[int, ledger.Store] = {}
+    for record in ledger.read_ledger(scene.ledger_path):
+        if isinstance(record, ledger.Store):
+            outstanding[record.worker] = record
+        elif isinstance(record, ledger.Stored) and not record.faults:
+            store = outstanding.pop(record.worker)
+            if (store.lo, store.hi) == (0, scene.plan.page_bytes):
+                stored |= {
+                    (store.file, page): (store.generation, store.worker)
+                    for page in range(store.first_page, store.first_page + store.pages)
+                }
+    for file in scene.files:
+        device = {
+            (each.offset_bytes + at) // scene.plan.page_bytes: each.device_bytes + at
+            for each in extents(scene.mount_point / "files" / file.name)
+            if not each.unwritten
+            for at in range(0, each.length_bytes, scene.plan.page_bytes)
+        }
+        pages = sorted(page for number, page in stored if number == file.file and page in device)
+        if pages:
+            generation, writer = stored[file.file, pages[0]]
+            yield Place(file.file, pages[0], generation, writer, device[pages[0]])
