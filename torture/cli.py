@@ -23,6 +23,7 @@ from torture.labs import UML, KernelChoice
 from torture.order import Order
 from torture.report import campaign as campaign_report
 from torture.report import machine, summary
+from torture.reproduce import command as reproducing
 from torture.store import Trial
 
 EXIT_BROKEN, EXIT_USAGE, EXIT_NOTHING_RAN, EXIT_INTERRUPTED = 1, 2, 4, 130
@@ -205,6 +206,10 @@ def clean(results: Path, scratch: Path | None) -> int:
     done = cleaning.reap(session.scratches(scratch))
     click.echo("\n".join(done) if done else "nothing was left behind")
     return 0
+
+
+for _command in reproducing.COMMANDS:
+    cli.add_command(_command)
 
 
 def main() -> None:

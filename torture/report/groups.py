@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from torture.plan import Plan
 from torture.store import Trial
 from verify.finding import Finding
 from verify.outcome import Outcome
@@ -71,9 +72,14 @@ def gather(trials: Iterable[Trial]) -> list[Group]:
 
 def key_of(trial: Trial, finding: Finding) -> Key:
     """The signature of a finding of `trial`."""
+    return key_in(trial.plan, finding)
+
+
+def key_in(plan: Plan, finding: Finding) -> Key:
+    """The signature of a finding of a trial of `plan`."""
     return Key(
-        filesystem=trial.plan.filesystem,
-        fault=trial.plan.fault_names,
+        filesystem=plan.filesystem,
+        fault=plan.fault_names,
         layout=finding.layout,
         kind=finding.kind,
         promise=finding.promise,

@@ -1,0 +1,134 @@
+"""What is to be reproduced: a trial of a run, the directory of a finding, or a plan, and what was recorded with it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from torture import session
+from torture.errors import BadRequest
+from torture.lab.uml import PACKAGED_KERNEL
+from torture.labs import LOCAL, UML, KernelChoice
+from torture.order import Order
+from torture.plan import Plan
+from torture.report.groups import Key, key_in
+from torture.reproduce.signature import in_order, keys
+from torture.store import STORE, Trial
+from verify.finding import Finding
+from verify.outcome import Outcome
+
+PLAN, FINDING, VERSIONS = "plan.json", "finding.json", "versions.json"
+_PACKAGED = KernelChoice("", ())
+_FORMS = "give RUN, RUN/TRIAL, the directory of a finding, or a plan as JSON"
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A plan; the signatures it showed (none when it is not known to fail); the lab and kernel it failed on.
+
+    `recorded` holds versions by name, as versions.json of a finding does.
+    """
+
+    plan: Plan
+    origin: str
+    expected: tuple[Key, ...] = ()
+    lab: str = UML
+    kernel: KernelChoice = _PACKAGED
+    recorded: dict[str, str] = field(default_factory=dict)
+
+
+def find_subject(given: Path, results: Path) -> Subject:
+    """The subject called `given`: a path, or a name below `results`. BadRequest says what may be given."""
+    for candidate in (given, results / given):
+        if candidate.is_file():
+            return Subject(Plan.from_json(_text(candidate)), str(candidate))
+        if (candidate / FINDING).is_file():
+            return _of_finding(candidate)
+        if (candidate / STORE).is_file():
+            return _of_trial(candidate, None)
+        if (found := _run_and_number(candidate)) is not None:
+            return _of_trial(*found)
+    raise BadRequest(f"there is nothing to reproduce in {given}", _FORMS)
+
+
+def _run_and_number(path: Path) -> tuple[Path, int] | None:
+    """RUN/3, RUN/00003 and RUN/trials/00003 name the third trial."""
+    if not path.name.isdigit():
+        return None
+    run = path.parent.parent if path.parent.name == "trials" else path.parent
+    return (run, int(path.name)) if (run / STORE).is_file() else None
+
+
+def _of_trial(run: Path, number: int | None) -> Subject:
+    trials, facts = session.stored(run)
+    trial = _first_failure(run, trials) if number is None else _numbered(run, trials, number)
+    order = Order.from_dict(facts["order"])
+    kernel = next((each for each in order.kernels if each.label == trial.lab), _PACKAGED)
+    return Subject(
+        plan=trial.plan,
+        origin=f"{run}/{trial.number}",
+        expected=tuple(in_order(keys(trial))),
+        lab=LOCAL if trial.lab == LOCAL else UML,
+        kernel=kernel,
+        recorded={"kernel": trial.kernel, **kernel_facts(kernel)},
+    )
+
+
+def _first_failure(run: Path, trials: Sequence[Trial]) -> Trial:
+    bad = (Outcome.failed, Outcome.late)
+    failed = [trial for trial in trials if trial.arm != "canary" and trial.verdict.outcome in bad]
+    if not failed:
+        raise BadRequest(f"no trial of {run} failed", "name one that is to be run again as RUN/TRIAL")
+    return min(failed, key=lambda trial: trial.verdict.outcome != Outcome.failed)
+
+
+def _numbered(run: Path, trials: Sequence[Trial], number: int) -> Trial:
+    for trial in trials:
+        if trial.number == number:
+            return trial
+    raise BadRequest(f"{run} has no trial {number}", f"it has {len(trials)} trials, numbered from 1")
+
+
+def _of_finding(directory: Path) -> Subject:
+    plan = Plan.from_json(_text(directory / PLAN))
+    try:
+        finding = Finding(**json.loads(_text(directory / FINDING)))
+        versions: dict[str, str] = json.loads(_text(directory / VERSIONS))
+        path = versions["kernel_path"] if versions["lab"] == UML else ""
+    except (TypeError, ValueError, KeyError) as error:
+        raise BadRequest(f"{directory} is no whole finding: {error!r}", _FORMS) from error
+    kernel = KernelChoice("" if path == PACKAGED_KERNEL else path, tuple(versions.get("arguments", "").split()))
+    return Subject(
+        plan=plan,
+        origin=str(directory),
+        expected=(key_in(plan, finding),),
+        lab=versions["lab"],
+        kernel=kernel,
+        recorded={name: value for name, value in versions.items() if name != "lab"},
+    )
+
+
+def kernel_facts(kernel: KernelChoice) -> dict[str, str]:
+    """A kernel under the names that versions.json uses."""
+    return {"kernel_path": kernel.path or PACKAGED_KERNEL, "arguments": " ".join(kernel.arguments)}
+
+
+def differences(recorded: dict[str, str], now: dict[str, str]) -> list[str]:
+    """What is not as it was recorded, one sentence each; what was not recorded cannot differ."""
+    names = {"kernel": "kernel", "kernel_path": "kernel file", "arguments": "kernel arguments", "mkfs": "mkfs"}
+    return [
+        f"{names.get(name, name.replace('_', ' '))} was {value or 'none'!r} when it was recorded,"
+        f" now it is {now[name] or 'none'!r}"
+        for name, value in recorded.items()
+        if name in now and now[name] != value
+    ]
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadRequest(f"cannot read {path}: {error}", _FORMS) from error
+
