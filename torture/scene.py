@@ -26,7 +26,8 @@ class Scene:
     `directory` the trial's own directory for evidence, off the device under test, `refusals` what the workers were
     told, such as {"store SIGBUS": 3, "sync ENOSPC": 1}. `files` are all that the layout made,
     `workers` those that run. `spares` are disks for logs and copies, empty where the lab has none. What a fault enters
-    into `below` is undone after the dm device is removed. `heartbeat` is to be called now and then by whatever takes longer than a minute.
+    into `below` is undone after the dm device is removed. `heartbeat` is to be called now and then by whatever takes
+    longer than a minute.
     """
 
     plan: Plan
