@@ -47,7 +47,14 @@ def cli() -> None:
 @click.option("--mkfs-options", default="", help="Options for mkfs, in one word for the shell.")
 @click.option("--mount-options", default="", help="Options for mount, separated by commas.")
 @click.option("--seed", type=int, help="Seed of all plans (default: drawn).")
-@click.option("--count", type=int, default=1, show_default=True, help="Draws per filesystem and fault.")
+@click.option("--count", type=int, default=1, show_default=True, help="More than 1: draw N plans from the whole space.")
+@click.option(
+    "--plan",
+    "plan_files",
+    multiple=True,
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Run the plan in this file, as `torture show RUN --trial N --plan` prints it; repeatable.",
+)
 @click.option("--time", "time_limit_s", type=click.FloatRange(min=1), help="Start no trial after so many seconds.")
 @click.option("--jobs", type=click.IntRange(1, 64), help="Guests at a time (default: the cores).")
 @click.option("--pages", type=int, default=8, show_default=True, help="Pages each worker maps.")

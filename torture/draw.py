@@ -15,9 +15,9 @@ from torture.faults import fault_class
 from torture.filesystems import filesystem
 from torture.plan import FaultSpec, FilePlan, Plan
 from torture.request import Request
+from torture.wide import draw_plans
+from workloads.layouts import LAYOUTS
 from workloads.plan import Op, WorkerPlan
-
-_NEEDS = {"unwritten": "unwritten", "reflinked": "reflink"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +48,22 @@ def draw(request: Request, canary_fault: str) -> list[Drawn]:
 
 def _ordered(request: Request, canary_fault: str) -> Iterator[Drawn]:
     if request.canary:
-        for name in request.filesystems:
+        given = [Plan.from_json(text).filesystem for text in request.plans]
+        for name in dict.fromkeys(given or request.filesystems):
             yield Drawn(_canary(request, name, canary_fault), "canary")
-    for turn in range(request.count):
+    plans = draw_plans(request) if request.wide else map(Plan.from_json, request.plans)
+    for plan in plans:
+        yield from _arms(request, plan)
+    for turn in range(0 if request.wide or request.plans else request.count):
         for fault, name in product(request.faults, request.filesystems):
             for plan in _plans(request, name, fault, turn):
-                yield Drawn(plan, "control" if plan.is_control else "pinned")
-                if request.control and not plan.is_control:
-                    yield Drawn(plan.control(), "control")
+                yield from _arms(request, plan)
+
+
+def _arms(request: Request, plan: Plan) -> Iterator[Drawn]:
+    yield Drawn(plan, "control" if plan.is_control else "pinned")
+    if request.control and not plan.is_control:
+        yield Drawn(plan.control(), "control")
 
 
 def _canary(request: Request, name: str, fault: str) -> Plan:
@@ -84,7 +92,7 @@ def _plans(request: Request, name: str, fault: FaultSpec, turn: int) -> Iterator
 
 def _offers(name: str, layout: str) -> bool:
     """Whether the filesystem has `layout`; asked for alone, it is planned all the same and ends as notrun."""
-    return layout not in _NEEDS or filesystem(name).has(_NEEDS[layout])
+    return filesystem(name).has(LAYOUTS[layout].needs)
 
 
 def _product(request: Request) -> list[_Manner]:

@@ -129,12 +129,24 @@ def _failed_pins(path: Path) -> list[str]:
     """Pins that failed for a reason of their own: such a worker is a control arm in disguise.
 
     EFAULT is a refused page of a populate that write-faults (MADV_POPULATE_WRITE on a full filesystem): legal and loud.
+    ENOMEM is what a mapping that reaches past the end of its file gets, and it is locked all the same (mm/mlock.c,
+    do_mlock).
     """
-    return [
-        f"worker {record.worker} {errno.errorcode.get(record.errno, str(record.errno))}"
-        for record in ledger.read_ledger(path)
-        if isinstance(record, ledger.Pinned) and record.errno not in (0, errno.EFAULT)
-    ]
+    page_bytes, sizes_bytes, ends = 0, dict[int, int](), dict[int, tuple[int, int]]()
+    failed = []
+    for record in ledger.read_ledger(path):
+        match record:
+            case ledger.Begin():
+                page_bytes = record.page_bytes
+            case ledger.File() | ledger.Resize():
+                sizes_bytes[record.file] = record.size_bytes
+            case ledger.Worker():
+                ends[record.worker] = record.file, (record.first_page + record.pages) * page_bytes
+            case ledger.Pinned(errno=error) if error not in (0, errno.EFAULT):
+                file, end_byte = ends[record.worker]
+                if error != errno.ENOMEM or end_byte <= -(-sizes_bytes[file] // page_bytes) * page_bytes:
+                    failed.append(f"worker {record.worker} {errno.errorcode.get(error, str(error))}")
+    return failed
 
 
 def _complaints(record: Record) -> Iterator[Finding]:

@@ -9,8 +9,10 @@ from typing import Any, TypeVar
 import click
 
 from torture import session
-from torture.request import Request, choose, choose_faults, choose_filesystems
+from torture.plan import Plan
+from torture.request import Request, choose, choose_faults, choose_filesystems, whole_space
 from workloads.access import ACCESSES
+from workloads.disturbances import DISTURBANCES
 from workloads.layouts import LAYOUTS
 from workloads.pins import PINS
 from workloads.syncs import SYNCS
@@ -22,6 +24,7 @@ def dimensions(command: F) -> F:
     """The repeatable options that choose values of the plan's dimensions."""
     for name, known in (
         ("--fault", "a fault, as NAME or NAME:KEY=NUMBER"),
+        ("--disturbance", ", ".join(DISTURBANCES)),
         ("--sync", ", ".join(SYNCS)),
         ("--access", ", ".join(ACCESSES)),
         ("--pin", ", ".join(PINS)),
@@ -44,17 +47,20 @@ def places(command: F) -> F:
 
 
 def request(options: dict[str, Any]) -> Request:
-    """The request that the options of `torture run` make, checked."""
+    """The request that the options of `torture run` make, checked. More than one draw, or a named disturbance, is a
+    draw from the whole space: there, a dimension that was not named has all its values."""
     named = any(options[f"{dimension}_values"] for dimension in ("pin", "access", "sync"))
+    wide = options["count"] > 1 or bool(options["disturbance_values"])
+    defaults = whole_space() if wide else Request()
     seed = options["seed"]
-    defaults = Request()
     return Request(
-        filesystems=choose_filesystems(options["fs_values"]),
+        filesystems=choose_filesystems(options["fs_values"], defaults.filesystems),
         layouts=choose("--layout", options["layout_values"], LAYOUTS, defaults.layouts),
         pins=choose("--pin", options["pin_values"], PINS, defaults.pins),
         accesses=choose("--access", options["access_values"], ACCESSES, defaults.accesses),
         syncs=choose("--sync", options["sync_values"], SYNCS, defaults.syncs),
-        faults=choose_faults(options["fault_values"]),
+        disturbances=choose("--disturbance", options["disturbance_values"], DISTURBANCES, defaults.disturbances),
+        faults=choose_faults(options["fault_values"], defaults.faults),
         mkfs_options=tuple(options["mkfs_options"].split()),
         mount_options=tuple(filter(None, options["mount_options"].split(","))),
         seed=session.draw_seed() if seed is None else seed,
@@ -64,4 +70,6 @@ def request(options: dict[str, Any]) -> Request:
         memlock_bytes=options["memlock_bytes"],
         control=options["control"],
         representative=not named,
+        wide=wide,
+        plans=tuple(Plan.from_json(path.read_text()).to_json() for path in options["plan_files"]),
     )

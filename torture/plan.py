@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from torture.errors import BadRequest
+from workloads.disturbances import DISTURBANCES
 from workloads.plan import WorkerPlan
 
 PLAN_VERSION = 1
@@ -76,7 +77,7 @@ class Plan:
 
     def control(self) -> Plan:
         """The control arm: the same plan without the pins (and without what only makes sense for a pin)."""
-        return replace(self, workers=tuple(replace(worker, pin="none") for worker in self.workers))
+        return replace(self, workers=tuple(map(_unpinned, self.workers)))
 
     def to_json(self) -> str:
         """One line of JSON with sorted keys."""
@@ -88,12 +89,15 @@ class Plan:
         try:
             raw = json.loads(text)
             if raw.get("version") != PLAN_VERSION:
-                raise BadRequest(
-                    f"plan has version {raw.get('version')!r}", f"this tool reads version {PLAN_VERSION}"
-                )
+                raise BadRequest(f"plan has version {raw.get('version')!r}", f"this tool reads version {PLAN_VERSION}")
             return _decode(raw)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise BadRequest(f"not a plan: {error!r}", "see `torture show RUN --plan` for the form of one") from error
+
+
+def _unpinned(worker: WorkerPlan) -> WorkerPlan:
+    ops = (op for op in worker.ops if op.kind not in DISTURBANCES or not DISTURBANCES[op.kind].for_pins)
+    return replace(worker, pin="none", ops=tuple(ops))
 
 
 def _decode(raw: dict[str, Any]) -> Plan:

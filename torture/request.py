@@ -10,6 +10,9 @@ from torture.errors import BadRequest
 from torture.faults import FAULTS, fault_class, parse
 from torture.filesystems import FILESYSTEMS, filesystem
 from torture.plan import FaultSpec
+from workloads.access import ACCESSES
+from workloads.disturbances import DISTURBANCES
+from workloads.layouts import LAYOUTS
 from workloads.pins import PINS
 from workloads.syncs import SYNCS
 
@@ -27,7 +30,8 @@ MAX_PAGES = 1 << 18
 class Request:
     """Dimensions and their values, in the order given. `representative`: no dimension of a worker was named, so a few
     workers that touch every value stand for the whole product. `count` is the number of draws per filesystem and fault.
-    `workers` share each file; each owns `pages` pages.
+    `workers` share each file; each owns `pages` pages. `wide`: `count` plans from the whole space instead
+    (torture.wide). `plans`: exactly these, as JSON, and nothing is drawn.
     """
 
     filesystems: tuple[str, ...] = DEFAULT_FILESYSTEMS
@@ -46,6 +50,9 @@ class Request:
     control: bool = True
     canary: bool = True
     representative: bool = True
+    wide: bool = False
+    disturbances: tuple[str, ...] = ("none",)
+    plans: tuple[str, ...] = ()
     page_bytes: int = mmap.PAGESIZE
 
     def __post_init__(self) -> None:
@@ -53,6 +60,20 @@ class Request:
         _in_range("--pages", self.pages, 1, MAX_PAGES)
         _in_range("--workers", self.workers, 1, 64)
         _in_range("--memlock", self.memlock_bytes, -1, 1 << 50)
+
+
+def whole_space() -> Request:
+    """Every value of every dimension, but canaries and what most kernels cannot do."""
+    return Request(
+        filesystems=tuple(FILESYSTEMS),
+        layouts=tuple(LAYOUTS),
+        pins=tuple(PINS),
+        accesses=tuple(ACCESSES),
+        syncs=tuple(SYNCS),
+        disturbances=("none", *(name for name, row in DISTURBANCES.items() if not row.seldom and name != "background")),
+        faults=tuple(FaultSpec(name, {}) for name, fault in FAULTS.items() if not fault.canary),
+        wide=True,
+    )
 
 
 def choose(option: str, given: Iterable[str], known: Mapping[str, object], default: tuple[str, ...]) -> tuple[str, ...]:
@@ -68,17 +89,19 @@ def choose(option: str, given: Iterable[str], known: Mapping[str, object], defau
     return values
 
 
-def choose_filesystems(given: Iterable[str]) -> tuple[str, ...]:
+def choose_filesystems(given: Iterable[str], default: tuple[str, ...] = DEFAULT_FILESYSTEMS) -> tuple[str, ...]:
     """Filesystem rows by name."""
-    chosen = choose("--fs", given, FILESYSTEMS, DEFAULT_FILESYSTEMS)
+    chosen = choose("--fs", given, FILESYSTEMS, default)
     return tuple(filesystem(name).name for name in chosen)
 
 
-def choose_faults(given: Iterable[str]) -> tuple[FaultSpec, ...]:
+def choose_faults(
+    given: Iterable[str], default: tuple[FaultSpec, ...] = tuple(FaultSpec(name, {}) for name in DEFAULT_FAULTS)
+) -> tuple[FaultSpec, ...]:
     """Faults, `NAME` or `NAME:KEY=NUMBER`; `all` leaves out the canaries, which run anyway."""
     values = tuple(dict.fromkeys(given))
     if not values:
-        return tuple(FaultSpec(name, {}) for name in DEFAULT_FAULTS)
+        return default
     if ALL in values:
         return tuple(FaultSpec(name, {}) for name, fault in FAULTS.items() if not fault.canary)
     for value in values:

@@ -172,10 +172,12 @@ class Synced(_Record):
 class Resize(_Record):
     """The file is about to get another size; bytes from the smaller of old and new size on become zeros.
 
-    A file has at most one Resize or Zeroed outstanding: its result is Altered.
+    A worker has at most one Resize or Zeroed outstanding: its result is Altered. Two workers may zero a file at the same
+    time, but nobody resizes a file that others work on.
     """
 
     TAG: ClassVar[str] = "resize"
+    worker: int
     file: int
     size_bytes: int
 
@@ -185,6 +187,7 @@ class Zeroed(_Record):
     """A range of the file is about to be legally turned into zeros (punched, zeroed); see Resize."""
 
     TAG: ClassVar[str] = "zeroed"
+    worker: int
     file: int
     first_byte: int
     length_bytes: int
@@ -192,10 +195,10 @@ class Zeroed(_Record):
 
 @dataclass(frozen=True, slots=True)
 class Altered(_Record):
-    """The file's outstanding Resize or Zeroed returned; errno 0 is success, anything else may have happened in part."""
+    """The worker's outstanding Resize or Zeroed returned; errno 0 is success, anything else may have happened in part."""
 
     TAG: ClassVar[str] = "altered"
-    file: int
+    worker: int
     errno: int
 
 

@@ -98,7 +98,7 @@ class _FileLog:
 
 
 class _Reading:
-    """The state between two records: files so far, each worker's outstanding store and sync, each file's alteration."""
+    """The state between two records: files so far, each worker's outstanding store, sync and alteration."""
 
     def __init__(self, page_bytes: int) -> None:
         self.crash = False
@@ -214,14 +214,14 @@ class _Reading:
 
     def _begin_alteration(self, position: int, alteration: ledger.Resize | ledger.Zeroed) -> None:
         self._log(position, alteration.file)
-        if alteration.file in self._alterations:
-            raise HistoryError(position, f"file {alteration.file} has an alteration under way")
-        self._alterations[alteration.file] = position, alteration
+        if alteration.worker in self._alterations:
+            raise HistoryError(position, f"worker {alteration.worker} has an alteration under way")
+        self._alterations[alteration.worker] = position, alteration
 
     def _end_alteration(self, position: int, altered: ledger.Altered) -> None:
-        if altered.file not in self._alterations:
-            raise HistoryError(position, f"file {altered.file} has no alteration under way")
-        began, alteration = self._alterations.pop(altered.file)
+        if altered.worker not in self._alterations:
+            raise HistoryError(position, f"worker {altered.worker} has no alteration under way")
+        began, alteration = self._alterations.pop(altered.worker)
         self._alter(alteration, _When(began, position, "faulted" if altered.errno else "accepted"))
 
     def _alter(self, alteration: ledger.Resize | ledger.Zeroed, when: _When) -> None:

@@ -24,6 +24,8 @@ from workloads.servant import Servant
 from workloads.unsupported import Unsupported
 from workloads.writeback import write_back
 
+SURVEY = "survey: blocks, mtime_ns, first data byte: "
+"""How the note of a survey begins; three numbers follow, the last -1 for a file without data."""
 _UNALIGNED_BYTES = 333
 _IMPOSSIBLE = (errno.EOPNOTSUPP, errno.ENOSYS, errno.ENOTTY)
 
@@ -31,6 +33,7 @@ _IMPOSSIBLE = (errno.EOPNOTSUPP, errno.ENOSYS, errno.ENOTTY)
 class Stage(Protocol):
     """What a worker has, as disturbances see it."""
 
+    worker: int
     mapped: MappedFile
     ledger: LedgerWriter
 
@@ -185,6 +188,18 @@ def _freeze(stage: Stage, op: Op) -> None:
     _ask(stage, "freeze", str(stage.mapped.path.parent))
 
 
+def _survey(stage: Stage, op: Op) -> None:
+    """Changes nothing: notes what stat(2) and SEEK_DATA say of the file, for whoever compares two surveys."""
+    seen = os.fstat(stage.mapped.descriptor)
+    try:
+        data = os.lseek(stage.mapped.descriptor, 0, os.SEEK_DATA)
+    except OSError as error:
+        if error.errno != errno.ENXIO:
+            raise
+        data = -1
+    stage.ledger.append(Note(f"{SURVEY}{seen.st_blocks} {seen.st_mtime_ns} {data}"))
+
+
 def _ask(stage: Stage, service: str, argument: str = "") -> None:
     failed = stage.servant.ask(service, argument)
     if failed:
@@ -207,19 +222,19 @@ def _middle(stage: Stage, op: Op) -> tuple[int, int]:
 
 
 def _resize(stage: Stage, size_bytes: int, call: Callable[[], None]) -> None:
-    _alter(stage, Resize(stage.mapped.file, size_bytes), "changing the size so", call)
+    _alter(stage, Resize(stage.worker, stage.mapped.file, size_bytes), "changing the size so", call)
 
 
 def _zero(stage: Stage, what: str, mode: int, first_byte: int, length_bytes: int) -> None:
     mode |= libc.FALLOC_FL_KEEP_SIZE
     call = partial(libc.fallocate, stage.mapped.descriptor, mode, first_byte, length_bytes)
-    _alter(stage, Zeroed(stage.mapped.file, first_byte, length_bytes), what, call)
+    _alter(stage, Zeroed(stage.worker, stage.mapped.file, first_byte, length_bytes), what, call)
 
 
 def _alter(stage: Stage, record: Resize | Zeroed, what: str, call: Callable[[], None]) -> None:
     stage.ledger.append(record)
     failed = libc.errno_of(call)
-    stage.ledger.append(Altered(stage.mapped.file, failed))
+    stage.ledger.append(Altered(stage.worker, failed))
     if failed in _IMPOSSIBLE:
         raise Unsupported(what, os.strerror(failed))
 
@@ -251,6 +266,7 @@ DISTURBANCES = {
         Disturbance("buffered-writer", _buffered_writer),
         Disturbance("direct-writer", _direct_writer, needs="direct"),
         Disturbance("freeze", _freeze, needs="freeze", privileged=True),
+        Disturbance("survey", _survey, seldom=True),
         Disturbance("drop-caches", lambda stage, op: _ask(stage, "drop-caches"), privileged=True),
         Disturbance("compaction", lambda stage, op: _ask(stage, "compact"), privileged=True, seldom=True),
         Disturbance("memory-pressure", _pressure, privileged=True, before="join-cgroup", seldom=True),

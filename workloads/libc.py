@@ -212,12 +212,12 @@ def thaw(descriptor: int) -> None:
 
 def create_subvolume(directory: int, name: str) -> None:
     """Make a btrfs subvolume in an open directory (BTRFS_IOC_SUBVOL_CREATE)."""
-    fcntl.ioctl(directory, BTRFS_IOC_SUBVOL_CREATE, bytes(_VolumeArguments(0, name.encode())))
+    fcntl.ioctl(directory, BTRFS_IOC_SUBVOL_CREATE, bytearray(_VolumeArguments(0, name.encode())))
 
 
 def snapshot_subvolume(subvolume: int, directory: int, name: str) -> None:
     """Make a writable snapshot of an open btrfs subvolume in an open directory (BTRFS_IOC_SNAP_CREATE)."""
-    fcntl.ioctl(directory, BTRFS_IOC_SNAP_CREATE, bytes(_VolumeArguments(subvolume, name.encode())))
+    fcntl.ioctl(directory, BTRFS_IOC_SNAP_CREATE, bytearray(_VolumeArguments(subvolume, name.encode())))
 
 
 def prctl(option: int, argument: int) -> None:

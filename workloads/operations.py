@@ -93,7 +93,7 @@ class _Steps:
         channel: Channel,
         servant: Servant | None,
     ) -> None:
-        self._worker = plan.worker
+        self.worker = plan.worker
         self._pin = PINS[plan.pin]
         self._run = run
         self.mapped = mapped
@@ -112,17 +112,17 @@ class _Steps:
 
     def pin(self) -> None:
         """See disturbances.Stage."""
-        self.ledger.append(Pinned(self._worker, self._pin.pin(self.mapped)))
+        self.ledger.append(Pinned(self.worker, self._pin.pin(self.mapped)))
 
     def write(self, page: int, write: Callable[[memoryview, int], int]) -> None:
         """See disturbances.Stage."""
         for run in self._generations.raised(page, 1):
             place = (page, 1, run.generation, 0, self.mapped.page_bytes)
-            self.ledger.append(Store(self._worker, self.mapped.file, *place))
+            self.ledger.append(Store(self.worker, self.mapped.file, *place))
             content = self._stamped(page, 1, run.generation)
             failed = libc.errno_of(partial(_write_all, write, content, page * self.mapped.page_bytes))
             faults = (Fault(page, errno.errorcode[failed], failed, 0),) if failed else ()
-            self.ledger.append(Stored(self._worker, faults))
+            self.ledger.append(Stored(self.worker, faults))
 
     def take(self, op: Op) -> None:
         """Take one step. Raises Ended at a gate that will not open."""
@@ -150,8 +150,8 @@ class _Steps:
                 crossing = self.access.crossing and piece.pages > 1
                 end = hi if crossing or not self.access.crossing else self.mapped.page_bytes
                 place = (piece.first_page, piece.pages, piece.generation, lo, end, crossing)
-                self.ledger.append(Store(self._worker, self.mapped.file, *place))
-                self.ledger.append(Stored(self._worker, self._store_run(piece)))
+                self.ledger.append(Store(self.worker, self.mapped.file, *place))
+                self.ledger.append(Stored(self.worker, self._store_run(piece)))
 
     def _store_run(self, run: Run) -> tuple[Fault, ...]:
         faults: list[Fault] = []
@@ -170,7 +170,7 @@ class _Steps:
             file=self.mapped.file,
             first_page=first_page,
             generation=generation,
-            writer=self._worker,
+            writer=self.worker,
             page_bytes=self.mapped.page_bytes,
         )
         return content
@@ -180,9 +180,9 @@ class _Steps:
         if sync.scope is Scope.NOTHING:
             return
         first_page, pages = self._pages(op)
-        self.ledger.append(sync.record(self._worker, self.mapped, first_page, pages))
+        self.ledger.append(sync.record(self.worker, self.mapped, first_page, pages))
         failed = sync.perform(self.mapped, first_page, pages)
-        self.ledger.append(Synced(self._worker, failed))
+        self.ledger.append(Synced(self.worker, failed))
 
     def _wait_at_gate(self, name: str) -> None:
         self._channel.send(Message(Verb.AT_GATE, name))

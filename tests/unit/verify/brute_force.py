@@ -85,7 +85,7 @@ def deeds_at(records: list[Record], page: int | None, byte: int) -> list[Deed]:
                 elif page * page_bytes + byte >= min(size, record.size_bytes):
                     deeds.append(altering := Deed(ZERO, now))
                 size = record.size_bytes
-            case ledger.Altered(file=1):
+            case ledger.Altered():
                 if altering:
                     altering.ended, altering.sure = now, not record.errno
                 altering = None
@@ -217,10 +217,10 @@ def ledgers(draw: st.DrawFn, page_bytes: int, steps: int = 14, resize: bool = Tr
             altering = ""
         elif what == "zero":
             start = draw(st.integers(0, size - 1))
-            records.append(ledger.Zeroed(1, start, draw(st.integers(1, size - start))))
+            records.append(ledger.Zeroed(1, 1, start, draw(st.integers(1, size - start))))
             altering = what
         elif what == "resize" and resize:
-            records.append(ledger.Resize(1, draw(st.integers(0, size))))
+            records.append(ledger.Resize(1, 1, draw(st.integers(0, size))))
             altering = what
         if altering and draw(st.booleans()):
             records.append(ledger.Altered(1, 0))

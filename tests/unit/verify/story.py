@@ -65,7 +65,7 @@ class Story:
         self.records.append(ledger.Synced(1, errno))
 
     def alter(self, alteration: ledger.Resize | ledger.Zeroed, errno: int = 0) -> None:
-        self.records += [alteration, ledger.Altered(alteration.file, errno)]
+        self.records += [alteration, ledger.Altered(alteration.worker, errno)]
 
     def crash(self) -> None:
         self.records.append(ledger.Struck("power cut", True))

@@ -490,9 +490,9 @@ def test_nothing_past_the_end_of_the_file_is_judged(tmp_path, tail_bytes):
 
 
 def test_resizing_leaves_zeros_and_the_size(story):
-    story.alter(ledger.Resize(1, 3 * PAGE + 100))
+    story.alter(ledger.Resize(1, 1, 3 * PAGE + 100))
     assert story.check(story.pages(1, 1, 1, 1)[: 3 * PAGE + 100]) == []
-    story.alter(ledger.Resize(1, 6 * PAGE))
+    story.alter(ledger.Resize(1, 1, 6 * PAGE))
     grown = story.pages(1, 1, 1, 1, None, None)
     grown[3 * PAGE + 100 :] = bytes(3 * PAGE - 100)
     assert story.check(grown) == []
@@ -501,16 +501,16 @@ def test_resizing_leaves_zeros_and_the_size(story):
 
 
 def test_an_alteration_that_failed_or_never_returned_may_have_happened_in_part(story):
-    story.alter(ledger.Zeroed(1, PAGE, 2 * PAGE), ENOSPC)
-    story.records.append(ledger.Resize(1, 6 * PAGE))
+    story.alter(ledger.Zeroed(1, 1, PAGE, 2 * PAGE), ENOSPC)
+    story.records.append(ledger.Resize(1, 1, 6 * PAGE))
     for generations in ([1] * 8, [1, None, 1, 1, 1, 1, 1, 1], [1, None, None, 1, 1, 1]):
         assert story.check(story.pages(*generations)) == []
     assert only(story.check(story.pages(1, None, None, None, 1, 1, 1, 1))).first_page == 3
 
 
 def test_after_a_resize_that_failed_the_next_one_is_judged_from_either_size(story):
-    story.alter(ledger.Resize(1, 4 * PAGE), ENOSPC)
-    story.alter(ledger.Resize(1, 8 * PAGE))
+    story.alter(ledger.Resize(1, 1, 4 * PAGE), ENOSPC)
+    story.alter(ledger.Resize(1, 1, 8 * PAGE))
     assert story.check(story.pages(*[1] * 8)) == []
     assert story.check(story.pages(*[1] * 4, *[None] * 4)) == []
 
@@ -527,7 +527,7 @@ def test_a_store_over_a_page_boundary_is_judged_at_both_ends(story):
 
 
 def test_an_unsynced_resize_may_be_undone_by_a_crash(story):
-    story.alter(ledger.Resize(1, 4 * PAGE))
+    story.alter(ledger.Resize(1, 1, 4 * PAGE))
     story.crash()
     assert story.check(story.pages(*[1] * 8)) == []
     assert story.check(story.pages(*[1] * 4)) == []
@@ -537,7 +537,7 @@ def test_an_unsynced_resize_may_be_undone_by_a_crash(story):
 
 
 def test_a_punched_hole_is_zeros_at_once_and_durable_after_a_sync(story):
-    story.alter(ledger.Zeroed(1, PAGE + 512, 2 * PAGE))
+    story.alter(ledger.Zeroed(1, 1, PAGE + 512, 2 * PAGE))
     punched = story.pages(1, 1, None, 1, 1, 1, 1, 1)
     punched[PAGE + 512 : 3 * PAGE + 512] = bytes(2 * PAGE)
     assert story.check(punched) == []

@@ -1,0 +1,189 @@
+"""The wide draw: plans from the whole space, so that every pair of values is met early. Pure.
+
+A plan has one filesystem and one fault, and a few files with workers that each differ in layout, pin, access path,
+sync, disturbance and background writeback. Filesystems and faults go round in turn; every worker is the best of some random
+candidates: the one with most pairs of values that no plan had yet, interesting values counting more. What a filesystem
+does not offer is not drawn for it, unless nothing else was asked for: then the trial says why it cannot be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from itertools import combinations, product
+from random import Random
+
+from torture.filesystems import Filesystem, filesystem
+from torture.plan import FaultSpec, FilePlan, Plan
+from torture.request import Request
+from workloads.disturbances import DISTURBANCES
+from workloads.layouts import LAYOUTS
+from workloads.plan import Op, WorkerPlan
+
+FILES = 3
+NO_DISTURBANCE = "none"
+_CANDIDATES = 24
+_FREE_BLOCKS = (0, 1, 4, 16, 64)
+_INTERESTING = {("pin", "none"): 1, ("background", "yes"): 3, ("fault", "enospc"): 3, ("disturbance", "none"): 1}
+_ORDINARY = 2
+_UNSYNCED_END = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How one worker goes about it, and where: one value of each dimension."""
+
+    filesystem: str
+    fault: str
+    layout: str
+    pin: str
+    access: str
+    sync: str
+    background: str
+    disturbance: str
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether the file must have no other worker."""
+        return bool(LAYOUTS[self.layout].opening) or _is_alone(self.disturbance)
+
+    def pairs(self) -> Iterator[tuple[str, str, str, str]]:
+        """Every two of its values, with the names of their dimensions."""
+        values = [(field.name, str(getattr(self, field.name))) for field in fields(self)]
+        for (one, a), (other, b) in combinations(values, 2):
+            yield one, a, other, b
+
+
+def draw_plans(request: Request) -> Iterator[Plan]:
+    """`request.count` plans, the same for the same request everywhere."""
+    random = Random(f"{request.seed}/wide")
+    met: set[tuple[str, str, str, str]] = set()
+    rounds = _rounds(request, random)
+    for _ in range(request.count):
+        name, fault = next(rounds)
+        files = [list(_workers(request, name, fault, random, met)) for _ in range(FILES)]
+        yield _plan(request, name, fault, random, files)
+
+
+def _rounds(request: Request, random: Random) -> Iterator[tuple[str, FaultSpec]]:
+    """Each filesystem with each fault, in another order every time, near-full ones in front."""
+    while True:
+        whole = list(product(request.filesystems, request.faults))
+        random.shuffle(whole)
+        yield from sorted(whole, key=lambda pair: pair[1].name != "enospc")
+
+
+def _workers(
+    request: Request, name: str, fault: FaultSpec, random: Random, met: set[tuple[str, str, str, str]]
+) -> Iterator[Manner]:
+    """The manners on one file: of all its workers, or of one that must be alone."""
+    first = _best([_candidate(request, name, fault, random) for _ in range(_CANDIDATES)], met)
+    yield first
+    for _ in range(0 if first.is_alone else request.workers - 1):
+        candidates = [_candidate(request, name, fault, random, first.layout) for _ in range(_CANDIDATES)]
+        sociable = [manner for manner in candidates if not manner.is_alone]
+        if sociable:
+            yield _best(sociable, met)
+
+
+def _best(candidates: Sequence[Manner], met: set[tuple[str, str, str, str]]) -> Manner:
+    best = max(candidates, key=lambda manner: sum(_worth(pair) for pair in manner.pairs() if pair not in met))
+    met.update(best.pairs())
+    return best
+
+
+def _worth(pair: tuple[str, str, str, str]) -> int:
+    one, a, other, b = pair
+    return _INTERESTING.get((one, a), _ORDINARY) * _INTERESTING.get((other, b), _ORDINARY)
+
+
+def _candidate(request: Request, name: str, fault: FaultSpec, random: Random, layout: str = "") -> Manner:
+    row = filesystem(name)
+    pin = random.choice(request.pins)
+    return Manner(
+        filesystem=name,
+        fault=fault.name,
+        layout=layout or random.choice(_offered_layouts(row, request.layouts)),
+        pin=pin,
+        access=random.choice(request.accesses),
+        sync=random.choice(request.syncs),
+        background=random.choice(("yes", "no")),
+        disturbance=random.choice(_offered_disturbances(row, pin, request.disturbances)),
+    )
+
+
+def _offered_layouts(row: Filesystem, asked: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(name for name in asked if row.has(LAYOUTS[name].needs)) or asked
+
+
+def _offered_disturbances(row: Filesystem, pin: str, asked: tuple[str, ...]) -> tuple[str, ...]:
+    def fits(name: str) -> bool:
+        if name == NO_DISTURBANCE:
+            return True
+        disturbance = DISTURBANCES[name]
+        return row.has(disturbance.needs) and not (pin == "none" and disturbance.for_pins)
+
+    return tuple(filter(fits, asked)) or asked
+
+
+def _is_alone(disturbance: str) -> bool:
+    return disturbance != NO_DISTURBANCE and DISTURBANCES[disturbance].alone
+
+
+def _plan(request: Request, name: str, fault: FaultSpec, random: Random, files: list[list[Manner]]) -> Plan:
+    placed = [
+        (file, place * request.pages, manner) for file, row in enumerate(files, 1) for place, manner in enumerate(row)
+    ]
+    names = [f"{file}-{row[0].layout}" for file, row in enumerate(files, 1)]
+    return Plan(
+        seed=random.getrandbits(63),
+        filesystem=name,
+        files=tuple(
+            FilePlan(file, names[file - 1], row[0].layout, request.pages * len(row))
+            for file, row in enumerate(files, 1)
+        ),
+        workers=tuple(
+            WorkerPlan(
+                worker,
+                file,
+                names[file - 1],
+                first_page,
+                request.pages,
+                manner.pin,
+                manner.access,
+                tuple(_ops(first_page, request.pages, manner, random)),
+            )
+            for worker, (file, first_page, manner) in enumerate(placed, 1)
+        ),
+        faults=(_filled_in(fault, random),),
+        mkfs_options=request.mkfs_options,
+        mount_options=request.mount_options,
+        memlock_bytes=request.memlock_bytes,
+        page_bytes=request.page_bytes,
+    )
+
+
+def _filled_in(fault: FaultSpec, random: Random) -> FaultSpec:
+    """A full filesystem is more or less full."""
+    if fault.name != "enospc" or fault.parameters:
+        return fault
+    return FaultSpec(fault.name, {"free_blocks": random.choice(_FREE_BLOCKS)})
+
+
+def _ops(first_page: int, pages: int, manner: Manner, random: Random) -> Iterator[Op]:
+    """Store, sync, store again, sync again, with the disturbance in one of the gaps; the last sync may be left out, so
+    that stores which nobody synced are judged too."""
+    store = Op("store", first_page, pages)
+    sync = [] if manner.sync == "nothing" else [Op("sync", name=manner.sync)]
+    disturbance = [] if manner.disturbance == NO_DISTURBANCE else [Op(manner.disturbance, first_page, pages)]
+    background = [Op("background")] if manner.background == "yes" else []
+    gap = random.randrange(3)
+    yield from (Op(opening, first_page, pages) for opening in LAYOUTS[manner.layout].opening)
+    yield store
+    yield from disturbance if gap == 0 else []
+    yield from background
+    yield from sync
+    yield from disturbance if gap == 1 else []
+    yield store
+    yield from disturbance if gap == 2 else []
+    yield from sync if random.random() > _UNSYNCED_END else []
