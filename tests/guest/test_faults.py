@@ -1,0 +1,131 @@
+"""Every fault for real, in one User-mode Linux guest: it fires, is mended, and is judged right."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from conftest import MUTANTS
+
+from torture import faults
+from torture.filesystems import filesystem
+from torture.judge import Verdict, judge
+from torture.lab.base import Guest
+from torture.lab.disk import default_scratch
+from torture.lab.uml import UmlLab
+from torture.plan import FilePlan, Plan
+from torture.record import Record
+from torture.run_id import Hold, new_run_id
+from verify.outcome import Outcome
+from workloads.plan import Op, WorkerPlan
+
+pytestmark = pytest.mark.guest
+MUTANTS = Path(__file__).parents[3] / "shared/mutants/linux-6.1-mutants"
+PAGES = 8
+Trial = Callable[[str, str], tuple[Verdict, Record]]
+
+
+def make_plan(name: str, specs: str, seed: int = 1) -> Plan:
+    """A file for each durable layout, a worker on each; background writeback meets an error before the sync does."""
+    layouts = ["hole", "written", *(["unwritten"] if filesystem(name).has("unwritten") else [])]
+    files = tuple(FilePlan(number, f"{number}-{layout}", layout, PAGES) for number, layout in enumerate(layouts, 1))
+    ops = (Op("store"), Op("background"), Op("sync", name="msync"), Op("store"), Op("sync", name="fsync"))
+    workers = tuple(WorkerPlan(file.file, file.file, file.name, 0, PAGES, "mlock", "store", ops) for file in files)
+    return Plan(seed, name, files, workers, tuple(faults.parse(spec) for spec in specs.split("+")))
+
+
+def guest_runs(home: Path, kernel: str, *arguments: str) -> Iterator[Trial]:
+    """Runs plans one after the other in one guest."""
+    run_id = new_run_id()
+    results = home / run_id
+    results.mkdir()
+    lab = UmlLab(run_id, results, default_scratch(), os.sysconf("SC_PAGESIZE"), kernel, arguments)
+    if reason := lab.unavailable():
+        pytest.skip(reason)
+    numbers = iter(range(1000))
+
+    def run(name: str, specs: str) -> tuple[Verdict, Record]:
+        directory = results / f"{next(numbers):05d}"
+        directory.mkdir()
+        plan = make_plan(name, specs)
+        guest.run(plan, directory, lambda _: None)
+        return judge(plan, directory), Record.read(directory)
+
+    with Hold(run_id):
+        guest: Guest = lab.boot(0)
+        try:
+            yield run
+        finally:
+            guest.end()
+
+
+@pytest.fixture(scope="module")
+def stock(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trial]:
+    yield from guest_runs(tmp_path_factory.mktemp("stock"), "")
+
+
+def mutant(number: int) -> object:
+    """A guest of the mutant kernel, one for all tests of the module."""
+
+    @pytest.fixture(scope="module")
+    def fixture(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trial]:
+        if not MUTANTS.exists():
+            pytest.skip(f"the mutant kernel is not here: no {MUTANTS}")
+        yield from guest_runs(tmp_path_factory.mktemp(f"mutant{number}"), str(MUTANTS), f"mutant={number}")
+
+    return fixture
+
+
+forgets_errors = mutant(18)
+commits_without_flush = mutant(20)
+
+
+@pytest.mark.parametrize("name", ["ext4", "xfs"])
+@pytest.mark.parametrize(
+    "fault", ["eio-writes", "shutdown", "shutdown:flags=1", "shutdown:flags=0", "kill-workers", "replay:states=20"]
+)
+def test_a_healthy_filesystem_survives(stock: Trial, name: str, fault: str) -> None:
+    verdict, record = stock(name, fault)
+    assert all(fired for _, fired, _ in record.proofs) and record.proofs, record
+    assert (verdict.outcome, verdict.findings) == (Outcome.passed, ())
+
+
+@pytest.mark.parametrize("name", ["ext4", "xfs"])
+@pytest.mark.parametrize("fault", ["torn-write", "misdirected-write", "old-region", "corrupt-byte", "exposed-block"])
+def test_planted_damage_is_found_and_called_by_its_name(stock: Trial, name: str, fault: str) -> None:
+    verdict, _ = stock(name, fault)
+    assert verdict.outcome == Outcome.passed and verdict.reason.startswith("canary found"), verdict
+
+
+def test_data_that_could_not_be_written_is_never_stale_blocks_on_xfs(stock: Trial) -> None:
+    verdict, record = stock("xfs", "eio-data")
+    assert record.proofs[0][1] and verdict.outcome == Outcome.passed, verdict
+
+
+def test_faults_compose(stock: Trial) -> None:
+    verdict, record = stock("ext4", "enospc+replay:states=10")
+    assert [fired for _, fired, _ in record.proofs] == [True, True] and verdict.outcome == Outcome.passed, verdict
+
+
+def test_a_fault_that_a_filesystem_does_not_have_is_notrun(stock: Trial) -> None:
+    assert stock("btrfs", "shutdown")[0].outcome == Outcome.notrun
+    assert stock("ext2", "replay")[0].reason.startswith("ext2 does not recover by itself")
+
+
+@pytest.mark.parametrize("name", ["ext4", "xfs"])
+def test_a_writeback_error_that_is_forgotten_is_found(forgets_errors: Trial, name: str) -> None:
+    verdict, _ = forgets_errors(name, "eio-data")
+    lost = [finding for finding in verdict.findings if finding.kind == "lost" and finding.promise == "sync"]
+    assert verdict.outcome == Outcome.failed and lost, verdict
+
+
+@pytest.mark.parametrize("name", ["ext4", "xfs"])
+def test_a_commit_without_flush_is_found_by_replay_and_not_by_power_cut(
+    commits_without_flush: Trial, name: str
+) -> None:
+    assert commits_without_flush(name, "power-cut")[0].outcome == Outcome.passed
+    verdict, record = commits_without_flush(name, "replay:states=40")
+    assert verdict.outcome == Outcome.failed, verdict
+    assert any("failing-state.img" in line for line in record.evidence)
