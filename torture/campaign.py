@@ -181,7 +181,7 @@ class Campaign:
                 break
             try:
                 self.boots += 1
-                self._seats[key] = _Seat(self.labs[lab].boot(index))
+                self._seats[key] = _Seat(self.labs[lab].boot(index * len(self.labs) + list(self.labs).index(lab)))
             except GuestLost as lost:
                 self.lost_guests.append(str(lost))
                 if attempt == MAX_BOOTS_IN_A_ROW:
