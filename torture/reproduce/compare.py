@@ -1,0 +1,202 @@
+"""Two arms of the same plans in random order: does the second show a failure of the first as often?
+
+Sequential: after 8, 16, 32 ... pairs every signature is tested with Fisher's exact test. The chance of calling a
+difference that is not there, `ALPHA`, is spent evenly over all looks and signatures (Bonferroni), so stopping early
+does not raise it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, replace
+from random import Random
+from typing import Any
+
+from torture.labs import KernelChoice
+from torture.plan import Plan
+from torture.report.groups import Key
+from torture.reproduce.signature import in_order, keys, was_judged
+from torture.reproduce.verdict import Counts, Judged, Verdict, judge, overall, table
+from torture.statistics import wilson
+from torture.store import Task, Trial
+
+ALPHA = 0.01
+FIRST_LOOK_PAIRS = 8
+A, B = "A", "B"
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """One side: where it runs, and what it changes in a plan (None: nothing)."""
+
+    name: str
+    kernel: KernelChoice
+    lab: str
+    filesystem: str | None = None
+    mkfs_options: tuple[str, ...] | None = None
+    mount_options: tuple[str, ...] | None = None
+
+    def of(self, plan: Plan) -> Plan:
+        """The plan as this arm runs it."""
+        changes: dict[str, Any] = {"filesystem": self.filesystem}
+        changes |= {"mkfs_options": self.mkfs_options, "mount_options": self.mount_options}
+        return replace(plan, **{name: value for name, value in changes.items() if value is not None})
+
+    @property
+    def label(self) -> str:
+        """How the report names it."""
+        parts = [self.lab]
+        parts += [f"fs {self.filesystem}"] if self.filesystem else []
+        parts += [f"mkfs {' '.join(self.mkfs_options)!r}"] if self.mkfs_options is not None else []
+        parts += [f"mount {','.join(self.mount_options)!r}"] if self.mount_options is not None else []
+        return ", ".join(parts)
+
+
+def looks(pairs: int) -> list[int]:
+    """After how many pairs the counts are looked at: doubling, and at the end."""
+    taken = []
+    look = FIRST_LOOK_PAIRS
+    while look < pairs:
+        taken.append(look)
+        look *= 2
+    return [*taken, pairs]
+
+
+@dataclass(slots=True)
+class Comparison:
+    """A source: each of `plans` in both arms, which of them first drawn from `seed`, at most `pairs` pairs.
+
+    `expected` are signatures that A is known for. `judged` is filled at the look that ended it, or by `conclude`.
+    """
+
+    arms: tuple[Arm, Arm]
+    plans: Iterator[Plan]
+    pairs: int
+    seed: int
+    expected: tuple[Key, ...] = ()
+    trials: list[Trial] = field(default_factory=list)
+    judged: list[Judged] = field(default_factory=list)
+    stopped_at: int = 0
+    _waiting: list[Task] = field(default_factory=list)
+    _plans_of: dict[int, Plan] = field(default_factory=dict)
+    _given: int = 0
+
+    def next(self) -> Task | None:
+        """The other half of a pair, or a new pair."""
+        if self.judged:
+            return None
+        if not self._waiting and self._given < 2 * self.pairs:
+            self._waiting = self._new_pair()
+        return self._waiting.pop(0) if self._waiting else None
+
+    def finished(self, trial: Trial) -> None:
+        """Count it; decide when a look is due."""
+        if self.judged:
+            return
+        self.trials.append(trial)
+        if len(self.trials) % 2 == 0 and len(self.trials) // 2 in looks(self.pairs):
+            judged = self._look()
+            if len(self.trials) == 2 * self.pairs or (judged and all(each.clear for each in judged)):
+                self.judged, self.stopped_at = judged, len(self.trials)
+
+    def conclude(self) -> None:
+        """Judge what there is, when something else ended it: an interrupt, a time limit."""
+        if not self.judged:
+            self.judged, self.stopped_at = self._look(), len(self.trials)
+        if not self.judged:
+            self.judged = [judge(self._count(None), self._alpha(1), expected=bool(self.expected))]
+
+    @property
+    def was_clear(self) -> bool:
+        """Whether more trials would not have changed the verdict."""
+        return all(each.clear for each in self.judged)
+
+    def _new_pair(self) -> list[Task]:
+        plan = next(self.plans)
+        order = list(zip((A, B), self.arms, strict=True))
+        Random(f"{self.seed}/{self._given}").shuffle(order)
+        tasks = []
+        for name, arm in order:
+            self._given += 1
+            self._plans_of[self._given] = self.arms[0].of(plan)
+            tasks.append(Task(self._given, name, arm.of(plan), arm.lab))
+        return tasks
+
+    def _alpha(self, signatures: int) -> float:
+        return ALPHA / len(looks(self.pairs)) / signatures
+
+    def _look(self) -> list[Judged]:
+        """Every signature that is expected or was seen; none when nothing failed and nothing was expected to."""
+        seen = {key for trial in self.trials if was_judged(trial) for key in self._keys(trial)}
+        everything = dict.fromkeys((*self.expected, *in_order(seen)))
+        about_a_fix = self.arms[0] != replace(self.arms[1], name=self.arms[0].name)
+        return [
+            judge(self._count(key), self._alpha(len(everything)), expected=about_a_fix and key in self.expected)
+            for key in everything
+        ]
+
+    def _keys(self, trial: Trial) -> set[Key]:
+        """Signatures under the filesystem's name in A, so that two filesystems can be compared."""
+        return {replace(key, filesystem=self._plans_of[trial.number].filesystem) for key in keys(trial)}
+
+    def _count(self, key: Key | None) -> Counts:
+        tried, seen = {A: 0, B: 0}, {A: 0, B: 0}
+        for trial in self.trials:
+            if was_judged(trial) and (key is None or self._could_show(trial, key)):
+                tried[trial.arm] += 1
+                found = self._keys(trial)
+                seen[trial.arm] += key in found if key else bool(found)
+        return Counts(key, seen[A], tried[A], seen[B], tried[B])
+
+    def _could_show(self, trial: Trial, key: Key) -> bool:
+        plan = self._plans_of[trial.number]
+        place = (plan.filesystem, plan.fault_names)
+        return place == (key.filesystem, key.fault) and any(key.layout in ("", file.layout) for file in plan.files)
+
+
+def render(comparison: Comparison) -> str:
+    """The result in plain lines, the verdict last."""
+    unjudged = sum(not was_judged(trial) for trial in comparison.trials)
+    pairs = comparison.stopped_at // 2
+    most = f"of at most {comparison.pairs}"
+    lines = [f"A: {comparison.arms[0].label}", f"B: {comparison.arms[1].label}"]
+    if comparison.was_clear and pairs < comparison.pairs:
+        lines.append(f"Stopped after {pairs} pairs {most}: it is clear.")
+    else:
+        unclear = "" if comparison.was_clear else "; it did not become clear earlier"
+        lines.append(f"{pairs} pairs {most}{unclear}.")
+    lines.append(f"A difference is called wrongly in at most {ALPHA:.0%} of comparisons, all looks together.")
+    lines += [f"{unjudged} trials could not be judged and do not count."] if unjudged else []
+    return "\n".join([*lines, *table(comparison.judged), overall(comparison.judged).sentence])
+
+
+def document(comparison: Comparison, facts: dict[str, Any]) -> dict[str, Any]:
+    """The result for machines."""
+    final = overall(comparison.judged)
+    return {
+        **facts,
+        "a": comparison.arms[0].label,
+        "b": comparison.arms[1].label,
+        "pairs": comparison.stopped_at // 2,
+        "clear": comparison.was_clear,
+        "alpha": ALPHA,
+        "verdict": final.verdict.value,
+        "sentence": final.sentence,
+        "signatures": [_signature(each) for each in comparison.judged],
+    }
+
+
+def _signature(each: Judged) -> dict[str, Any]:
+    counts = each.counts
+    return {
+        **(asdict(counts.key) if counts.key else {"kind": "any"}),
+        "a": {"seen": counts.a_seen, "tried": counts.a_tried, **asdict(wilson(counts.a_seen, counts.a_tried))},
+        "b": {"seen": counts.b_seen, "tried": counts.b_tried, **asdict(wilson(counts.b_seen, counts.b_tried))},
+        "p": counts.p,
+        "verdict": each.verdict.value,
+    }
+
+
+def is_bad(verdict: Verdict) -> bool:
+    """Whether B has the failure still, or a new one."""
+    return verdict in (Verdict.worse, Verdict.not_fixed, Verdict.better)
