@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from conftest import MUTANTS
 
 from torture import faults
 from torture.filesystems import filesystem
