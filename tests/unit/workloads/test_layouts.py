@@ -13,7 +13,7 @@ import pytest
 from verify import stamp
 from verify.ledger import Base, File
 from workloads import layouts, libc
-from workloads.layouts import CLONE_ID_OFFSET, Unsupported
+from workloads.layouts import CLONE_ID_OFFSET, LAYOUTS, Unsupported
 
 PAGE = mmap.PAGESIZE
 RUN = 77
@@ -43,6 +43,57 @@ def test_content_is_what_the_record_says(layout: str, kind: str, directory: Path
     (span,) = looks
     assert (span.first_page, span.pages, span.generation, span.writer) == (0, 300, 0, 0)
     assert span.look == (stamp.Look.ZERO if kind == "zero" else stamp.Look.OWN)
+
+
+@pytest.mark.parametrize("layout", sorted(set(LAYOUTS) - {"reflinked", "snapshotted"}))
+@pytest.mark.parametrize("pages", [1, 8, 200])
+def test_every_layout_holds_what_its_record_says(layout: str, pages: int, directory: Path) -> None:
+    (record,) = create(layout, directory, pages)
+    content = (directory / "f").read_bytes()
+    stamped = {
+        page
+        for base in record.base
+        if base.kind == "stamp"
+        for page in range(base.first_page, base.first_page + base.pages)
+    }
+    assert len(content) == record.size_bytes
+    for page in range(-(-record.size_bytes // PAGE)):
+        found = content[page * PAGE : (page + 1) * PAGE]
+        base = stamp.page(run=RUN, file=3, page=page, generation=0, writer=0, kind=stamp.Kind.BASE, page_bytes=PAGE)
+        assert found == (base if page in stamped else bytes(PAGE))[: len(found)]
+
+
+def test_alternating_layouts_alternate(directory: Path) -> None:
+    (record,) = create("alternating", directory, 8)
+    assert [(base.first_page, base.pages) for base in record.base] == [(1, 1), (3, 1), (5, 1), (7, 1)]
+    assert (directory / "f").stat().st_blocks * 512 == 4 * PAGE
+
+
+@pytest.mark.parametrize(
+    ("layout", "size_bytes"),
+    [("straddling", 8 * PAGE - 1234), ("extended", 4 * PAGE + 1234), ("keep-size", 0), ("inline", 50)],
+)
+def test_some_files_end_before_their_mapping(layout: str, size_bytes: int, directory: Path) -> None:
+    (record,) = create(layout, directory, 8)
+    assert record.size_bytes == (directory / "f").stat().st_size == size_bytes
+
+
+@pytest.mark.root
+def test_a_snapshotted_file_shares_all_blocks_with_its_snapshot(scratch: Callable[[list[str], int], Path]) -> None:
+    mount_point = scratch(["mkfs.btrfs", "-q", "-K"], 128)
+    target, clone = create("snapshotted", mount_point)
+    assert (clone.role, clone.file, clone.content_file) == ("clone", 3 + CLONE_ID_OFFSET, 3)
+    assert (mount_point / target.name).read_bytes() == (mount_point / clone.name).read_bytes()
+    assert EXTENT_SHARED & extent_flags(mount_point / target.name)[0]
+    assert (mount_point / clone.name).stat().st_mode & 0o022 == 0
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("layout", ["keep-size", "zero-range"])
+def test_some_layouts_leave_unwritten_extents(layout: str, scratch: Callable[[list[str], int], Path]) -> None:
+    mount_point = scratch(["mkfs.ext4", "-q", "-b", "4096"], 32)
+    create(layout, mount_point)
+    assert extent_flags(mount_point / "f")[0] & EXTENT_UNWRITTEN
 
 
 def test_any_user_may_write_to_it(directory: Path) -> None:

@@ -1,0 +1,262 @@
+"""Disturbances do to the file what they are named for, record what they change, and a healthy kernel passes them."""
+
+import errno
+import mmap
+import os
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from verify import checker, ledger, oracle
+from verify.ledger import Altered, LedgerWriter, Note, Record, Resize, Zeroed, read_ledger
+from verify.reader import observe_file
+from workloads import layouts, libc, worker
+from workloads.disturbances import DISTURBANCES
+from workloads.layouts import LAYOUTS
+from workloads.mapped_file import MappedFile
+from workloads.pins import PINS
+from workloads.plan import Op, WorkerPlan
+from workloads.servant import Servant
+from workloads.unsupported import Unsupported
+
+PAGE = mmap.PAGESIZE
+PAGES = 8
+RUN = 0xABCD
+NOBODY = 65534
+UID, GID = (NOBODY, NOBODY) if os.geteuid() == 0 else (os.getuid(), os.getgid())
+TIMEOUT_S = 20
+WHOLE = Op("", 0, PAGES)
+
+
+@dataclass
+class FakeStage:
+    """A worker's stage without a worker: writes letters, keeps records in memory."""
+
+    mapped: MappedFile
+    path: Path
+    worker: int = 3
+    pinned: int = 0
+    written: list[int] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.ledger = LedgerWriter(self.path)
+
+    @property
+    def servant(self) -> Servant:
+        raise AssertionError("this disturbance needs no servant")
+
+    def pin(self) -> None:
+        self.pinned += 1
+        PINS["none"].pin(self.mapped)
+
+    def write(self, page: int, write: Callable[[memoryview, int], int]) -> None:
+        self.written.append(page)
+        buffer = memoryview(mmap.mmap(-1, PAGE))
+        buffer[:] = b"w" * PAGE
+        assert write(buffer, page * PAGE) == PAGE
+
+    @property
+    def records(self) -> list[Record]:
+        return list(read_ledger(self.path))
+
+
+@pytest.fixture
+def stage(new_file: Callable[[int], Path], directory: Path) -> Iterator[FakeStage]:
+    """Eight pages of the letter x, mapped."""
+    path = new_file(PAGES)
+    path.write_bytes(b"x" * PAGES * PAGE)
+    with MappedFile(path, file=5, first_page=0, pages=PAGES, page_bytes=PAGE) as mapped:
+        mapped.map()
+        yield FakeStage(mapped, directory / "ledger")
+
+
+def act(name: str, stage: FakeStage) -> None:
+    try:
+        DISTURBANCES[name].act(stage, WHOLE)
+    except Unsupported as refusal:
+        pytest.skip(str(refusal))
+
+
+def vm_flags(address: int) -> set[str]:
+    text = Path("/proc/self/smaps").read_text()
+    found = re.search(rf"^{address:x}-(?:.*\n)(?:\w+:.*\n)*?VmFlags: (.*)$", text, re.MULTILINE)
+    assert found
+    return set(found[1].split())
+
+
+@pytest.mark.parametrize(
+    ("name", "first", "length"),
+    [
+        ("punch", 2 * PAGE, 4 * PAGE),
+        ("zero-range", 2 * PAGE, 4 * PAGE),
+        ("punch-unaligned", 2 * PAGE + 333, 4 * PAGE - 2),
+    ],
+)
+def test_zeroes_the_middle_and_records_it(name: str, first: int, length: int, stage: FakeStage) -> None:
+    act(name, stage)
+    rest = PAGES * PAGE - first - length
+    assert stage.mapped.path.read_bytes() == b"x" * first + bytes(length) + b"x" * rest
+    assert stage.records == [Zeroed(3, 5, first, length), Altered(3, 0)]
+
+
+def test_truncates_down_and_up(stage: FakeStage) -> None:
+    act("truncate", stage)
+    kept = 2 * PAGE + 333
+    assert stage.mapped.path.read_bytes() == b"x" * kept + bytes(PAGES * PAGE - kept)
+    assert stage.records == [Resize(3, 5, kept), Altered(3, 0), Resize(3, 5, PAGES * PAGE), Altered(3, 0)]
+
+
+def test_grows_to_the_end_of_the_mapping_and_never_shrinks(stage: FakeStage) -> None:
+    act("grow", stage)
+    assert stage.records == []
+    os.truncate(stage.mapped.path, 100)
+    act("grow", stage)
+    assert stage.mapped.path.stat().st_size == PAGES * PAGE
+    assert stage.records == [Resize(3, 5, PAGES * PAGE), Altered(3, 0)]
+
+
+def test_collapse_leaves_zeros_from_the_middle_on(stage: FakeStage) -> None:
+    act("collapse", stage)
+    assert stage.mapped.path.read_bytes() == b"x" * 2 * PAGE + bytes(6 * PAGE)
+    zeroed, _, shorter, _, longer, _ = stage.records
+    assert zeroed == Zeroed(3, 5, 2 * PAGE, 6 * PAGE)
+    assert (shorter, longer) == (Resize(3, 5, 4 * PAGE), Resize(3, 5, 8 * PAGE))
+
+
+def test_a_refused_alteration_is_recorded_and_unsupported(stage: FakeStage, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: int) -> None:
+        raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+
+    monkeypatch.setattr(libc, "fallocate", refuse)
+    with pytest.raises(Unsupported, match="punching a hole is not supported here"):
+        DISTURBANCES["punch"].act(stage, WHOLE)
+    assert stage.records[-1] == Altered(3, errno.EOPNOTSUPP)
+
+
+def test_mremap_moves_the_mapping_and_keeps_it_usable(stage: FakeStage) -> None:
+    before = stage.mapped.address
+    act("mremap", stage)
+    assert stage.mapped.address != before
+    stage.mapped.view[:1] = b"y"
+    assert stage.mapped.path.read_bytes()[:2] == b"yx"
+
+
+def test_mprotect_leaves_the_mapping_writable(stage: FakeStage) -> None:
+    act("mprotect", stage)
+    assert "wr" in vm_flags(stage.mapped.address)
+    stage.mapped.view[:1] = b"y"
+
+
+def test_munlock_and_relock_do(stage: FakeStage) -> None:
+    act("relock", stage)
+    assert "lo" in vm_flags(stage.mapped.address)
+    act("munlock", stage)
+    assert "lo" not in vm_flags(stage.mapped.address)
+
+
+@pytest.mark.parametrize("name", ["dontneed", "pageout"])
+def test_what_the_kernel_refuses_for_a_locked_mapping_is_a_note(name: str, stage: FakeStage) -> None:
+    act(name, stage)
+    assert stage.records == []
+    libc.mlock(stage.mapped.address, stage.mapped.length_bytes)
+    act(name, stage)
+    assert stage.records == [Note(f"MADV_{name.upper()}: EINVAL")]
+
+
+def test_reopen_closes_maps_and_pins_anew(stage: FakeStage) -> None:
+    stage.mapped.view[:1] = b"y"
+    act("reopen", stage)
+    assert stage.pinned == 1
+    assert bytes(stage.mapped.view[:2]) == b"yx"
+
+
+@pytest.mark.parametrize("name", ["buffered-writer", "direct-writer"])
+def test_writers_write_every_second_page_of_those_that_are_whole(name: str, stage: FakeStage) -> None:
+    os.truncate(stage.mapped.path, 7 * PAGE + 9)
+    act(name, stage)
+    assert stage.written == [1, 3, 5]
+    assert stage.mapped.path.read_bytes() == (b"x" * PAGE + b"w" * PAGE) * 3 + b"x" * (PAGE + 9)
+
+
+def run_worker(directory: Path, layout: str, *ops: Op, pin: str = "mlock") -> tuple[list[Record], list[object]]:
+    """What a real worker recorded on a new file of a layout, and what the checker finds afterwards."""
+    made = layouts.create(layout, directory, "f", file=5, pages=PAGES, page_bytes=PAGE, run=RUN)
+    path = directory / "ledger"
+    with LedgerWriter(path) as writer:
+        writer.append(ledger.Begin(ledger.LEDGER_VERSION, RUN, PAGE, ""))
+        for record in made:
+            writer.append(record)
+    plan = WorkerPlan(1, 5, str(directory / "f"), 0, PAGES, pin, "store", ops)
+    with worker.start(plan, run=RUN, ledger_path=path, uid=UID, gid=GID, memlock_bytes=-1, page_bytes=PAGE) as process:
+        report = process.wait_finished(TIMEOUT_S)
+        if report.state == "unsupported":
+            pytest.skip(report.error)
+        assert report.state == "finished", report.error
+        records = list(read_ledger(path))
+        look = partial(observe_file, run=RUN, page_bytes=PAGE)
+        looks = {record.file: look(directory / record.name, content_file=record.content_file) for record in made}
+        return records, list(checker.check(oracle.expectations(records), looks, "warm"))
+
+
+UNPRIVILEGED = sorted(name for name, row in DISTURBANCES.items() if not row.privileged)
+
+
+@pytest.mark.parametrize("pin", ["none", "mlock", "mlock-elsewhere"])
+@pytest.mark.parametrize("name", UNPRIVILEGED)
+def test_a_healthy_kernel_passes(name: str, pin: str, directory: Path) -> None:
+    ops = (Op("store"), Op(name, 0, PAGES), Op("store"), Op(name, 0, PAGES), Op("sync", name="msync"))
+    _, found = run_worker(directory, "written", *ops, pin=pin)
+    assert found == []
+
+
+@pytest.mark.parametrize("layout", sorted(set(LAYOUTS) - {"reflinked", "snapshotted"}))
+def test_a_healthy_kernel_passes_on_every_layout(layout: str, directory: Path) -> None:
+    opening = tuple(Op(name) for name in LAYOUTS[layout].opening)
+    ops = (
+        *opening,
+        Op("store"),
+        Op("truncate"),
+        Op("store"),
+        Op("punch"),
+        Op("buffered-writer"),
+        Op("sync", name="fsync"),
+    )
+    _, found = run_worker(directory, layout, *ops)
+    assert found == []
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("name", ["drop-caches", "compaction"])
+def test_a_servant_does_what_the_worker_may_not(name: str, directory: Path) -> None:
+    records, found = run_worker(directory, "hole", Op("store"), Op(name), Op("store"))
+    assert found == []
+    assert not any(isinstance(record, Note) for record in records)
+
+
+@pytest.mark.root
+def test_a_store_waits_for_the_thaw(scratch: Callable[[list[str], int], Path]) -> None:
+    mount_point = scratch(["mkfs.ext4", "-q", "-b", "4096"], 32)
+    directory = mount_point / "d"
+    directory.mkdir()
+    made = layouts.create("hole", directory, "f", file=5, pages=PAGES, page_bytes=PAGE, run=RUN)
+    path = mount_point.parent / "ledger"
+    with LedgerWriter(path) as writer:
+        writer.append(ledger.Begin(ledger.LEDGER_VERSION, RUN, PAGE, ""))
+        writer.append(made[0])
+    plan = WorkerPlan(1, 5, str(directory / "f"), 0, PAGES, "mlock", "store", (Op("freeze"), Op("store")))
+    began = os.times().elapsed
+    with worker.start(plan, run=RUN, ledger_path=path, uid=UID, gid=GID, memlock_bytes=-1, page_bytes=PAGE) as process:
+        assert process.wait_finished(TIMEOUT_S).state == "finished"
+    assert os.times().elapsed - began >= 0.1
+    path.unlink()
+
+
+@pytest.mark.root
+def test_a_servant_refuses_what_the_kernel_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("workloads.servant._CGROUPS", Path("/nowhere"))
+    with Servant() as servant, pytest.raises(Unsupported, match="memory pressure is not supported here"):
+        servant.ask("join-cgroup", "1")
