@@ -5,7 +5,7 @@ worker and command stays small. It talks JSON lines with `torture.lab.link` on t
 machine or User-mode Linux, over a socket in the local lab. Each trial is a child process of its own, so that the agent
 always answers, and a trial that breaks or hangs takes nothing with it.
 
-Requests: ping, probe, run, dump, end. Replies: up, pong, capabilities, phase, done, dumped.
+Requests: ping, probe, run, contract, dump, end. Replies: up, pong, capabilities, phase, done, dumped.
 """
 
 from __future__ import annotations
@@ -19,11 +19,13 @@ import signal
 import subprocess
 import traceback
 import tty
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from torture import ground as grounds
 from torture import trial as trials
+from torture.contract import engine as contract
 from torture.faults import FAULTS
 from torture.ground import Ground
 from torture.plan import PLAN, Plan
@@ -91,15 +93,19 @@ class Agent:
                 self._channel.say("capabilities", **grounds.probe(self._ground, targets).to_json())
             case "run":
                 directory = self._results / request["directory"]
-                self._start(Plan.from_json((directory / PLAN).read_text()), directory)
+                plan = Plan.from_json((directory / PLAN).read_text())
+                self._start(lambda announce: trials.run_trial(plan, self._ground, directory, announce), directory)
+            case "contract":
+                directory, name = self._results / request["directory"], request["filesystem"]
+                self._start(lambda announce: contract.run(name, self._ground, directory, announce), directory)
             case "dump":
                 self._dump(self._results / request["directory"])
 
-    def _start(self, plan: Plan, directory: Path) -> None:
+    def _start(self, trial: Callable[[trials.Announce], object], directory: Path) -> None:
         self._trial_output, write_end = os.pipe()
         self._trial = os.fork()
         if self._trial == 0:
-            _run_trial(plan, self._ground, directory, write_end)
+            _run_trial(trial, directory, write_end)
         os.close(write_end)
 
     def _relay(self) -> None:
@@ -120,11 +126,11 @@ class Agent:
         self._channel.say("dumped")
 
 
-def _run_trial(plan: Plan, ground: Ground, directory: Path, output: int) -> None:
+def _run_trial(trial: Callable[[trials.Announce], object], directory: Path, output: int) -> None:
     """The trial's process: announces phases on `output`, leaves everything else in `directory`, and exits."""
     status = 1
     try:
-        trials.run_trial(plan, ground, directory, lambda phase: _announce(output, phase))
+        trial(lambda phase: _announce(output, phase))
         status = 0
     except BaseException:
         (directory / "traceback.txt").write_text(traceback.format_exc())

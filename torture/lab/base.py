@@ -46,6 +46,9 @@ class Guest(Protocol):
     def run(self, plan: Plan, directory: Path, on_phase: Callable[[str], None]) -> None:
         """Run one trial; everything it leaves is in `directory`, below the run directory. Raises GuestLost."""
 
+    def contract(self, filesystem: str, directory: Path, on_phase: Callable[[str], None]) -> None:
+        """Carry out torture.contract on one filesystem; its entries are in `directory`. Raises GuestLost."""
+
     def end(self) -> None:
         """Shut down in order, or by force after a few seconds; nothing of the guest is left running."""
 

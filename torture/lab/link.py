@@ -61,9 +61,16 @@ class LinkedGuest:
 
     def run(self, plan: Plan, directory: Path, on_phase: Callable[[str], None]) -> None:
         """Run one trial; a phase that does not end in time is dumped, then the guest is given up."""
-        relative = str(directory.relative_to(self._results))
         (directory / PLAN).write_text(plan.to_json() + "\n")  # a terminal's input line holds 4095 bytes: N_TTY_BUF_SIZE
-        self._ask("run", directory=relative)
+        self._carry_out("run", directory, on_phase)
+
+    def contract(self, filesystem: str, directory: Path, on_phase: Callable[[str], None]) -> None:
+        """Carry out the conformance experiments on one filesystem; stages that do not end are dumped as phases are."""
+        self._carry_out("contract", directory, on_phase, filesystem=filesystem)
+
+    def _carry_out(self, request: str, directory: Path, on_phase: Callable[[str], None], **fields: Any) -> None:
+        relative = str(directory.relative_to(self._results))
+        self._ask(request, directory=relative, **fields)
         while True:
             try:
                 reply = self._next(PHASE_TIMEOUT_S)

@@ -1,0 +1,103 @@
+"""Clause 14: a frozen filesystem (ioctl FIFREEZE, fs/super.c) takes no store until it is thawed."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from torture import requirements
+from torture.contract.experiment import Experiment
+from torture.contract.hands import Hands, Told, msync, store
+from torture.contract.stores import Refusal, judge_stores
+from torture.contract.subject import ZERO, Subject
+from torture.contract.verdict import Judgement, Verdict
+from torture.scene import Scene
+from workloads import libc
+from workloads.children import Child
+from workloads.unsupported import refusable
+
+_LOOKS = 20
+_PAUSE_S = 0.05
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waits(Experiment):
+    """The fault of a store waits in sb_start_pagefault. `again`: the page was stored to before, and is clean only
+    because the freeze wrote it back."""
+
+    again: bool
+
+    def act(self, hands: Hands, scene: Scene) -> None:
+        hands.end()
+        ready, go = os.pipe(), os.pipe()
+        child = Child(lambda: self._store_when_told(hands.subject, ready[1], go[0]))
+        try:
+            os.read(ready[0], 1)
+            with _frozen(scene.mount_point):
+                before = _sectors_written(scene.block_device)
+                os.write(go[1], b"!")
+                blocked = _is_blocked(child.pid)
+                written = _sectors_written(scene.block_device) - before
+            hands.told = Told(**child.result())
+            hands.told.evidence.update(blocked=blocked, sectors_written=written)
+        finally:
+            child.end()
+            for descriptor in (*ready, *go):
+                os.close(descriptor)
+
+    def _store_when_told(self, subject: Subject, ready: int, go: int) -> dict[str, object]:
+        hands = Hands(subject)
+        if self.again:
+            store(hands)
+        os.write(ready, b"!")
+        os.read(go, 1)
+        store(hands)
+        msync(hands)
+        return asdict(hands.told)
+
+    def judge(self, subject: Subject, told: Told) -> Judgement:
+        if not told.evidence["blocked"]:
+            return Judgement(Verdict.broken, "the store went on while the filesystem was frozen")
+        if told.evidence["sectors_written"]:
+            return Judgement(Verdict.broken, f"{told.evidence['sectors_written']} sectors were written while frozen")
+        judged = judge_stores(subject.looks(), told, base=ZERO, crash=False, refusal=Refusal.WRONG)
+        return Judgement(judged.verdict, f"waits, nothing is written; after the thaw {judged.words}")
+
+
+@contextmanager
+def _frozen(mount_point: Path) -> Iterator[None]:
+    descriptor = os.open(mount_point, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with refusable("freeze"):
+            libc.freeze(descriptor)
+        try:
+            yield
+        finally:
+            libc.thaw(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _is_blocked(pid: int) -> bool:
+    for _ in range(_LOOKS):
+        if requirements.is_blocked(pid):
+            return True
+        time.sleep(_PAUSE_S)
+    return False
+
+
+def _sectors_written(device: Path) -> int:
+    """Field 7 of Documentation/block/stat.rst."""
+    number = device.stat().st_rdev
+    stat = Path(f"/sys/dev/block/{os.major(number)}:{os.minor(number)}/stat").read_text().split()
+    return int(stat[6])
+
+
+EXPERIMENTS: tuple[Experiment, ...] = (
+    Waits(clause=14, name="first", stage="freeze", again=False),
+    Waits(clause=14, name="again", stage="freeze", again=True),
+)
