@@ -179,7 +179,7 @@ _VARIANTS = (
     _EXT4.variant("data-journal", mount=("data=journal",)),
     _EXT4.variant("inline", mkfs=("-O", "inline_data")),
     _EXT4.variant(
-        "indirect", mkfs=("-O", "^extent"), without=frozenset({"unwritten", "keep-size", "zero-range", "collapse"})
+        "indirect", mkfs=("-O", "^extent,^64bit"), without=frozenset({"unwritten", "keep-size", "zero-range", "collapse"})
     ),
     _XFS.variant("reflink", mkfs=("-m", "reflink=1")),
     _XFS.variant("noreflink", mkfs=("-m", "reflink=0"), without=frozenset({"reflink"})),

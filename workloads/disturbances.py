@@ -111,12 +111,14 @@ def _collapse(stage: Stage, op: Op) -> None:
     if first_byte + length_bytes >= size_bytes:
         stage.ledger.append(Note("collapse: the range reaches the end of the file"))
         return
-    _zero(stage, "punching a hole", libc.FALLOC_FL_PUNCH_HOLE, first_byte, size_bytes - first_byte)
+    if not _zero(stage, "punching a hole", libc.FALLOC_FL_PUNCH_HOLE, first_byte, size_bytes - first_byte):
+        return
     for mode, wanted in (
         (libc.FALLOC_FL_COLLAPSE_RANGE, size_bytes - length_bytes),
         (libc.FALLOC_FL_INSERT_RANGE, size_bytes),
     ):
-        _resize(stage, wanted, partial(libc.fallocate, descriptor, mode, first_byte, length_bytes))
+        if not _resize(stage, wanted, partial(libc.fallocate, descriptor, mode, first_byte, length_bytes)):
+            return
 
 
 def _mprotect(stage: Stage, op: Op) -> None:
@@ -221,22 +223,24 @@ def _middle(stage: Stage, op: Op) -> tuple[int, int]:
     return (first_page + pages // 4) * page_bytes, max(pages // 2, 1) * page_bytes
 
 
-def _resize(stage: Stage, size_bytes: int, call: Callable[[], None]) -> None:
-    _alter(stage, Resize(stage.worker, stage.mapped.file, size_bytes), "changing the size so", call)
+def _resize(stage: Stage, size_bytes: int, call: Callable[[], None]) -> bool:
+    return _alter(stage, Resize(stage.worker, stage.mapped.file, size_bytes), "changing the size so", call)
 
 
-def _zero(stage: Stage, what: str, mode: int, first_byte: int, length_bytes: int) -> None:
+def _zero(stage: Stage, what: str, mode: int, first_byte: int, length_bytes: int) -> bool:
     mode |= libc.FALLOC_FL_KEEP_SIZE
     call = partial(libc.fallocate, stage.mapped.descriptor, mode, first_byte, length_bytes)
-    _alter(stage, Zeroed(stage.worker, stage.mapped.file, first_byte, length_bytes), what, call)
+    return _alter(stage, Zeroed(stage.worker, stage.mapped.file, first_byte, length_bytes), what, call)
 
 
-def _alter(stage: Stage, record: Resize | Zeroed, what: str, call: Callable[[], None]) -> None:
+def _alter(stage: Stage, record: Resize | Zeroed, what: str, call: Callable[[], None]) -> bool:
+    """False if it failed, for want of space for instance; what it was to lead to must then not be tried."""
     stage.ledger.append(record)
     failed = libc.errno_of(call)
     stage.ledger.append(Altered(stage.worker, failed))
     if failed in _IMPOSSIBLE:
         raise Unsupported(what, os.strerror(failed))
+    return not failed
 
 
 def _try(stage: Stage, name: str, call: Callable[[], None]) -> None:

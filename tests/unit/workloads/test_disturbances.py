@@ -137,6 +137,22 @@ def test_a_refused_alteration_is_recorded_and_unsupported(stage: FakeStage, monk
     assert stage.records[-1] == Altered(3, errno.EOPNOTSUPP)
 
 
+def test_a_collapse_that_fails_is_not_followed_by_an_insertion(
+    stage: FakeStage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = libc.fallocate
+
+    def full(descriptor: int, mode: int, offset_bytes: int, length_bytes: int) -> None:
+        if mode == libc.FALLOC_FL_COLLAPSE_RANGE:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(descriptor, mode, offset_bytes, length_bytes)
+
+    monkeypatch.setattr(libc, "fallocate", full)
+    act("collapse", stage)
+    assert stage.records[2:] == [Resize(3, 5, 4 * PAGE), Altered(3, errno.ENOSPC)]
+    assert stage.mapped.path.stat().st_size == PAGES * PAGE
+
+
 def test_mremap_moves_the_mapping_and_keeps_it_usable(stage: FakeStage) -> None:
     before = stage.mapped.address
     act("mremap", stage)
