@@ -11,6 +11,7 @@ import ctypes
 import os
 import select
 import traceback
+from contextlib import suppress
 from pathlib import Path
 
 from devicemapper.device import MappedDevice
@@ -33,12 +34,16 @@ class Marker:
     def start(self) -> int:
         """Begin to watch; returns the ledger position from which on syncs are marked."""
         ends, self._stop = os.pipe()
+        ready, watching = os.pipe()
         tail = _Tail(self._ledger)
         self._pid = os.fork()
         if self._pid == 0:
             os.close(self._stop)
-            self._watch(tail, ends)
+            self._watch(tail, ends, watching)
         os.close(ends)
+        os.close(watching)
+        os.read(ready, 1)  # or the end of the file, if the marker broke: `stop` tells
+        os.close(ready)
         return tail.position
 
     def stop(self) -> None:
@@ -48,14 +53,17 @@ class Marker:
         if status:
             raise StepFailed("marks in the log of writes", f"the marker ended with status {status}, see marker.txt")
 
-    def _watch(self, tail: _Tail, ends: int) -> None:
-        """The marker's process."""
+    def _watch(self, tail: _Tail, ends: int, watching: int) -> None:
+        """The marker's process. It goes before the workers, so that the mark follows the sync at once."""
         status = 1
         try:
             poll = select.poll()
             changes = _notified(self._ledger)
             poll.register(ends, select.POLLHUP)
             poll.register(changes, select.POLLIN)
+            with suppress(PermissionError):  # in a container: marks then come later and owe less
+                os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+            os.write(watching, b"1")
             ready: set[int] = set()
             while ends not in ready:
                 ready = {descriptor for descriptor, _ in poll.poll(_POLL_MS)}
