@@ -49,7 +49,7 @@ class Ballast:
         path = self.directory / "probe"
         try:
             with open(path, "wb") as probe:
-                probe.write(b"\xa5" * (self.block_bytes * self.probe_blocks))
+                probe.write(os.urandom(self.block_bytes * self.probe_blocks))
                 probe.flush()
                 os.fsync(probe.fileno())
         except OSError as error:

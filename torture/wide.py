@@ -23,7 +23,7 @@ from workloads.plan import Op, WorkerPlan
 FILES = 3
 NO_DISTURBANCE = "none"
 _CANDIDATES = 24
-_FREE_BLOCKS = (0, 1, 4, 16, 64)
+_FREE_BLOCKS = (0, 1, 2, 4, 16)
 _INTERESTING = {("pin", "none"): 1, ("background", "yes"): 3, ("fault", "enospc"): 3, ("disturbance", "none"): 1}
 _ORDINARY = 2
 _UNSYNCED_END = 0.25
