@@ -16,6 +16,7 @@ from torture import clean as cleaning
 from torture import doctor as doctoring
 from torture import options as options_for
 from torture.errors import BadRequest, MissingRequirement, TortureError
+from torture.export.command import export
 from torture.judge import judge
 from torture.known import Known
 from torture.lab.disk import DISK_MIB, default_scratch
@@ -217,6 +218,7 @@ def clean(results: Path, scratch: Path | None) -> int:
 
 for _command in reproducing.COMMANDS:
     cli.add_command(_command)
+cli.add_command(export)
 
 
 def main() -> None:

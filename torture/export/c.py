@@ -1,0 +1,19 @@
+"""`--c`: the C program and the shell script that drives it, in a directory of their own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from torture.export.program import write_program
+from torture.export.recipe import Recipe
+from torture.export.script import PROGRAM, SCRIPT, write_script
+
+
+def write_c(recipe: Recipe, directory: Path) -> list[Path]:
+    """Write both, replacing what is there; their paths. Raises OSError."""
+    directory.mkdir(parents=True, exist_ok=True)
+    program, script = directory / f"{PROGRAM}.c", directory / SCRIPT
+    program.write_text(write_program(recipe, PROGRAM, SCRIPT))
+    script.write_text(write_script(recipe))
+    script.chmod(0o755)
+    return [program, script]

@@ -1,0 +1,165 @@
+"""Writes the shell script that makes, breaks and mends what the C program works on. Pure."""
+
+from __future__ import annotations
+
+from torture.export.program import comment
+from torture.export.recipe import EIO, ENOSPC, KILL, POWER_CUT, Recipe
+
+PROGRAM, SCRIPT = "reproduce", "reproduce.sh"
+
+_START = """\
+set -u
+if [ $# -ne 1 ] || [ ! -b "$1" ]; then
+	echo "usage: $0 DEVICE (a block device; everything on it is lost)" >&2
+	exit 2
+fi
+device=$1
+name=torture-export-$$
+dm=/dev/mapper/$name
+here=$(cd "$(dirname "$0")" && pwd)
+work=$(mktemp -d) || exit 2
+mnt=$work/mnt
+state=$work/state		# what was promised: never on the filesystem under test
+
+cannot_run()
+{
+	echo "could not run: $*" >&2
+	exit 2
+}
+
+step()
+{
+	"$program" "$1" "$state" "$mnt/files" || cannot_run "$program $1"
+}
+"""
+
+_CLEAN_UP = """
+# shellcheck disable=SC2317
+clean_up()
+{
+	[ ! -s "$state" ] || "$program" end "$state"
+	dmsetup resume "$name"
+	umount "$mnt"
+	dmsetup remove --retry "$name"
+	rm -rf "$work"
+} >/dev/null 2>&1
+trap clean_up EXIT
+trap 'exit 2' HUP INT TERM
+"""
+
+_COMPILE = """
+program=$here/@PROGRAM@
+if [ ! -x "$program" ]; then
+	program=$work/@PROGRAM@
+	cc -O2 -Wall -o "$program" "$here/@PROGRAM@.c" || cannot_run cc
+fi
+"""
+
+_SWAP = """
+# Without --nolockfs the filesystem would be frozen and synced first.
+swap()
+{
+	dmsetup suspend --nolockfs "$name" || cannot_run dmsetup suspend
+	dmsetup load "$name" --table "$1" || cannot_run dmsetup load
+	dmsetup resume "$name" || cannot_run dmsetup resume
+}
+"""
+
+
+def write_script(recipe: Recipe) -> str:
+    """The whole script, for sh."""
+    head = ["#!/bin/sh", "# SPDX-License-Identifier: GPL-2.0", "#", *(f"# {line}".rstrip() for line in _about(recipe))]
+    swap = _SWAP.strip("\n") + "\n" if recipe.needs_flakey else ""
+    parts = ["\n".join(head) + "\n", _START, swap, _CLEAN_UP, _COMPILE.replace("@PROGRAM@", PROGRAM), _steps(recipe)]
+    return "\n".join(part.strip("\n") + "\n" for part in parts if part)
+
+
+def _about(recipe: Recipe) -> list[str]:
+    needs = f"dmsetup, {recipe.filesystem.mkfs[0]} and cc"
+    return [
+        *comment(recipe),
+        "",
+        f"Usage: sh {SCRIPT} DEVICE    as root; EVERYTHING ON DEVICE IS LOST.",
+        f"It needs {recipe.size_mib} MiB, {needs}.",
+        "For a file: sh " + SCRIPT + ' "$(losetup --find --show FILE)"',
+        "",
+        "Exit status: 1 reproduced, 0 not reproduced, 2 could not run.",
+    ]
+
+
+def _steps(recipe: Recipe) -> str:
+    sectors = recipe.size_mib * 2048
+    healthy = f"0 {sectors} flakey $device 0 180 0 0" if recipe.needs_flakey else f"0 {sectors} linear $device 0"
+    options = f"-o {recipe.mount_options} " if recipe.mount_options else ""
+    mount = f'mount -t {recipe.filesystem.type} {options}"$dm" "$mnt" || cannot_run mount'
+    lines = [
+        "# A filesystem on a device that can be broken.",
+        f'healthy="{healthy}"',
+        'dmsetup create "$name" --table "$healthy" || cannot_run dmsetup create',
+        "dmsetup mknodes\t\t# where there is no udev",
+        f'{recipe.mkfs} "$dm" >/dev/null || cannot_run mkfs',
+        'mkdir "$mnt" || cannot_run mkdir',
+        mount,
+        "",
+        *_lay_out(recipe),
+        'mkdir "$mnt/files" || cannot_run mkdir',
+        "step lay-out",
+        "",
+        *_work(recipe),
+        *_end(recipe),
+        "",
+        *_mend(recipe),
+        mount,
+        "",
+        '"$program" check "$state" "$mnt/files"',
+        "result=$?",
+        *_verdict(),
+    ]
+    return "\n".join(lines)
+
+
+def _lay_out(recipe: Recipe) -> list[str]:
+    if ENOSPC in recipe.faults:
+        return [f"# Files, and then ballast until {recipe.free_blocks} blocks are left."]
+    return ["# Files, all of it synced."]
+
+
+def _work(recipe: Recipe) -> list[str]:
+    lines = ["# Map, pin, store and sync; returns when all is done, and pins stay."]
+    if EIO in recipe.faults:
+        swap = f'swap "0 {recipe.size_mib * 2048} flakey $device 0 0 180 1 error_writes"'
+        lines = ["# Every write fails from now on.", swap, "", *lines]
+    return [*lines, "step work"]
+
+
+def _end(recipe: Recipe) -> list[str]:
+    lines: list[str] = []
+    if POWER_CUT in recipe.faults:
+        drop = f'swap "0 {recipe.size_mib * 2048} flakey $device 0 0 180 1 drop_writes"'
+        lines += ["", "# The power is cut: from now on every write is dropped.", "step cut", drop]
+    if recipe.gated:
+        lines += ["step release"]
+    ends = ["step end", 'umount "$mnt" || cannot_run umount']
+    if KILL in recipe.faults:
+        ends.insert(0, "# Killed while everything is mapped and pinned.")
+    return [*lines, *ends]
+
+
+def _mend(recipe: Recipe) -> list[str]:
+    lines = ["# The power is back: what is on the disk?"] if POWER_CUT in recipe.faults else []
+    if recipe.needs_flakey:
+        lines.append('swap "$healthy"')
+    recovery = recipe.filesystem.recovery
+    if recovery and recipe.crashes:
+        argv = " ".join(recovery.argv)
+        codes = "|".join(map(str, recovery.recovered))
+        lines += [f'{argv} "$dm" >/dev/null', f'case $? in {codes}) ;; *) cannot_run "{argv}" ;; esac']
+    return lines or ["# Nothing of it is in the cache any more."]
+
+
+def _verdict() -> list[str]:
+    return [
+        '[ "$result" -eq 1 ] && echo "reproduced"',
+        '[ "$result" -eq 0 ] && echo "not reproduced"',
+        'exit "$result"',
+    ]
