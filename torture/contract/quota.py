@@ -102,7 +102,6 @@ def _sync(directory: Path) -> None:
 
 LIMITS: dict[str, Limit] = {
     "ext4": Limit(_limit_user, ("-O", "quota"), ("usrquota",), "quota_v2"),
-    "ext3": Limit(_limit_user, ("-O", "quota"), ("usrquota",), "quota_v2"),
     "xfs": Limit(_limit_user, mount_options=("uquota",)),
     "f2fs": Limit(_limit_user, ("-O", "extra_attr,quota"), ("usrquota",), "quota_v2"),
     "btrfs": Limit(_limit_qgroup),

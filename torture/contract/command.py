@@ -1,0 +1,95 @@
+"""`torture contract`: from options to the table and an exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+import click
+
+from torture import clean, session
+from torture.contract import table
+from torture.contract.conformance import Conformance
+from torture.contract.verdict import exit_code
+from torture.errors import BadRequest
+from torture.lab.disk import default_scratch
+from torture.labs import UML, KernelChoice, make_labs
+from torture.options import places
+from torture.order import Order
+from torture.request import Request, choose_filesystems
+from torture.run_id import Hold, new_run_id
+
+PACKAGED = "packaged"
+RESULT = "contract.json"
+
+
+@click.command()
+@click.option("--fs", "filesystems", multiple=True, help="A filesystem; repeatable, or `all`.")
+@click.option("--lab", type=click.Choice(["uml", "local"]), help="Where it runs (default: uml).")
+@click.option(
+    "--kernel",
+    "kernels",
+    multiple=True,
+    help="uml: a kernel, with parameters of its own: 'PATH [PARAMETER ...]', or `packaged`; repeatable, side by side.",
+)
+@click.option("--kernel-arg", "arguments", multiple=True, help="uml: one more parameter for every kernel; repeatable.")
+@click.option("--jobs", type=click.IntRange(1, 64), help="Guests at a time (default: the cores).")
+@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
+@places
+def contract(
+    filesystems: tuple[str, ...],
+    lab: str | None,
+    kernels: tuple[str, ...],
+    arguments: tuple[str, ...],
+    jobs: int | None,
+    as_json: bool,
+    results: Path,
+    scratch: Path | None,
+) -> int:
+    """Show which clauses of the mlock contract hold, by filesystem and kernel; see docs/contract.md."""
+    order = Order(
+        request=Request(filesystems=choose_filesystems(filesystems)),
+        results=results,
+        scratch=scratch or default_scratch(),
+        lab=lab or UML,
+        kernels=tuple(choose_kernels(kernels, arguments)),
+        jobs=jobs,
+    )
+    run_id = new_run_id()
+    directory = order.results.absolute() / run_id
+    click.echo(f"results in {directory}", err=as_json)
+    columns = carry_out(order, run_id, directory)
+    document = json.dumps(table.document(columns, {"run": run_id, "order": order.to_dict()}))
+    (directory / RESULT).write_text(f"{document}\n")
+    click.echo(document if as_json else table.render(columns))
+    return exit_code(entry for column in columns for entry in column.entries)
+
+
+def choose_kernels(given: Iterable[str], arguments: tuple[str, ...]) -> Iterable[KernelChoice]:
+    """The kernels, each with its own parameters and those for all; BadRequest for a kernel named twice."""
+    seen = set()
+    for words in map(shlex.split, given or (PACKAGED,)):
+        path, *own = words or [PACKAGED]
+        choice = KernelChoice("" if path == PACKAGED else path, (*own, *arguments))
+        if choice in seen:
+            raise BadRequest(f"--kernel {choice.label} is given twice", "give each kernel once")
+        seen.add(choice)
+        yield choice
+
+
+def carry_out(order: Order, run_id: str, directory: Path) -> list[table.Column]:
+    """Run everything in the directory, which is made; nothing else of the run is left."""
+    labs = make_labs(order, run_id, directory)
+    session.make_room(order.results, order.scratch)
+    clean.reap(session.scratches(order.scratch))
+    with Hold(run_id):
+        directory.mkdir()
+        jobs = order.jobs or len(os.sched_getaffinity(0))
+        try:
+            return Conformance(dict(labs), order.request.filesystems, directory, jobs).run()
+        finally:
+            shutil.rmtree(order.scratch / run_id, ignore_errors=True)

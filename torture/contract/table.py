@@ -1,0 +1,113 @@
+"""The conformance table in plain text and as data. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from torture.contract.clauses import CLAUSES
+from torture.contract.verdict import PINNED, Entry, Verdict, cell, exit_code
+
+_PASSING = (Verdict.holds, Verdict.notrun)
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """What one kernel does on one filesystem. `kernel` is as the user named it, `release` as it names itself."""
+
+    kernel: str
+    release: str
+    filesystem: str
+    entries: tuple[Entry, ...]
+
+    def text(self, clause: int) -> str:
+        """The cell of a clause: one verdict, or two where the pin makes a difference."""
+        found = cell(self.entries, clause)
+        return f"{found.pinned}, {found.control} unpinned" if found.pin_matters else found.pinned.value
+
+
+def render(columns: Sequence[Column]) -> str:
+    """Tables, headline, and in words whatever is not simply `holds`."""
+    kernels = list(dict.fromkeys(column.kernel for column in columns))
+    filesystems = list(dict.fromkeys(column.filesystem for column in columns))
+    if len(kernels) == 1:
+        tables = [_matrix("clause", filesystems, columns)]
+    else:
+        tables = [
+            _matrix(name, [_short(kernel) for kernel in kernels], [one for one in columns if one.filesystem == name])
+            for name in filesystems
+        ]
+    return "\n\n".join([*tables, *_headline(columns), *_words(columns)])
+
+
+def _short(kernel: str) -> str:
+    """A kernel's label without the directories of its path."""
+    path, *arguments = kernel.split(" ")
+    return " ".join((path.rpartition("/")[2], *arguments))
+
+
+def _matrix(corner: str, headings: Sequence[str], columns: Sequence[Column]) -> str:
+    rows = [[corner, *headings]]
+    rows += [[f"{clause:2} {title}", *(column.text(clause) for column in columns)] for clause, title in CLAUSES.items()]
+    widths = [max(map(len, texts)) for texts in zip(*rows, strict=True)]
+    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
+
+
+def _headline(columns: Sequence[Column]) -> Iterator[str]:
+    matters = [
+        f"{_place(column)}: clause {clause}" for column in columns for clause in CLAUSES if _matters(column, clause)
+    ]
+    yield "\n".join(["The pin makes a difference:", *matters]) if matters else "The pin makes no difference anywhere."
+
+
+def _matters(column: Column, clause: int) -> bool:
+    return cell(column.entries, clause).pin_matters
+
+
+def _place(column: Column) -> str:
+    return f"{column.filesystem} on {_short(column.kernel)} ({column.release})"
+
+
+def _words(columns: Sequence[Column]) -> Iterator[str]:
+    for column in columns:
+        lines = [_line(entry) for entry in column.entries if _is_told(entry, column)]
+        if lines:
+            yield "\n".join([f"{_place(column)}:", *lines])
+
+
+def _is_told(entry: Entry, column: Column) -> bool:
+    """Everything remarkable; of two arms that agree only the pinned one; of a clause that ran, not what could not."""
+    twin = next(other for other in column.entries if _same(other, entry) and other.arm == PINNED)
+    if entry is not twin and (entry.verdict, entry.words) == (twin.verdict, twin.words):
+        return False
+    if entry.verdict is Verdict.notrun:
+        return cell(column.entries, entry.clause).verdict is Verdict.notrun
+    return entry.verdict not in _PASSING or twin.verdict not in _PASSING
+
+
+def _same(one: Entry, other: Entry) -> bool:
+    return (one.clause, one.experiment) == (other.clause, other.experiment)
+
+
+def _line(entry: Entry) -> str:
+    return f"  {entry.clause:2} {entry.experiment}, pin {entry.arm}: {entry.verdict}: {entry.words}"
+
+
+def document(columns: Sequence[Column], facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Everything, for machines."""
+    return {
+        **facts,
+        "exit_code": exit_code(entry for column in columns for entry in column.entries),
+        "clauses": CLAUSES,
+        "columns": [
+            {
+                "kernel": column.kernel,
+                "release": column.release,
+                "filesystem": column.filesystem,
+                "verdicts": {clause: asdict(cell(column.entries, clause)) for clause in CLAUSES},
+                "experiments": [asdict(entry) for entry in column.entries],
+            }
+            for column in columns
+        ],
+    }
