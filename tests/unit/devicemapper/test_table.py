@@ -111,7 +111,7 @@ def test_flakey_without_an_interval_or_with_an_unknown_feature_is_refused() -> N
 
 
 def test_every_target_is_registered_under_the_kernels_name() -> None:
-    assert set(TARGETS) == {"linear", "flakey", "error", "zero"}
+    assert set(TARGETS) == {"linear", "flakey", "error", "zero", "log-writes", "snapshot"}
 
 
 def test_status_lines_keep_the_words_of_the_target() -> None:
@@ -128,3 +128,15 @@ def test_the_state_of_a_device() -> None:
     assert parse_state(text.replace("Suspended", "Active").replace("Both", "Live")).suspended is False
     with pytest.raises(ValueError):
         parse_state("No devices found\n")
+
+
+@pytest.mark.parametrize(
+    "line", ["0 8 log-writes /dev/a /dev/b", "0 8 snapshot /dev/a /dev/b N 8", "0 8 snapshot 7:0 7:1 N 16"]
+)
+def test_the_targets_of_crash_states_read_as_they_are_written(line: str) -> None:
+    assert str(Table.parse(line)) == line
+
+
+def test_only_transient_snapshots_are_known() -> None:
+    with pytest.raises(ValueError, match="only transient"):
+        Table.parse("0 8 snapshot /dev/a /dev/b P 8")
