@@ -129,8 +129,10 @@ class Quota(Stage):
     name = "quota"
 
     def missing(self, row: Filesystem, ground: Ground) -> str:
-        if row.name not in LIMITS:
+        if row.type not in LIMITS:
             return f"{row.name} keeps no quota of its own: it would take quota files made by quotacheck(8)"
+        if row.name not in LIMITS:
+            return f"quota is tried on {row.type} without further options"
         limit = LIMITS[row.name]
         if limit.module:
             load_module(limit.module, ground.modules)

@@ -7,8 +7,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from torture.contract.clauses import CLAUSES
-from torture.contract.verdict import PINNED, Entry, Verdict, cell, exit_code
+from torture.contract.verdict import ARMS, PINNED, Entry, Verdict, cell, exit_code
 
+_ABREAST = 8
+"""Filesystems side by side."""
 _PASSING = (Verdict.holds, Verdict.notrun)
 
 
@@ -32,7 +34,10 @@ def render(columns: Sequence[Column]) -> str:
     kernels = list(dict.fromkeys(column.kernel for column in columns))
     filesystems = list(dict.fromkeys(column.filesystem for column in columns))
     if len(kernels) == 1:
-        tables = [_matrix("clause", filesystems, columns)]
+        tables = [
+            _matrix("clause", filesystems[first : first + _ABREAST], columns[first : first + _ABREAST])
+            for first in range(0, len(filesystems), _ABREAST)
+        ]
     else:
         tables = [
             _matrix(name, [_short(kernel) for kernel in kernels], [one for one in columns if one.filesystem == name])
@@ -55,9 +60,7 @@ def _matrix(corner: str, headings: Sequence[str], columns: Sequence[Column]) -> 
 
 
 def _headline(columns: Sequence[Column]) -> Iterator[str]:
-    matters = [
-        f"{_place(column)}: clause {clause}" for column in columns for clause in CLAUSES if _matters(column, clause)
-    ]
+    matters = [f"{_place(column)}: clause {clause}" for column in columns for clause in CLAUSES if _matters(column, clause)]
     yield "\n".join(["The pin makes a difference:", *matters]) if matters else "The pin makes no difference anywhere."
 
 
@@ -71,27 +74,43 @@ def _place(column: Column) -> str:
 
 def _words(columns: Sequence[Column]) -> Iterator[str]:
     for column in columns:
-        lines = [_line(entry) for entry in column.entries if _is_told(entry, column)]
-        if lines:
-            yield "\n".join([f"{_place(column)}:", *lines])
+        alike: dict[tuple[int, str, Verdict, str], list[str]] = {}
+        for entry in column.entries:
+            if _is_told(entry, column):
+                key = entry.clause, _arms(entry, column), entry.verdict, entry.words
+                alike.setdefault(key, []).append(entry.experiment)
+        if alike:
+            yield "\n".join([f"{_place(column)}:", *(_line(*key, names) for key, names in alike.items())])
+
+
+def _twin(entry: Entry, column: Column) -> Entry:
+    """The same experiment, pinned."""
+    mine = (entry.clause, entry.experiment, PINNED)
+    return next(other for other in column.entries if (other.clause, other.experiment, other.arm) == mine)
+
+
+def _arms(entry: Entry, column: Column) -> str:
+    agreed = [other.arm for other in column.entries if _agree(entry, other)]
+    return "" if len(agreed) == len(ARMS) else f", pin {entry.arm}"
+
+
+def _agree(one: Entry, other: Entry) -> bool:
+    told = [(entry.clause, entry.experiment, entry.verdict, entry.words) for entry in (one, other)]
+    return told[0] == told[1]
 
 
 def _is_told(entry: Entry, column: Column) -> bool:
     """Everything remarkable; of two arms that agree only the pinned one; of a clause that ran, not what could not."""
-    twin = next(other for other in column.entries if _same(other, entry) and other.arm == PINNED)
-    if entry is not twin and (entry.verdict, entry.words) == (twin.verdict, twin.words):
+    twin = _twin(entry, column)
+    if entry is not twin and _agree(entry, twin):
         return False
     if entry.verdict is Verdict.notrun:
         return cell(column.entries, entry.clause).verdict is Verdict.notrun
     return entry.verdict not in _PASSING or twin.verdict not in _PASSING
 
 
-def _same(one: Entry, other: Entry) -> bool:
-    return (one.clause, one.experiment) == (other.clause, other.experiment)
-
-
-def _line(entry: Entry) -> str:
-    return f"  {entry.clause:2} {entry.experiment}, pin {entry.arm}: {entry.verdict}: {entry.words}"
+def _line(clause: int, arms: str, verdict: Verdict, words: str, names: Sequence[str]) -> str:
+    return f"  {clause:2} {verdict}: {words} ({', '.join(names)}{arms})"
 
 
 def document(columns: Sequence[Column], facts: Mapping[str, Any]) -> dict[str, Any]:

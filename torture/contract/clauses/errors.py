@@ -26,6 +26,7 @@ from workloads.extents import extents
 _ASKED = ("msync", "fsync", "syncfs")
 _SECTOR_BYTES = 512
 _IN_PLACE = ("ext2", "ext3", "ext4", "xfs")
+_JOURNALLED = "data=journal"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,8 +41,10 @@ class Reports(Experiment):
     by_sync: bool
 
     def missing(self, row: Filesystem) -> str:
-        if self.by_sync and row.name not in _IN_PLACE:
+        if self.by_sync and row.type not in _IN_PLACE:
             return f"{row.name} gives no place where only the data of a file is written"
+        if _JOURNALLED in row.mount_options:
+            return "data goes to the journal, where a refused write ends the filesystem"
         return ""
 
     def act(self, hands: Hands, scene: Scene) -> None:
@@ -70,8 +73,7 @@ class Reports(Experiment):
         if not self.by_sync:
             return refusing(str(scene.disk), scene.length_sectors, [(0, scene.length_sectors)])
         places = [
-            (extent.device_bytes // _SECTOR_BYTES, extent.length_bytes // _SECTOR_BYTES)
-            for extent in extents(subject.path)
+            (extent.device_bytes // _SECTOR_BYTES, extent.length_bytes // _SECTOR_BYTES) for extent in extents(subject.path)
         ]
         return refusing(str(scene.disk), scene.length_sectors, places)
 
