@@ -15,6 +15,7 @@ from torture import campaign_file, guards, session
 from torture import clean as cleaning
 from torture import doctor as doctoring
 from torture import options as options_for
+from torture.contract.command import contract
 from torture.errors import BadRequest, MissingRequirement, TortureError
 from torture.export.command import export
 from torture.judge import judge
@@ -216,7 +217,7 @@ def clean(results: Path, scratch: Path | None) -> int:
     return 0
 
 
-for _command in reproducing.COMMANDS:
+for _command in (contract, *reproducing.COMMANDS):
     cli.add_command(_command)
 cli.add_command(export)
 
