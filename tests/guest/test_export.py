@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,12 @@ from bare import PACKAGED_KERNEL, boot
 from failures import BACKGROUND, STORE, failure, sync
 
 from torture.export.c import write_c
+from torture.export.fstests import HELPER, NUMBER, write_fstests
 from torture.export.recipe import recipe
 from torture.plan import Plan
 from verify.finding import Finding
+
+STAND_IN = Path(__file__).with_name("fstests")
 
 pytestmark = [
     pytest.mark.guest,
@@ -42,42 +46,82 @@ HEALTHY = {
 }
 
 
-def _exported(case: tuple[Plan, Finding], directory: Path) -> None:
-    """The program compiled on the host, as the guest may have no compiler."""
-    write_c(recipe(*case), directory)
-    command = ["gcc", "-O2", "-Wall", "-Wextra", "-Werror", "-o", directory / "reproduce", directory / "reproduce.c"]
-    subprocess.run(command, check=True)
+FSTESTS = {
+    5: {"today": (MUTANTS[5], False), "old": (MUTANTS[5], True)},
+    15: {"clone": (MUTANTS[15], False)},
+}
+"""By mutant and name: what is exported for fstests, and whether for an older tree."""
+GOLDEN = f"QA output created by {NUMBER}\nSilence is golden\n"
 
 
-def _run_all(
-    directory: Path, cases: dict[str, tuple[Plan, Finding]], kernel: str, *arguments: str
-) -> dict[str, tuple[int, str]]:
-    """Exit status and output of each exported script, all run in one guest."""
-    lines = []
-    for name, case in cases.items():
-        _exported(case, directory / name)
-        lines.append(f"sh {name}/reproduce.sh /dev/ubda >{name}/said 2>&1; echo {name} $?")
-    output = boot(directory, "\n".join(lines), kernel=kernel, arguments=arguments)
-    results = dict(line.split() for line in output.splitlines())
-    return {name: (int(results[name]), (directory / name / "said").read_text()) for name in cases}
+@dataclass
+class Guest:
+    """One guest to be; `add` and `add_fstests` export into its directory what `boot` runs."""
+
+    directory: Path
+    script: str = "mkdir /run/mnt\n"
+
+    def add(self, name: str, case: tuple[Plan, Finding]) -> None:
+        """A C program, compiled on the host, as the guest may have no compiler."""
+        write_c(recipe(*case), self.directory / name)
+        _compile(self.directory / name / "reproduce")
+        self.script += f"sh {name}/reproduce.sh /dev/ubda >{name}/said 2>&1; echo $? >{name}/status\n"
+
+    def add_fstests(self, name: str, case: tuple[Plan, Finding], old: bool) -> None:
+        """A test, in a tree with a stand-in for what fstests has."""
+        tree = self.directory / name
+        shutil.copytree(STAND_IN, tree)
+        write_fstests(recipe(*case), tree, old=old)
+        assert (tree / "tests/generic" / f"{NUMBER}.out").read_text() == GOLDEN
+        _compile(tree / "src" / HELPER)
+        place = f"FSTYP=xfs SCRATCH_DEV=/dev/ubda SCRATCH_MNT=/run/mnt RESULT_DIR=. TREE={'old' if old else 'today'}"
+        self.script += f"(cd {name}; {place} bash ./tests/generic/{NUMBER} >said 2>&1; echo $? >status)\n"
+
+    def boot(self, kernel: str, *arguments: str) -> dict[str, tuple[int, str]]:
+        """Exit status and output of each."""
+        boot(self.directory, self.script, kernel=kernel, arguments=arguments)
+        ran = sorted(path.parent for path in self.directory.glob("*/status"))
+        return {home.name: (int((home / "status").read_text()), (home / "said").read_text()) for home in ran}
+
+
+def _compile(program: Path) -> None:
+    flags = ["-O2", "-Wall", "-Wextra", "-Werror"]
+    subprocess.run(["gcc", *flags, "-o", program, program.with_suffix(".c")], check=True)
 
 
 def test_stock_ext2_and_jfs_are_late_and_others_keep_what_they_accepted(tmp_path: Path) -> None:
-    seen = _run_all(tmp_path, {**LATE, **HEALTHY}, PACKAGED_KERNEL)
+    guest = Guest(tmp_path)
+    for name, case in {**LATE, **HEALTHY}.items():
+        guest.add(name, case)
+    seen = guest.boot(PACKAGED_KERNEL)
     assert {name: status for name, (status, _) in seen.items()} == {
         **dict.fromkeys(LATE, 1),
         **dict.fromkeys(HEALTHY, 0),
     }, seen
-    assert all("  expected 463031" in seen[name][1] for name in LATE)  # "F01", the pattern of file 1
+    assert all('  "F01P' in seen[name][1] for name in LATE)
 
 
 def test_a_healthy_kernel_reproduces_nothing(tmp_path: Path, mutants: str) -> None:
-    cases = {f"mutant-{number}": case for number, case in MUTANTS.items()}
-    seen = _run_all(tmp_path, cases, mutants, "mutant=0")
-    assert {status for status, _ in seen.values()} == {0}, seen
+    guest = Guest(tmp_path)
+    for number, case in MUTANTS.items():
+        guest.add(f"mutant-{number}", case)
+    for exported in FSTESTS.values():
+        for name, (case, old) in exported.items():
+            guest.add_fstests(name, case, old)
+    seen = guest.boot(mutants, "mutant=0")
+    programs = {name: (0, "not reproduced\n") for name in seen if name.startswith("mutant-")}
+    assert len(programs) == len(MUTANTS)
+    assert seen == {**programs, **dict.fromkeys(("today", "old", "clone"), (0, GOLDEN))}
 
 
 @pytest.mark.parametrize("number", MUTANTS)
 def test_a_kernel_with_a_known_bug_reproduces_it(tmp_path: Path, mutants: str, number: int) -> None:
-    seen = _run_all(tmp_path, {"case": MUTANTS[number]}, mutants, f"mutant={number}")
-    assert seen["case"][0] == 1, seen
+    guest = Guest(tmp_path)
+    guest.add("program", MUTANTS[number])
+    for name, (case, old) in FSTESTS.get(number, {}).items():
+        guest.add_fstests(name, case, old)
+    seen = guest.boot(mutants, f"mutant={number}")
+    assert seen.pop("program")[0] == 1
+    assert set(seen) == set(FSTESTS.get(number, {}))
+    for status, said in seen.values():
+        assert status == 0 and said != GOLDEN and " is wrong\n  expected " in said

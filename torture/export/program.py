@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from textwrap import indent, wrap
 
-from torture.export import body
+from torture.export import body, body_check, body_workers
 from torture.export.calls import DISTURBANCES, PINS, PUTS, SYNCS, Call, Put
 from torture.export.files import FILES, FileText
 from torture.export.recipe import Recipe
@@ -28,15 +28,15 @@ def write_program(recipe: Recipe, name: str, used_by: str) -> str:
         *_if(body.WRITE_STALE, "write_stale(", _laid_out(recipe)),
         *([body.FILL] if recipe.free_blocks is not None else []),
         _laid_out(recipe),
-        body.WORK,
-        *([_STORING, *_put_code(recipe), body.STORE] if stores else []),
-        *([body.SYNC] if answers else []),
-        *([body.GATE] if recipe.gated else []),
+        body_workers.WORK,
+        *([_STORING, *_put_code(recipe), body_workers.STORE] if stores else []),
+        *([body_workers.SYNC] if answers else []),
+        *([body_workers.GATE] if recipe.gated else []),
         *dict.fromkeys(call.code for call in _calls(recipe) if call.code),
         *(_worker(recipe, number) for number in range(len(recipe.plan.workers))),
-        body.RUN,
-        body.CHECK,
-        body.MAIN,
+        body_workers.RUN,
+        body_check.CHECK,
+        body_check.MAIN,
     ]
     return _filled("\n".join(part.strip("\n") + "\n" for part in parts), recipe, used_by)
 

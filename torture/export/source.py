@@ -86,7 +86,7 @@ def _of_trial(run: Path, number: int, subject: Subject, kind: str) -> Source:
         plan=trial.plan,
         finding=finding,
         directory=run / "trials" / trial.directory_name,
-        versions={**subject.recorded, **tool_versions(trial)},
+        versions={"lab": subject.lab, **subject.recorded, **tool_versions(trial)},
         frequency=_frequency(trials, key_of(trial, finding)) if finding else None,
     )
 

@@ -1,0 +1,230 @@
+"""`--mail`: a bug report in plain text, 72 columns wide, as the lists of filesystems like it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from textwrap import wrap
+
+from torture.errors import BadRequest
+from torture.export.recipe import LATE, PROMISES, circumstance, title
+from torture.export.source import Source
+from torture.filesystems import filesystem
+from torture.plan import Plan
+from torture.record import KERNEL_LOG, LEDGER
+from torture.statistics import wilson
+from verify import ledger, stamp
+from verify.finding import Finding
+from verify.observation import Page, read_observations
+from verify.stamp import Look, Span
+from workloads.plan import Op, WorkerPlan
+
+COLUMNS = 72
+_LOG_LINES = 20
+_DUMP_BYTES = 128
+_ROW_BYTES = 16
+
+
+def write_mail(source: Source) -> str:
+    """The whole mail. BadRequest when there is no finding to report."""
+    finding = source.finding
+    if finding is None or source.directory is None:
+        raise BadRequest("there is no finding to report", "give the directory of a finding, or a trial that failed")
+    sections = [
+        f"Subject: {_subject(source.plan, finding)}",
+        "Hi,",
+        _wrapped(_summary(source.plan, finding)),
+        _section("Kernel and configuration", _configuration(source)),
+        _section("Steps", _numbered(_steps(source.plan, finding))),
+        _section("Expected", [finding.expected, f"The promise: {_promise(finding)}"]),
+        _section("Found", _found(finding)),
+        _section("Frequency", _frequency(source)),
+        "First bad page\n" + "\n".join(f"  {line}" for line in _dump(source.plan, finding, source.directory)),
+        "Kernel log\n" + "\n".join(_log(source.directory)),
+        _wrapped(
+            "Found with torture. The plan, the ledger of stores and syncs, all observations and the logs are there on"
+            " request, and so is a C program that reproduces this without torture."
+        ),
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
+def _subject(plan: Plan, finding: Finding) -> str:
+    """The longest that fits."""
+    whole = f"[BUG] {title(plan, finding)}"
+    short = f"[BUG] {title(plan, replace(finding, layout='', pin=''))}"
+    room = COLUMNS - len("Subject: ")
+    return next((text for text in (whole, short) if len(text) <= room), short[:room])
+
+
+def _summary(plan: Plan, finding: Finding) -> str:
+    pinned = f" ({finding.pin})" if finding.pin not in ("", "none") else ""
+    told = finding.reported
+    said = f"The loss was reported by {told}." if told else "Nothing was reported to the application."
+    return f"{title(plan, finding)}. The stores went through a shared file mapping{pinned}. {said}"
+
+
+def _promise(finding: Finding) -> str:
+    return LATE if finding.kind == "late" else PROMISES[finding.promise]
+
+
+def _configuration(source: Source) -> Iterator[str]:
+    plan, versions = source.plan, source.versions
+    row = filesystem(plan.filesystem)
+    yield f"kernel: {source.record.kernel or versions.get('kernel', 'unknown')}"
+    if versions.get("arguments"):
+        yield f"kernel arguments: {versions['arguments']}"
+    if versions.get("kernel_path"):
+        path = Path(versions["kernel_path"]).name
+        yield f"User-mode Linux ({path}); its configuration: {path} --showconfig"
+    yield f"filesystem: {plan.filesystem}, {row.size_mib} MiB, page size {plan.page_bytes} bytes"
+    yield f"mkfs: {versions.get('mkfs', row.mkfs[0])}"
+    yield f"mkfs options: {' '.join((*row.mkfs[1:], *plan.mkfs_options)) or 'none'}"
+    yield f"mount options: {','.join((*row.mount_options, *plan.mount_options)) or 'defaults'}"
+
+
+def _steps(plan: Plan, finding: Finding) -> Iterator[str]:
+    row = filesystem(plan.filesystem)
+    yield f"{' '.join((*row.mkfs, *plan.mkfs_options))} DEVICE; mount"
+    for file in plan.files:
+        if not finding.layout or file.layout == finding.layout:
+            yield f"make {file.name}, {file.pages} pages, layout {file.layout}; sync"
+    concerned = [worker for worker in plan.workers if finding.layout in ("", _layout(plan, worker))]
+    for worker in concerned:
+        yield _worker(worker)
+    if others := len(plan.workers) - len(concerned):
+        yield f"({others} more workers on other files at the same time)"
+    yield f"fault: {plan.fault_names}{_parameters(plan)} ({circumstance(plan)})"
+    yield "end the processes, unmount, mount, read"
+
+
+def _layout(plan: Plan, worker: WorkerPlan) -> str:
+    return next(file.layout for file in plan.files if file.file == worker.file)
+
+
+def _worker(worker: WorkerPlan) -> str:
+    pages = f"pages {worker.first_page}..{worker.first_page + worker.pages - 1}"
+    steps = ", ".join(map(_step, worker.ops))
+    return f"worker {worker.worker}: mmap(MAP_SHARED) {pages} of {worker.path}, pin {worker.pin}; {steps}" + (
+        f" (access path {worker.access})" if worker.access != "store" else ""
+    )
+
+
+def _step(op: Op) -> str:
+    if op.kind == "store":
+        return f"store pages {op.first_page}..{op.first_page + op.pages - 1}" if op.pages else "store all pages"
+    return op.name if op.kind == "sync" else "background writeback" if op.kind == "background" else op.kind
+
+
+def _parameters(plan: Plan) -> str:
+    given = [f"{key}={value}" for fault in plan.faults for key, value in fault.parameters.items()]
+    return f":{','.join(given)}" if given else ""
+
+
+def _found(finding: Finding) -> Iterator[str]:
+    yield finding.found.splitlines()[0] if finding.found else "nothing"
+    if finding.pages:
+        last = finding.first_page + finding.pages - 1
+        yield f"{finding.name}, pages {finding.first_page}..{last}, sectors {finding.sectors:#x} of each page"
+    told = f"reported by {finding.reported}" if finding.reported else "not reported"
+    yield f"seen by the {finding.read} read; {told}"
+
+
+def _frequency(source: Source) -> Iterator[str]:
+    frequency = source.frequency
+    if frequency is None:
+        yield "seen once; the run it belongs to is not here"
+        return
+    interval = wilson(frequency.seen, frequency.tried)
+    yield f"{frequency.seen} of {frequency.tried} trials ({interval} with 95 % confidence)"
+    yield frequency.control
+
+
+def _log(directory: Path) -> Iterator[str]:
+    path = directory / KERNEL_LOG
+    lines = path.read_text(errors="replace").splitlines() if path.exists() else []
+    if not lines:
+        yield "  (nothing)"
+    for line in lines[-_LOG_LINES:]:
+        yield from wrap(line, COLUMNS, initial_indent="  ", subsequent_indent="      ")
+
+
+# -- the first bad page --------------------------------------------------------------------------------------------
+
+
+def _dump(plan: Plan, finding: Finding, directory: Path) -> Iterator[str]:
+    content = _content(plan, finding, directory) if finding.pages else None
+    if content is None:
+        yield f"(no page is concerned, or its content was not kept: {finding.kind})"
+        return
+    yield f"{finding.name} page {finding.first_page}"
+    yield from dump(content)
+
+
+def _content(plan: Plan, finding: Finding, directory: Path) -> bytes | None:
+    """What the read saw: kept if it was irregular, else made again."""
+    path = directory / f"{finding.read}-{finding.file}.jsonl"
+    for seen in read_observations(path) if path.exists() else ():
+        if isinstance(seen, Page) and seen.page == finding.first_page and seen.raw:
+            return seen.raw
+        if isinstance(seen, Span) and seen.first_page <= finding.first_page < seen.first_page + seen.pages:
+            return _made(plan, finding, directory, seen)
+    return None
+
+
+def _made(plan: Plan, finding: Finding, directory: Path, seen: Span) -> bytes:
+    content = bytearray(plan.page_bytes)
+    if seen.look is Look.OWN:
+        stamp.fill(
+            content,
+            run=plan.stamp_run,
+            file=_content_file(directory, finding.file),
+            first_page=finding.first_page,
+            generation=seen.generation,
+            writer=seen.writer,
+            kind=stamp.Kind.STORE if seen.generation else stamp.Kind.BASE,
+            page_bytes=plan.page_bytes,
+        )
+    return bytes(content)
+
+
+def _content_file(directory: Path, file: int) -> int:
+    for record in ledger.read_ledger(directory / LEDGER):
+        if isinstance(record, ledger.File) and record.file == file:
+            return record.content_file
+    return file
+
+
+def dump(content: bytes) -> Iterator[str]:
+    """The beginning of a page as xxd(1) prints it; rows that repeat the one before are left out, as there."""
+    previous, skipped = b"", False
+    for offset in range(0, min(len(content), _DUMP_BYTES), _ROW_BYTES):
+        row = content[offset : offset + _ROW_BYTES]
+        if row == previous:
+            if not skipped:
+                yield "*"
+            skipped = True
+            continue
+        previous, skipped = row, False
+        text = "".join(chr(byte) if 32 <= byte < 127 else "." for byte in row)
+        yield f"{offset:08x}: {row.hex(' ', 2):<39}  {text}"
+    yield "(zeros to the end)" if not any(content[_DUMP_BYTES:]) else f"({len(content)} bytes in all)"
+
+
+# -- text ----------------------------------------------------------------------------------------------------------
+
+
+def _wrapped(text: str) -> str:
+    return "\n".join(wrap(text, COLUMNS))
+
+
+def _section(name: str, paragraphs: Iterable[str]) -> str:
+    lines = [name]
+    for paragraph in paragraphs:
+        lines += wrap(paragraph, COLUMNS, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False)
+    return "\n".join(lines)
+
+
+def _numbered(steps: Iterable[str]) -> Iterator[str]:
+    return (f"{number}. {step}" for number, step in enumerate(steps, 1))
