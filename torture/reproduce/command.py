@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,7 +24,9 @@ from torture.plan import Plan
 from torture.report.summary import EXIT_CODES
 from torture.reproduce import compare as comparing
 from torture.reproduce import replay as replaying
-from torture.reproduce import workshop
+from torture.reproduce import shrink as shrinking
+from torture.reproduce import shrunk, workshop
+from torture.reproduce.signature import Likeness, likeness
 from torture.reproduce.subject import Subject, differences, find_subject, kernel_facts
 from torture.reproduce.verdict import Verdict, overall
 from torture.request import Request
@@ -121,7 +123,6 @@ def _changed(subject: Subject, kernel: KernelChoice, trials: list[Trial]) -> lis
     if trials:
         now |= {"kernel": trials[0].kernel, **tool_versions(trials[0])}
     return differences(subject.recorded, now)
-
 
 
 def _arm_options(command: F) -> F:
@@ -233,4 +234,73 @@ def _drawn(options: dict[str, Any]) -> Iterator[Plan]:
         yield from (item.plan for item in draw(replace(request, seed=request.seed + turn), ""))
 
 
-COMMANDS = (replay, compare)
+@click.command()
+@_subject
+@options_for.places
+@_kernel
+@_kernel_arguments
+@click.option(
+    "--time",
+    "time_limit_s",
+    type=click.FloatRange(min=1),
+    default=600,
+    show_default=True,
+    help="Start no trial after SECONDS; a shrink that is given as RUN goes on.",
+)
+@_jobs
+@_json
+def shrink(subject: Path, results: Path, scratch: Path | None, as_json: bool, **options: Any) -> int:
+    """Find a smaller plan that fails as surely in the same way, and name the factors that matter.
+
+    Exit codes: 0 done, 5 the budget was too small or the plan does not fail.
+    """
+    tell = say(as_json)
+    try:
+        run = session.find_run(subject, results)
+        goes_on = session.stored(run)[1].get("purpose") == "shrink"
+    except BadRequest:
+        goes_on = False
+    if goes_on:
+        with workshop.reopened(run, "shrink", tell) as shop:
+            return _carry_on(shop, options["time_limit_s"], as_json)
+    found = find_subject(subject, results)
+    kernel = chosen_kernel(found, options["kernel"], options["kernel_arguments"])
+    order = Places(results, scratch, options["jobs"]).order(found.lab, (kernel,), found.plan.seed)
+    with workshop.opened(order, "shrink", tell) as shop:
+        target = asdict(likeness(found.expected[0])) if found.expected else None
+        position = asdict(shrinking.Position(found.plan.to_json()))
+        shop.store.describe(subject=found.origin, original=found.plan.to_json(), target=target, position=position)
+        return _carry_on(shop, options["time_limit_s"], as_json)
+
+
+def _carry_on(shop: workshop.Workshop, time_limit_s: float, as_json: bool) -> int:
+    """Search from where the store says it stands."""
+    facts = shop.store.facts()
+    search = shrinking.Shrink(
+        Plan.from_json(facts["original"]),
+        next(iter(shop.labs)),
+        Likeness(**facts["target"]) if facts["target"] else None,
+        before=shop.store.trials(),
+        first_number=1 + max((task.number for task in shop.store.tasks()), default=0),
+        position=shrinking.Position(**facts["position"]),
+        remember=lambda position: shop.store.describe(position=asdict(position), target=_plain(search.target)),
+        say=lambda text: click.echo(text, err=True),
+    )
+    interrupted = shop.run(search, None, time_limit_s)
+    plan = shop.directory / "shrunk.json"
+    plan.write_text(search.plan.to_json() + "\n")
+    if as_json:
+        click.echo(json.dumps(shrunk.document(search, shop.store.facts())))
+    else:
+        click.echo(f"{shrunk.render(search)}\nThe plan is in {plan}; `torture replay {shop.directory}` runs it.")
+    if interrupted:
+        return EXIT_INTERRUPTED
+    done = search.position.phase == "done" and not search.is_hopeless
+    return EXIT_CODES[Outcome.passed if done else Outcome.unknown]
+
+
+def _plain(target: Likeness | None) -> dict[str, str] | None:
+    return None if target is None else asdict(target)
+
+
+COMMANDS = (replay, compare, shrink)

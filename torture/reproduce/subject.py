@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from torture import session
 from torture.errors import BadRequest
@@ -63,6 +64,8 @@ def _run_and_number(path: Path) -> tuple[Path, int] | None:
 
 def _of_trial(run: Path, number: int | None) -> Subject:
     trials, facts = session.stored(run)
+    if number is None and facts.get("purpose") == "shrink":
+        return _of_shrink(run, facts)
     trial = _first_failure(run, trials) if number is None else _numbered(run, trials, number)
     order = Order.from_dict(facts["order"])
     kernel = next((each for each in order.kernels if each.label == trial.lab), _PACKAGED)
@@ -73,6 +76,19 @@ def _of_trial(run: Path, number: int | None) -> Subject:
         lab=LOCAL if trial.lab == LOCAL else UML,
         kernel=kernel,
         recorded={"kernel": trial.kernel, **kernel_facts(kernel)},
+    )
+
+
+def _of_shrink(run: Path, facts: dict[str, Any]) -> Subject:
+    """The smallest plan that a shrink has found yet."""
+    order = Order.from_dict(facts["order"])
+    kernel = order.kernels[0]
+    return Subject(
+        plan=Plan.from_json(facts["position"]["plan"]),
+        origin=str(run),
+        lab=order.lab,
+        kernel=kernel,
+        recorded=kernel_facts(kernel),
     )
 
 
@@ -131,4 +147,3 @@ def _text(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise BadRequest(f"cannot read {path}: {error}", _FORMS) from error
-

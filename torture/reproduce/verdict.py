@@ -94,13 +94,15 @@ def judge(counts: Counts, alpha: float, *, expected: bool) -> Judged:
     if expected and not counts.a_seen:
         return Judged(counts, Verdict.not_reproducible, alpha, clear=False)
     verdict = Verdict.not_fixed if expected and counts.b_seen else Verdict.no_difference
-    return Judged(counts, verdict, alpha, clear=_is_still_there(counts))
+    return Judged(counts, verdict, alpha, clear=_is_still_there(counts, alpha))
 
 
-def _is_still_there(counts: Counts) -> bool:
-    """Whether B shows it at least half as often as A, at `STILL_CONFIDENCE`: more trials would not make that a fix."""
+def _is_still_there(counts: Counts, alpha: float) -> bool:
+    """Whether B shows it at least half as often as A, at `STILL_CONFIDENCE`, in so many trials that a difference could
+    have been seen: more trials would not make that a fix."""
     low = wilson(counts.b_seen, counts.b_tried, STILL_CONFIDENCE).low
-    return counts.a_seen > 0 and low >= counts.a_seen / counts.a_tried / 2
+    often = counts.a_seen > 0 and low >= counts.a_seen / counts.a_tried / 2
+    return often and smallest_visible(counts.a_seen, counts.a_tried, counts.b_tried, alpha) is not None
 
 
 def overall(judged: list[Judged]) -> Judged:

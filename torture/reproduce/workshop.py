@@ -31,13 +31,16 @@ class Workshop:
     directory: Path
     store: Store
 
-    def run(self, source: Source, total: int | None) -> bool:
-        """Carry out what `source` wants; whether somebody interrupted it. `total` trials, if that is known."""
+    def run(self, source: Source, total: int | None, time_limit_s: float | None = None) -> bool:
+        """Carry out what `source` wants; whether somebody interrupted it. `total` trials, if that is known.
+
+        No trial is started after `time_limit_s`; without it, after the order's.
+        """
         jobs = self.order.jobs or len(os.sched_getaffinity(0))
         began = time.monotonic()
         with Progress(total, [], sys.stderr) as progress:
             watched = _Watched(source, progress)
-            limit = self.order.time_limit_s
+            limit = self.order.time_limit_s if time_limit_s is None else time_limit_s
             campaign = Campaign(self.labs, watched, self.directory, jobs, time_limit_s=limit)
             with session.interrupts(campaign) as interrupted:
                 try:
