@@ -95,8 +95,11 @@ def choose_filesystems(given: Iterable[str], default: tuple[str, ...] = DEFAULT_
     return tuple(filesystem(name).name for name in chosen)
 
 
+_DEFAULT_FAULT_SPECS = tuple(FaultSpec(name, {}) for name in DEFAULT_FAULTS)
+
+
 def choose_faults(
-    given: Iterable[str], default: tuple[FaultSpec, ...] = tuple(FaultSpec(name, {}) for name in DEFAULT_FAULTS)
+    given: Iterable[str], default: tuple[FaultSpec, ...] = _DEFAULT_FAULT_SPECS
 ) -> tuple[FaultSpec, ...]:
     """Faults, `NAME` or `NAME:KEY=NUMBER`; `all` leaves out the canaries, which run anyway."""
     values = tuple(dict.fromkeys(given))

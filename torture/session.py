@@ -9,7 +9,6 @@ import os
 import secrets
 import shutil
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -19,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from devicemapper import tools
+from devicemapper.errors import BlockStackError
 from torture import clean, doctor
 from torture.artefacts import Keeper
 from torture.campaign import Campaign, Source
@@ -31,6 +32,8 @@ from torture.progress import Progress
 from torture.run_id import Hold, new_run_id
 from torture.schedule import FixedList, Schedule
 from torture.store import STORE, Store, Trial
+
+_ON_FINDING_TIMEOUT_S = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,11 @@ def default_results() -> Path:
     """$XDG_STATE_HOME/torture, or ~/.local/state/torture."""
     state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state"
     return Path(state) / "torture"
+
+
+def cores() -> int:
+    """The cores this process may use."""
+    return len(os.sched_getaffinity(0))
 
 
 def draw_seed() -> int:
@@ -96,7 +104,7 @@ def resume(directory: Path, say: Callable[[str], None]) -> Ended:
 
 def _run(order: Order, run_id: str, directory: Path, store: Store) -> Ended:
     labs = make_labs(order, run_id, directory)
-    jobs = 1 if order.destroy else order.jobs or len(os.sched_getaffinity(0))
+    jobs = 1 if order.destroy else order.jobs or cores()
     before = float(store.facts().get("wall_seconds", 0.0))
     source = _source(order, list(labs), store)
     keeper = Keeper(directory, {name: lab.facts for name, lab in labs.items()}, order.artefact_bytes)
@@ -163,7 +171,7 @@ class _Observed:
         self._progress.finished(trial)
         kept = list(self._keeper.kept)
         for home in kept[self._told :] if self._command else ():
-            subprocess.Popen([self._command, str(home)], stdin=subprocess.DEVNULL)
+            threading.Thread(target=_tell, args=(self._command, home), daemon=True).start()
         self._told = len(kept)
 
 
@@ -199,6 +207,14 @@ def make_room(results: Path, scratch: Path) -> None:
             raise BrokenTool(
                 f"cannot write to {place}: {error.strerror}", "free some space there or give another --results"
             ) from error
+
+
+def _tell(command: str, home: Path) -> None:
+    """Run the user's command on a finding; what goes wrong with it is said, and stops nothing."""
+    try:
+        tools.run([command, str(home)], timeout_s=_ON_FINDING_TIMEOUT_S)
+    except BlockStackError as error:
+        sys.stderr.write(f"torture: {error}\n")
 
 
 def find_run(given: Path, results: Path) -> Path:

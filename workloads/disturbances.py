@@ -24,8 +24,6 @@ from workloads.servant import Servant
 from workloads.unsupported import Unsupported
 from workloads.writeback import write_back
 
-SURVEY = "survey: blocks, mtime_ns, first data byte: "
-"""How the note of a survey begins; three numbers follow, the last -1 for a file without data."""
 _UNALIGNED_BYTES = 333
 _IMPOSSIBLE = (errno.EOPNOTSUPP, errno.ENOSYS, errno.ENOTTY)
 
@@ -190,18 +188,6 @@ def _freeze(stage: Stage, op: Op) -> None:
     _ask(stage, "freeze", str(stage.mapped.path.parent))
 
 
-def _survey(stage: Stage, op: Op) -> None:
-    """Changes nothing: notes what stat(2) and SEEK_DATA say of the file, for whoever compares two surveys."""
-    seen = os.fstat(stage.mapped.descriptor)
-    try:
-        data = os.lseek(stage.mapped.descriptor, 0, os.SEEK_DATA)
-    except OSError as error:
-        if error.errno != errno.ENXIO:
-            raise
-        data = -1
-    stage.ledger.append(Note(f"{SURVEY}{seen.st_blocks} {seen.st_mtime_ns} {data}"))
-
-
 def _ask(stage: Stage, service: str, argument: str = "") -> None:
     failed = stage.servant.ask(service, argument)
     if failed:
@@ -270,7 +256,6 @@ DISTURBANCES = {
         Disturbance("buffered-writer", _buffered_writer),
         Disturbance("direct-writer", _direct_writer, needs="direct"),
         Disturbance("freeze", _freeze, needs="freeze", privileged=True),
-        Disturbance("survey", _survey, seldom=True),
         Disturbance("drop-caches", lambda stage, op: _ask(stage, "drop-caches"), privileged=True),
         Disturbance("compaction", lambda stage, op: _ask(stage, "compact"), privileged=True, seldom=True),
         Disturbance("memory-pressure", _pressure, privileged=True, before="join-cgroup", seldom=True),
