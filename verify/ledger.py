@@ -148,7 +148,8 @@ class Sync(_Record):
     """A sync begins, of `pages` pages of `files`.
 
     `pages` 0 means whole files, `files` () the whole filesystem. `kind` is msync, fsync, fdatasync,
-    syncfs, sync, async_fsync (msync(MS_ASYNC) and fsync) or sync_file_range, which promises nothing.
+    syncfs, sync (which cannot report an error, so it proves nothing once a fault has struck), async_fsync (msync(MS_ASYNC)
+    and fsync) or sync_file_range, which promises nothing.
     """
 
     TAG: ClassVar[str] = "sync"

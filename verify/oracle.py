@@ -109,6 +109,7 @@ class _Reading:
         self._syncs: dict[int, tuple[int, ledger.Sync]] = {}
         self._alterations: dict[int, tuple[int, ledger.Resize | ledger.Zeroed]] = {}
         self._swapped_at = NEVER
+        self._struck_at = NEVER
 
     def take(self, position: int, record: Record) -> None:
         """Account for the record at this position."""
@@ -135,6 +136,7 @@ class _Reading:
                 self._swapped_at = min(self._swapped_at, position)
             case ledger.Struck():
                 self.crash = self.crash or record.crash
+                self._struck_at = min(self._struck_at, position)
             case ledger.Pinned() | ledger.Note():
                 pass
 
@@ -206,11 +208,20 @@ class _Reading:
         ended = EndedSync(
             began=began,
             ended=position,
-            proves=succeeded and position < self._swapped_at and sync.kind != "sync_file_range",
+            proves=succeeded and self._can_prove(sync.kind, position),
             reported=None if succeeded else f"{sync.kind} {errorcode.get(synced.errno, synced.errno)}",
         )
         for file in sync.files or self._files:
             self._log(position, file).add_sync(ended, sync)
+
+    def _can_prove(self, kind: str, ended: int) -> bool:
+        """Whether a success of a sync that ended there says that anything is durable.
+
+        sync(2) waits but has no way to say that a write failed, so from the fault on its return says nothing.
+        """
+        if kind == "sync_file_range" or ended >= self._swapped_at:
+            return False
+        return kind != "sync" or ended < self._struck_at
 
     def _begin_alteration(self, position: int, alteration: ledger.Resize | ledger.Zeroed) -> None:
         self._log(position, alteration.file)

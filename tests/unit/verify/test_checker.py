@@ -500,6 +500,21 @@ def test_resizing_leaves_zeros_and_the_size(story):
     assert only(story.check(grown[: 5 * PAGE])).kind == "short"
 
 
+def test_sync_vouches_until_the_fault_strikes_since_it_cannot_report_one(tmp_path):
+    for struck_first in (False, True):
+        story = Story(tmp_path)
+        story.file()
+        story.worker()
+        story.store(0, 8, 1)
+        if struck_first:
+            story.crash()
+        story.sync(kind="sync", files=())
+        if not struck_first:
+            story.crash()
+        found = story.check(story.pages(*[None] * 8))
+        assert [finding.promise for finding in found] == ([] if struck_first else ["sync"])
+
+
 def test_an_alteration_that_failed_or_never_returned_may_have_happened_in_part(story):
     story.alter(ledger.Zeroed(1, 1, PAGE, 2 * PAGE), ENOSPC)
     story.records.append(ledger.Resize(1, 1, 6 * PAGE))
