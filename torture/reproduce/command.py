@@ -25,13 +25,17 @@ from torture.report.summary import EXIT_CODES
 from torture.reproduce import compare as comparing
 from torture.reproduce import replay as replaying
 from torture.reproduce import shrink as shrinking
-from torture.reproduce import shrunk, workshop
+from torture.reproduce import shrunk, words, workshop
 from torture.reproduce.signature import Likeness, likeness
 from torture.reproduce.subject import Subject, differences, find_subject, kernel_facts
 from torture.reproduce.verdict import Verdict, overall
-from torture.request import Request
+from torture.request import MAX_PAGES, Request, choose, choose_faults
 from torture.store import Trial
 from verify.outcome import Outcome
+from workloads.access import ACCESSES
+from workloads.layouts import LAYOUTS
+from workloads.pins import PINS
+from workloads.syncs import SYNCS
 
 EXIT_INTERRUPTED = 130
 
@@ -303,4 +307,40 @@ def _plain(target: Likeness | None) -> dict[str, str] | None:
     return None if target is None else asdict(target)
 
 
-COMMANDS = (replay, compare, shrink)
+@click.command()
+@click.option("--fs", "fs_name", required=True, help="The filesystem.")
+@click.option("--layout", "layouts", multiple=True, default=["hole"], help="A file of this layout; repeatable.")
+@click.option(
+    "--pin", "pins", multiple=True, default=["mlock"], help="A worker with this pin on each file; repeatable."
+)
+@click.option("--access", default="store", show_default=True, help="How workers store.")
+@click.option("--sync", default="msync", show_default=True, help="Without --ops: store, this sync, store, this sync.")
+@click.option("--fault", "fault_names", multiple=True, default=["none"], help="NAME or NAME:KEY=NUMBER; repeatable.")
+@click.option("--ops", help='What each worker does, as "store,sync msync,store 0+2,background".')
+@click.option("--pages", type=click.IntRange(1, MAX_PAGES), default=4, show_default=True, help="Pages of each worker.")
+@click.option("--mkfs-options", default="", help="Options for mkfs, in one word for the shell.")
+@click.option("--mount-options", default="", help="Options for mount, separated by commas.")
+@click.option("--seed", type=int, default=1, show_default=True, help="Seed of the plan.")
+def plan(**options: Any) -> int:
+    """Build a plan from words and print it, for `torture replay PLAN`, `compare --plan` and `shrink`."""
+    choose("--sync", [options["sync"]], SYNCS, ())
+    choose("--access", [options["access"]], ACCESSES, ())
+    built = words.build(
+        words.Words(
+            filesystem=filesystem(options["fs_name"]).name,
+            layouts=choose("--layout", options["layouts"], LAYOUTS, ()),
+            pins=choose("--pin", options["pins"], PINS, ()),
+            access=options["access"],
+            faults=choose_faults(options["fault_names"]),
+            ops=options["ops"] or f"store,sync {options['sync']},store,sync {options['sync']}",
+            pages=options["pages"],
+            seed=options["seed"],
+            mkfs_options=tuple(options["mkfs_options"].split()),
+            mount_options=tuple(filter(None, options["mount_options"].split(","))),
+        )
+    )
+    click.echo(built.to_json())
+    return 0
+
+
+COMMANDS = (replay, compare, shrink, plan)
