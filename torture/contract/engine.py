@@ -23,18 +23,19 @@ from devicemapper.loop import LoopDevice
 from torture.contract.actors import Case, act_here, acting_apart
 from torture.contract.clauses import EXPERIMENTS
 from torture.contract.experiment import Experiment
-from torture.contract.hands import Told
+from torture.contract.hands import Told, name_of
 from torture.contract.recovery import recover
 from torture.contract.stages import STAGES, Stage
 from torture.contract.subject import Subject
-from torture.contract.verdict import ARMS, Entry, Judgement, Verdict
+from torture.contract.verdict import ARMS, PINNED, Entry, Judgement, Verdict
 from torture.errors import NotRun, StepFailed
 from torture.filesystems import Filesystem, filesystem
 from torture.ground import Ground, filesystem_missing
 from torture.plan import Plan
 from torture.scene import Scene
 from verify.ledger import LedgerWriter
-from workloads import libc
+from workloads import libc, limits
+from workloads.requirements import check_memlock
 from workloads.unsupported import Unsupported
 
 ENTRIES = "entries.jsonl"
@@ -126,11 +127,12 @@ class _StageRun:
         return mounts.mount(scene.block_device, scene.mount_point, self._row.type, options)
 
     def _prepare(self, scene: Scene) -> None:
+        unlockable = self._unlockable()
         files = scene.mount_point / _FILES
         files.mkdir()
         files.chmod(0o777)
         for case in self._cases:
-            if reason := case.experiment.missing(self._row):
+            if reason := case.experiment.missing(self._row) or (unlockable if case.subject.pin == PINNED else ""):
                 case.judgement = Judgement(Verdict.notrun, reason)
                 continue
             try:
@@ -138,6 +140,11 @@ class _StageRun:
             except Unsupported as error:
                 case.judgement = Judgement(Verdict.notrun, str(error))
         _sync_all(scene.mount_point)
+
+    def _unlockable(self) -> str:
+        """Why not everything can be pinned, "" if it can."""
+        needed = sum(case.subject.size_bytes for case in self._cases if case.subject.pin == PINNED)
+        return str(check_memlock(needed, limits.attainable_memlock_bytes(limits.UNLIMITED)) or "")
 
     def _act_and_strike(self, scene: Scene) -> None:
         cases = [case for case in self._cases if case.judgement is None]
@@ -161,6 +168,8 @@ class _StageRun:
             self._settle(Verdict.broken, f"it cannot be mounted again: {error}")
 
     def _judged(self, experiment: Experiment, subject: Subject, told: Told) -> Judgement:
+        if told.pin and not experiment.pin_may_fail:
+            return Judgement(Verdict.unknown, f"mlock failed with {name_of(told.pin)}: nothing was pinned")
         try:
             return experiment.judge(subject, told)
         except OSError as error:
