@@ -28,6 +28,12 @@ class Experiment(ABC):
     layout: str = "hole"
     pages: int = PAGES
 
+    @property
+    def pin_may_fail(self) -> bool:
+        """Whether mlock may fail to populate the mapping (the pages stay marked as locked): judged by clauses 1 and 2
+        themselves, and nobody's fault on a full filesystem."""
+        return self.clause <= 2 or self.stage == "full"
+
     def missing(self, row: Filesystem) -> str:
         """Why it cannot be carried out on a filesystem, "" if it can; most is found by trying."""
         return ""
