@@ -23,7 +23,7 @@ mount -t tmpfs tmpfs /run
 mkdir -p /run/out /run/modules/lib
 mount -t hostfs -o {out} none /run/out
 ln -s {modules} /run/modules/lib/modules
-for module in dm-mod dm-flakey; do modprobe -q -d /run/modules $module; done
+for module in dm-mod dm-flakey dm-log-writes; do modprobe -q -d /run/modules $module; done
 cd /run/out
 sh ./script >/run/out/output 2>&1
 halt -f
@@ -31,26 +31,29 @@ halt -f
 
 
 def boot(directory: Path, script: str, *, kernel: str = PACKAGED_KERNEL, arguments: tuple[str, ...] = ()) -> str:
-    """Run a shell script as root in a guest, in `directory`, with a scratch disk at /dev/ubda; what it printed."""
+    """Run a shell script as root in a guest, in `directory`, with disks at /dev/ubda and /dev/ubdb; what it printed."""
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "script").write_text(script)
     init = directory / "init"
     words = {"out": shlex.quote(str(directory)), "modules": shlex.quote(str(_MODULES))}
     init.write_text(_INIT.format(**words))
     init.chmod(0o755)
-    disk = directory / "disk.img"
-    with open(disk, "xb") as hole:
-        hole.truncate(DISK_MIB << 20)
-    _run([str(shutil.which(kernel) or kernel), *_arguments(directory, init, disk), *arguments], directory)
-    disk.unlink()
+    disks = [directory / "disk.img", directory / "log.img"]
+    for disk in disks:
+        with open(disk, "xb") as hole:
+            hole.truncate(DISK_MIB << 20)
+    _run([str(shutil.which(kernel) or kernel), *_arguments(directory, init, disks), *arguments], directory)
+    for disk in disks:
+        disk.unlink()
     output = directory / "output"
     assert output.exists(), f"the guest did not start: {(directory / 'console').read_text()[-3000:]}"
     return output.read_text()
 
 
-def _arguments(directory: Path, init: Path, disk: Path) -> list[str]:
+def _arguments(directory: Path, init: Path, disks: list[Path]) -> list[str]:
     root = ["mem=512M", "root=/dev/root", "rootfstype=hostfs", "rootflags=/", "ro", "quiet"]
-    return [*root, f"init={init}", "con=null", "con0=null,fd:1", f"uml_dir={directory}", f"ubd0t={disk}"]
+    given = [f"ubd{number}t={disk}" for number, disk in enumerate(disks)]
+    return [*root, f"init={init}", "con=null", "con0=null,fd:1", f"uml_dir={directory}", *given]
 
 
 def _run(command: list[str], directory: Path) -> None:

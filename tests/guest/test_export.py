@@ -34,6 +34,8 @@ MUTANTS = {
     6: failure("xfs", "hole", "enospc", promise="sync", ops=(STORE, BACKGROUND, MSYNC)),
     10: failure("xfs", "unwritten", promise="sync"),
     15: failure("xfs", "reflinked", kind="clone-changed", promise="isolation"),
+    18: failure("ext2", "hole", "enospc", promise="sync", ops=(STORE, BACKGROUND, MSYNC)),
+    20: failure("xfs", "hole", "replay", promise="sync", ops=(STORE, sync("fsync"))),
 }
 LATE = {
     name: failure(name, "hole", "enospc", kind="late", reported="msync ENOSPC", access=access)
@@ -65,7 +67,8 @@ class Guest:
         """A C program, compiled on the host, as the guest may have no compiler."""
         write_c(recipe(*case), self.directory / name)
         _compile(self.directory / name / "reproduce")
-        self.script += f"sh {name}/reproduce.sh /dev/ubda >{name}/said 2>&1; echo $? >{name}/status\n"
+        disks = "/dev/ubda /dev/ubdb" if case[0].fault_names == "replay" else "/dev/ubda"
+        self.script += f"sh {name}/reproduce.sh {disks} >{name}/said 2>&1; echo $? >{name}/status\n"
 
     def add_fstests(self, name: str, case: tuple[Plan, Finding], old: bool) -> None:
         """A test, in a tree with a stand-in for what fstests has."""

@@ -15,6 +15,7 @@ HEAD = r"""
 #include <setjmp.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -216,5 +217,66 @@ static void fill(int blocks)
 	directory = open("../ballast", O_RDONLY | O_DIRECTORY);
 	must(!unlink("../ballast/kept-free") && !fsync(directory), "remove kept-free");
 	close(directory);
+}
+"""
+
+REPLAY = r"""
+/* The log of dm-log-writes, in the format of drivers/md/dm-log-writes.c. */
+struct entry { uint64_t sector, sectors, flags, bytes; };
+enum { DISCARD = 4, MARK = 8 };
+
+static void put_back(int from, int to, off_t at, off_t where, off_t left, bool zeros)
+{
+	static char block[1 << 20];
+
+	while (left) {
+		size_t want = left < (off_t)sizeof(block) ? (size_t)left : sizeof(block);
+
+		must(pread(from, block, want, at) == (ssize_t)want, "read the log");
+		if (zeros)
+			memset(block, 0, want);
+		must(pwrite(to, block, want, where) == (ssize_t)want, "write the disk");
+		at += want;
+		where += want;
+		left -= want;
+	}
+}
+
+/*
+ * Make of `device` what a crash at the mark would have left. A write is in the
+ * log when a flush after it is complete, or, with FUA, when it is itself. What
+ * was written after the mark is wiped, then all before it is written again.
+ */
+static void replay(const char *log, const char *device)
+{
+	struct { uint64_t magic, version, entries; uint32_t sector; } head;
+	int from = open(log, O_RDONLY), to = open(device, O_RDWR);
+	bool marked = false;
+
+	must(from >= 0 && to >= 0 && !ioctl(from, BLKFLSBUF, 0), "open the log");
+	must(pread(from, &head, sizeof(head), 0) == sizeof(head) && head.magic == 0x6a736677736872, "read the log");
+	for (int pass = 0; pass < 2; pass++) {
+		off_t at = head.sector;
+
+		marked = false;
+		for (uint64_t number = 0; number < head.entries; number++) {
+			struct entry entry;
+			off_t bytes;
+
+			must(pread(from, &entry, sizeof(entry), at) == sizeof(entry), "read the log");
+			at += head.sector;
+			if (entry.flags & MARK)
+				marked = true;
+			if (entry.flags & (MARK | DISCARD))
+				continue;	/* without data */
+			bytes = entry.sectors * head.sector;
+			if (marked == !pass)
+				put_back(from, to, at, entry.sector * head.sector, bytes, !pass);
+			at += bytes;
+		}
+	}
+	errno = ENODATA;
+	must(marked, "find the mark: is the log too small?");
+	finish(to);
 }
 """

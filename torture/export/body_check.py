@@ -129,7 +129,7 @@ int main(int count, char **words)
 		return CANNOT_RUN;
 	}
 	use_state(words[2]);
-	if (count > 3)
+@REPLAY@	if (count > 3)
 		must(!chdir(words[3]), words[3]);
 	if (!strcmp(step, "lay-out"))
 		lay_out();

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from torture.export.program import comment, write_program
-from torture.export.recipe import EIO, ENOSPC, POWER_CUT, Recipe
+from torture.export.recipe import EIO, ENOSPC, POWER_CUT, Recipe, cannot
 from torture.filesystems import filesystem
 
 NUMBER = "999"
@@ -63,7 +63,10 @@ trap "_cleanup; exit \\$status" 0 1 2 3 15""",
 
 
 def write_fstests(recipe: Recipe, directory: Path, *, old: bool) -> list[Path]:
-    """Write the files below `directory` as they go below the root of fstests; their paths. Raises OSError."""
+    """Write the files below `directory` as they go below the root of fstests; their paths. Raises OSError,
+    and BadRequest for crash states, which need a second device."""
+    if recipe.needs_log:
+        raise cannot("fault replay in fstests")
     home = directory / "tests" / _home(recipe)
     (directory / "src").mkdir(parents=True, exist_ok=True)
     home.mkdir(parents=True, exist_ok=True)

@@ -13,6 +13,12 @@ from workloads.plan import Op, WorkerPlan
 
 _COMMENT_COLUMNS = 76
 _OPEN = "m.fd = opened(&m);", "m.other_fd = opened(&m);"
+_REPLAY_STEP = """\
+	if (!strcmp(step, "replay") && count == 5) {
+		replay(words[3], words[4]);
+		return FINE;
+	}
+"""
 _CRASHES = "What was stored after the last sync before the fault may be lost; everything else must be there."
 
 
@@ -27,6 +33,7 @@ def write_program(recipe: Recipe, name: str, used_by: str) -> str:
         *_if(body.WRITE_BASE, "write_base(", _laid_out(recipe)),
         *_if(body.WRITE_STALE, "write_stale(", _laid_out(recipe)),
         *([body.FILL] if recipe.free_blocks is not None else []),
+        *([body.REPLAY] if recipe.needs_log else []),
         _laid_out(recipe),
         body_workers.WORK,
         *([_STORING, *_put_code(recipe), body_workers.STORE] if stores else []),
@@ -92,6 +99,7 @@ def _filled(text: str, recipe: Recipe, used_by: str) -> str:
         "TABLE": "\n".join(f"\t{{ {row} }}," for row in rows),
         "WORKER_NAMES": ", ".join(f"worker_{worker.worker}" for worker in plan.workers),
         "MEMLOCK": plan.memlock_bytes if plan.memlock_bytes >= 0 else "RLIM_INFINITY",
+        "REPLAY": _REPLAY_STEP if recipe.needs_log else "",
         "USED_BY": f"see {used_by}",
     }
     for key, value in values.items():

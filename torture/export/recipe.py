@@ -13,8 +13,9 @@ from torture.plan import Plan
 from verify.finding import Finding
 from workloads.plan import WorkerPlan
 
-NONE, ENOSPC, EIO, POWER_CUT, KILL = "none", "enospc", "eio-writes", "power-cut", "kill-workers"
-FAULTS = (NONE, ENOSPC, EIO, POWER_CUT, KILL)
+NONE, ENOSPC, EIO = "none", "enospc", "eio-writes"
+POWER_CUT, REPLAY, KILL = "power-cut", "replay", "kill-workers"
+FAULTS = (NONE, ENOSPC, EIO, POWER_CUT, REPLAY, KILL)
 KINDS = ("lost", "late", "torn", "misdirected", "exposed", "corrupt", "unreadable", "short", "clone-changed")
 DEFAULT_FREE_BLOCKS = 4
 
@@ -49,9 +50,14 @@ class Recipe:
         return bool(self.faults & {EIO, POWER_CUT})
 
     @property
+    def needs_log(self) -> bool:
+        """Whether all writes are logged, to make of the disk what a crash would have left."""
+        return REPLAY in self.faults
+
+    @property
     def crashes(self) -> bool:
         """Whether unsynced content may be lost."""
-        return self.needs_flakey
+        return self.needs_flakey or self.needs_log
 
     @property
     def late_counts(self) -> bool:
@@ -128,6 +134,7 @@ _CIRCUMSTANCE = {
     ENOSPC: "filesystem full",
     POWER_CUT: "power cut",
     EIO: "writes fail with EIO",
+    REPLAY: "crash before the next flush",
     KILL: "process killed",
 }
 
@@ -141,13 +148,13 @@ def circumstance(plan: Plan) -> str:
 def recipe(plan: Plan, finding: Finding | None) -> Recipe:
     """The recipe of a plan. BadRequest names the first thing in it that no program is written for."""
     if finding is not None and finding.kind not in KINDS:
-        raise _cannot(f"a finding of kind {finding.kind}")
+        raise cannot(f"a finding of kind {finding.kind}")
     for fault in plan.faults:
         if fault.name not in FAULTS:
-            raise _cannot(f"fault {fault.name}")
+            raise cannot(f"fault {fault.name}")
     for file in plan.files:
         if file.layout not in FILES:
-            raise _cannot(f"layout {file.layout}")
+            raise cannot(f"layout {file.layout}")
     for worker in plan.workers:
         _check_worker(worker)
     return Recipe(plan, finding, filesystem(plan.filesystem))
@@ -156,19 +163,20 @@ def recipe(plan: Plan, finding: Finding | None) -> Recipe:
 def _check_worker(worker: WorkerPlan) -> None:
     for what, name, known in (("pin", worker.pin, PINS), ("access path", worker.access, PUTS)):
         if name not in known:
-            raise _cannot(f"{what} {name}")
+            raise cannot(f"{what} {name}")
     stored = False
     for op in worker.ops:
         stored |= op.kind == "store"
         if op.kind == "sync" and op.name not in SYNCS:
-            raise _cannot(f"sync {op.name}")
+            raise cannot(f"sync {op.name}")
         if op.kind not in ("store", "sync", *DISTURBANCES):
-            raise _cannot(f"disturbance {op.kind}")
+            raise cannot(f"disturbance {op.kind}")
         if op.kind == "grow" and stored:
-            raise _cannot("extending a file after a store")
+            raise cannot("extending a file after a store")
 
 
-def _cannot(what: str) -> BadRequest:
+def cannot(what: str) -> BadRequest:
+    """The error for what no program is written for."""
     return BadRequest(
         f"a program cannot be written for {what}", "shrink the plan first, or export it with --bundle or --mail"
     )

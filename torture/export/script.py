@@ -9,12 +9,12 @@ PROGRAM, SCRIPT = "reproduce", "reproduce.sh"
 
 _START = """\
 set -u
-if [ $# -ne 1 ] || [ ! -b "$1" ]; then
-	echo "usage: $0 DEVICE (a block device; everything on it is lost)" >&2
+if [ $# -ne @COUNT@ ] || [ ! -b "$1" ]; then
+	echo "usage: $0 @DEVICES@ (everything on them is lost)" >&2
 	exit 2
 fi
 device=$1
-name=torture-export-$$
+@LOG@name=torture-export-$$
 dm=/dev/mapper/$name
 here=$(cd "$(dirname "$0")" && pwd)
 work=$(mktemp -d) || exit 2
@@ -66,12 +66,32 @@ swap()
 """
 
 
+_FLUSH = 'sync "$dm" || cannot_run sync\t# a flush of the device: all this counts as durable'
+
+
 def write_script(recipe: Recipe) -> str:
     """The whole script, for sh."""
     head = ["#!/bin/sh", "# SPDX-License-Identifier: GPL-2.0", "#", *(f"# {line}".rstrip() for line in _about(recipe))]
-    swap = _SWAP.strip("\n") + "\n" if recipe.needs_flakey else ""
-    parts = ["\n".join(head) + "\n", _START, swap, _CLEAN_UP, _COMPILE.replace("@PROGRAM@", PROGRAM), _steps(recipe)]
+    swap = _SWAP.strip("\n") + "\n" if recipe.needs_flakey or recipe.needs_log else ""
+    parts = [
+        "\n".join(head) + "\n",
+        _start(recipe),
+        swap,
+        _CLEAN_UP,
+        _COMPILE.replace("@PROGRAM@", PROGRAM),
+        _steps(recipe),
+    ]
     return "\n".join(part.strip("\n") + "\n" for part in parts if part)
+
+
+def _start(recipe: Recipe) -> str:
+    """What it is given; the log needs a disk of its own."""
+    count, log = (2, "log=$2\n") if recipe.needs_log else (1, "")
+    return _START.replace("@COUNT@", str(count)).replace("@DEVICES@", _devices(recipe)).replace("@LOG@", log)
+
+
+def _devices(recipe: Recipe) -> str:
+    return "DEVICE LOG-DEVICE" if recipe.needs_log else "DEVICE"
 
 
 def _about(recipe: Recipe) -> list[str]:
@@ -79,7 +99,7 @@ def _about(recipe: Recipe) -> list[str]:
     return [
         *comment(recipe),
         "",
-        f"Usage: sh {SCRIPT} DEVICE    as root; EVERYTHING ON DEVICE IS LOST.",
+        f"Usage: sh {SCRIPT} {_devices(recipe)}    as root; EVERYTHING THERE IS LOST.",
         f"It needs {recipe.size_mib} MiB, {needs}.",
         "For a file: sh " + SCRIPT + ' "$(losetup --find --show FILE)"',
         "",
@@ -90,12 +110,13 @@ def _about(recipe: Recipe) -> list[str]:
 def _steps(recipe: Recipe) -> str:
     sectors = recipe.size_mib * 2048
     healthy = f"0 {sectors} flakey $device 0 180 0 0" if recipe.needs_flakey else f"0 {sectors} linear $device 0"
+    first = f"0 {sectors} log-writes $device $log" if recipe.needs_log else "$healthy"
     options = f"-o {recipe.mount_options} " if recipe.mount_options else ""
     mount = f'mount -t {recipe.filesystem.type} {options}"$dm" "$mnt" || cannot_run mount'
     lines = [
         "# A filesystem on a device that can be broken.",
         f'healthy="{healthy}"',
-        'dmsetup create "$name" --table "$healthy" || cannot_run dmsetup create',
+        f'dmsetup create "$name" --table "{first}" || cannot_run dmsetup create',
         "dmsetup mknodes\t\t# where there is no udev",
         f'{recipe.mkfs} "$dm" >/dev/null || cannot_run mkfs',
         'mkdir "$mnt" || cannot_run mkdir',
@@ -104,6 +125,7 @@ def _steps(recipe: Recipe) -> str:
         *_lay_out(recipe),
         'mkdir "$mnt/files" || cannot_run mkdir',
         "step lay-out",
+        *([_FLUSH] if recipe.needs_log else []),
         "",
         *_work(recipe),
         *_end(recipe),
@@ -137,6 +159,9 @@ def _end(recipe: Recipe) -> list[str]:
     if POWER_CUT in recipe.faults:
         drop = f'swap "0 {recipe.size_mib * 2048} flakey $device 0 0 180 1 drop_writes"'
         lines += ["", "# The power is cut: from now on every write is dropped.", "step cut", drop]
+    if recipe.needs_log:
+        mark = 'dmsetup message "$name" 0 mark crash || cannot_run dmsetup message'
+        lines += ["", "# Here the machine will have crashed.", "step cut", mark]
     if recipe.gated:
         lines += ["step release"]
     ends = ["step end", 'umount "$mnt" || cannot_run umount']
@@ -147,8 +172,12 @@ def _end(recipe: Recipe) -> list[str]:
 
 def _mend(recipe: Recipe) -> list[str]:
     lines = ["# The power is back: what is on the disk?"] if POWER_CUT in recipe.faults else []
-    if recipe.needs_flakey:
+    if recipe.needs_log:
+        lines.append("# Back to the crash: only what a flush or FUA had made durable is on the disk.")
+    if recipe.needs_flakey or recipe.needs_log:
         lines.append('swap "$healthy"')
+    if recipe.needs_log:
+        lines.append('"$program" replay "$state" "$log" "$dm" || cannot_run "$program replay"')
     recovery = recipe.filesystem.recovery
     if recovery and recipe.crashes:
         argv = " ".join(recovery.argv)

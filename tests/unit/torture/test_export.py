@@ -16,7 +16,7 @@ from torture.export.calls import DISTURBANCES, PINS, PUTS, SYNCS
 from torture.export.files import FILES
 from torture.export.fstests import HELPER, NUMBER, write_fstests
 from torture.export.program import write_program
-from torture.export.recipe import FAULTS, recipe
+from torture.export.recipe import FAULTS, REPLAY, recipe
 from torture.export.script import write_script
 from torture.faults import FAULTS as ALL_FAULTS
 from torture.plan import FaultSpec, FilePlan, Plan
@@ -33,6 +33,7 @@ _CC = ["gcc", "-fsyntax-only", "-Wall", "-Wextra", "-Werror", "-O1"]
 def _everything() -> Plan:
     """One file for each layout, and a worker on it; between them every pin, access path, sync and disturbance."""
     plan, _ = failure("xfs", "hole", "enospc")
+    faults = (*plan.faults, FaultSpec(REPLAY, {}))
     files = tuple(FilePlan(number, f"{number}-{name}", name, PAGES) for number, name in enumerate(FILES, 1))
     longest = max(map(len, (PINS, PUTS, FILES)))
     workers = []
@@ -41,7 +42,7 @@ def _everything() -> Plan:
         pin, access = list(PINS)[number % len(PINS)], list(PUTS)[number % len(PUTS)]
         ops = (STORE, *(Op("sync", name=name) for name in SYNCS)) if number else _all_disturbances()
         workers.append(WorkerPlan(number + 1, file.file, file.name, 0, PAGES, pin, access, ops))
-    return replace(plan, files=files, workers=tuple(workers))
+    return replace(plan, files=files, faults=faults, workers=tuple(workers))
 
 
 def _all_disturbances() -> tuple[Op, ...]:
@@ -78,7 +79,12 @@ def test_a_program_has_nothing_that_it_does_not_use(tmp_path: Path, access: str,
 def test_scripts_parse_and_shellcheck_is_content(tmp_path: Path, fault: str, old: bool) -> None:
     case = failure("ext4", "unwritten", fault, ops=(STORE, BACKGROUND, Op("gate", name="strike"), sync("msync")))
     script = write_c(recipe(*case), tmp_path)[-1]
-    test = next(path for path in write_fstests(recipe(*case), tmp_path, old=old) if path.name == NUMBER)
+    if fault == REPLAY:
+        with pytest.raises(BadRequest, match="fault replay in fstests"):
+            write_fstests(recipe(*case), tmp_path, old=old)
+        test = script
+    else:
+        test = next(path for path in write_fstests(recipe(*case), tmp_path, old=old) if path.name == NUMBER)
     subprocess.run(["sh", "-n", script], check=True)
     subprocess.run(["bash", "-n", test], check=True)
     if not shutil.which("shellcheck"):
@@ -91,7 +97,7 @@ def test_a_script_says_what_promise_is_broken_and_what_it_needs() -> None:
     case = failure("ext2", "hole", "enospc", kind="late", reported="msync ENOSPC")
     text = write_script(recipe(*case))
     assert "# The promise: A store that page_mkwrite accepted has its space" in text
-    assert "EVERYTHING ON DEVICE IS LOST" in text and "mkfs.ext2" in text
+    assert "EVERYTHING THERE IS LOST" in text and "mkfs.ext2" in text
     assert all(len(line) <= 80 for line in text.splitlines() if line.startswith("#"))
 
 
@@ -132,7 +138,7 @@ def test_fstests_of_older_trees_have_the_old_names(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changed", "named"),
     [
-        ({"faults": (FaultSpec("replay", {}),)}, "fault replay"),
+        ({"faults": (FaultSpec("shutdown", {}),)}, "fault shutdown"),
         ({"files": (FilePlan(1, "1-hole", "snapshotted", PAGES),)}, "layout snapshotted"),
     ],
 )
