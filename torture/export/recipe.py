@@ -149,6 +149,8 @@ def recipe(plan: Plan, finding: Finding | None) -> Recipe:
     """The recipe of a plan. BadRequest names the first thing in it that no program is written for."""
     if finding is not None and finding.kind not in KINDS:
         raise cannot(f"a finding of kind {finding.kind}")
+    if finding is not None and finding.read == "warm":
+        raise cannot("what only the warm read shows, as the program reads after a remount")
     for fault in plan.faults:
         if fault.name not in FAULTS:
             raise cannot(f"fault {fault.name}")

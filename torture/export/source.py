@@ -56,6 +56,8 @@ def find_source(given: Path, results: Path, trial: int | None, kind: str) -> Sou
     subject = find_subject(given, results)
     origin = Path(subject.origin)
     if origin.is_file():
+        if kind:
+            raise BadRequest(f"{origin} is a plan without findings", "leave --finding-kind out")
         return Source(subject.plan, versions=subject.recorded)
     if (origin / FINDING).is_file():
         return _of_finding(origin, subject, kind)

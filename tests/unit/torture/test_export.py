@@ -161,6 +161,12 @@ def test_what_no_worker_is_written_for_is_named(ops: tuple[Op, ...], access: str
         recipe(*failure("xfs", "hole", ops=ops, access=access))
 
 
+def test_what_only_the_warm_read_shows_has_no_program() -> None:
+    plan, finding = failure("xfs", "hole")
+    with pytest.raises(BadRequest, match="warm read"):
+        recipe(plan, replace(finding, read="warm"))
+
+
 def test_a_finding_about_no_content_has_no_program() -> None:
     with pytest.raises(BadRequest, match="kind fsck"):
         recipe(*failure("xfs", "hole", kind="fsck"))

@@ -124,6 +124,8 @@ def test_a_plan_is_enough_for_a_program_but_not_for_a_mail(tmp_path: Path) -> No
     plan = tmp_path / "plan.json"
     plan.write_text(json.dumps(json.loads(stories.plan().to_json())))
     assert _torture(plan, "--c", tmp_path / "c").returncode == 0
+    with pytest.raises(BadRequest, match="a plan without findings"):
+        find_source(plan, tmp_path, None, "lost")
     refused = _torture(plan, "--mail")
     assert refused.returncode == 2 and "no finding to report" in refused.stderr
 
