@@ -7,6 +7,7 @@ is never an exception.
 
 from __future__ import annotations
 
+import errno
 import mmap
 import os
 import secrets
@@ -94,7 +95,8 @@ class _StageRun:
             scene = self._build(stack)
             options = [*self._row.mkfs, *self._stage.mkfs_options(self._row), str(scene.block_device)]
             tools.run(options, timeout_s=MKFS_TIMEOUT_S)
-            with self._mounted(scene):
+            with ExitStack() as mounted:
+                self._mount_first(scene, mounted)
                 self._prepare(scene)
                 self._stage.ready(scene, self._ground)
                 self._act_and_strike(scene)
@@ -125,6 +127,16 @@ class _StageRun:
     def _mounted(self, scene: Scene) -> AbstractContextManager[Path]:
         options = (*self._row.mount_options, *self._stage.mount_options(self._row))
         return mounts.mount(scene.block_device, scene.mount_point, self._row.type, options)
+
+    def _mount_first(self, scene: Scene, mounted: ExitStack) -> None:
+        """NotRun if the kernel does not know the stage's own options: without them, the stages before it mounted."""
+        try:
+            mounted.enter_context(self._mounted(scene))
+        except mounts.MountFailed as error:
+            options = self._stage.mount_options(self._row)
+            if error.errno == errno.EINVAL and options:
+                raise NotRun(f"the kernel's {self._row.type} does not take -o {','.join(options)}") from error
+            raise
 
     def _prepare(self, scene: Scene) -> None:
         unlockable = self._unlockable()

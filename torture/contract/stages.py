@@ -133,9 +133,8 @@ class Quota(Stage):
             return f"{row.name} keeps no quota of its own: it would take quota files made by quotacheck(8)"
         if row.name not in LIMITS:
             return f"quota is tried on {row.type} without further options"
-        limit = LIMITS[row.name]
-        if limit.module:
-            load_module(limit.module, ground.modules)
+        if module := LIMITS[row.name].module:
+            load_module(module, ground.modules)
         return ""
 
     def mkfs_options(self, row: Filesystem) -> tuple[str, ...]:

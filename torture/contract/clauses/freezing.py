@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,8 +21,9 @@ from workloads import libc
 from workloads.children import Child
 from workloads.unsupported import refusable
 
-_LOOKS = 20
+_TIMEOUT_S = 30.0
 _PAUSE_S = 0.05
+_READY, _GO, _STORED = b"r", b"g", b"s"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,34 +35,37 @@ class Waits(Experiment):
 
     def act(self, hands: Hands, scene: Scene) -> None:
         hands.end()
-        ready, go = os.pipe(), os.pipe()
-        child = Child(lambda: self._store_when_told(hands.subject, ready[1], go[0]))
+        said, go = os.pipe(), os.pipe()
+        child = Child(lambda: self._store_when_told(hands.subject, said[1], go[0]))
         try:
-            os.read(ready[0], 1)
+            os.read(said[0], 1)
             with _frozen(scene.mount_point):
                 before = _sectors_written(scene.block_device)
-                os.write(go[1], b"!")
-                blocked = _is_blocked(child.pid)
+                os.write(go[1], _GO)
+                waits = _waits(child.pid, said[0])
                 written = _sectors_written(scene.block_device) - before
             hands.told = Told(**child.result())
-            hands.told.evidence.update(blocked=blocked, sectors_written=written)
+            hands.told.evidence.update(waits=waits, sectors_written=written)
         finally:
             child.end()
-            for descriptor in (*ready, *go):
+            for descriptor in (*said, *go):
                 os.close(descriptor)
 
-    def _store_when_told(self, subject: Subject, ready: int, go: int) -> dict[str, object]:
+    def _store_when_told(self, subject: Subject, said: int, go: int) -> dict[str, object]:
         hands = Hands(subject)
         if self.again:
             store(hands)
-        os.write(ready, b"!")
+        os.write(said, _READY)
         os.read(go, 1)
         store(hands)
+        os.write(said, _STORED)
         msync(hands)
         return asdict(hands.told)
 
     def judge(self, subject: Subject, told: Told) -> Judgement:
-        if not told.evidence["blocked"]:
+        if told.evidence["waits"] is None:
+            return Judgement(Verdict.unknown, f"the store was neither done nor blocked within {_TIMEOUT_S:g} s")
+        if not told.evidence["waits"]:
             return Judgement(Verdict.broken, "the store went on while the filesystem was frozen")
         if told.evidence["sectors_written"]:
             return Judgement(Verdict.broken, f"{told.evidence['sectors_written']} sectors were written while frozen")
@@ -82,12 +87,18 @@ def _frozen(mount_point: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _is_blocked(pid: int) -> bool:
-    for _ in range(_LOOKS):
-        if requirements.is_blocked(pid):
+def _waits(pid: int, said: int) -> bool | None:
+    """Whether the store blocks; False as soon as it is done, None if neither is seen in time. The msync that follows may
+    block as well, so that being blocked says something only before the store is done."""
+    deadline = time.monotonic() + _TIMEOUT_S
+    while time.monotonic() < deadline:
+        blocked = requirements.is_blocked(pid)
+        if select.select([said], [], [], 0)[0]:
+            return False
+        if blocked:
             return True
         time.sleep(_PAUSE_S)
-    return False
+    return None
 
 
 def _sectors_written(device: Path) -> int:
