@@ -22,7 +22,9 @@ _STEPS_BYTES = (1 << 20, 1 << 16, 1 << 12)
 _WRITTEN_TAIL_BYTES = 4 << 20
 _BALLAST_WRITER = 0xFFFFFFFE
 _PROBE_BLOCKS = 64
-_FULL = (errno.ENOSPC, errno.EDQUOT)
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
+"""EIO: all that btrfs with compression says when delayed allocation finds no room (fs/btrfs/extent_io.c, PAGE_SET_ERROR);
+no fault is in force while a filesystem is filled."""
 
 
 @dataclass(frozen=True, slots=True)
