@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,10 @@ def test_a_failure_replays_and_its_fix_is_proven(plan_file: Path, mutants: str, 
 
 
 @pytest.mark.guest
+@pytest.mark.skipif(
+    "TORTURE_LONG_TESTS" not in os.environ,
+    reason="minutes long; TORTURE_LONG_TESTS=1 runs it (test_shrink.py shrinks on a lab of stand-ins)",
+)
 @pytest.mark.parametrize(
     ("plan_file", "number", "factors"),
     [
