@@ -61,8 +61,7 @@ def contract(
     )
     run_id = new_run_id()
     directory = order.results.absolute() / run_id
-    click.echo(f"results in {directory}", err=as_json)
-    columns = carry_out(order, run_id, directory)
+    columns = carry_out(order, run_id, directory, to_stderr=as_json)
     document = json.dumps(table.document(columns, {"run": run_id, "order": order.to_dict()}))
     (directory / RESULT).write_text(f"{document}\n")
     click.echo(document if as_json else table.render(columns))
@@ -72,8 +71,8 @@ def contract(
 def choose_kernels(given: Iterable[str], arguments: tuple[str, ...]) -> Iterable[KernelChoice]:
     """The kernels, each with its own parameters and those for all; BadRequest for a kernel named twice."""
     seen = set()
-    for words in map(shlex.split, given or (PACKAGED,)):
-        path, *own = words or [PACKAGED]
+    for text in given or (PACKAGED,):
+        path, *own = _words(text) or [PACKAGED]
         choice = KernelChoice("" if path == PACKAGED else path, (*own, *arguments))
         if choice in seen:
             raise BadRequest(f"--kernel {choice.label} is given twice", "give each kernel once")
@@ -81,13 +80,21 @@ def choose_kernels(given: Iterable[str], arguments: tuple[str, ...]) -> Iterable
         yield choice
 
 
-def carry_out(order: Order, run_id: str, directory: Path) -> list[table.Column]:
+def _words(text: str) -> list[str]:
+    try:
+        return shlex.split(text)
+    except ValueError as error:
+        raise BadRequest(f"cannot read --kernel {text!r}", str(error).lower()) from error
+
+
+def carry_out(order: Order, run_id: str, directory: Path, *, to_stderr: bool) -> list[table.Column]:
     """Run everything in the directory, which is made; nothing else of the run is left."""
     labs = make_labs(order, run_id, directory)
     session.make_room(order.results, order.scratch)
     clean.reap(session.scratches(order.scratch))
     with Hold(run_id):
         directory.mkdir()
+        click.echo(f"results in {directory}", err=to_stderr)
         jobs = order.jobs or len(os.sched_getaffinity(0))
         try:
             return Conformance(dict(labs), order.request.filesystems, directory, jobs).run()
