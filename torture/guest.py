@@ -210,7 +210,7 @@ def main() -> None:
     try:
         agent.serve()
     except EOFError:
-        pass
+        pass  # the host is gone, or wants this guest to end: there is nobody to tell
     finally:
         agent.end_trial()
     if options.scratch:

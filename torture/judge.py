@@ -17,7 +17,7 @@ from torture.faults.planted import Planted, planted
 from torture.plan import Plan
 from torture.record import LEDGER, Record
 from verify import checker, ledger, oracle
-from verify.finding import Finding, FindingKind, Promise
+from verify.finding import Finding, of_filesystem
 from verify.observation import Observation, read_observations
 from verify.outcome import Outcome, outcome_of
 
@@ -45,7 +45,7 @@ def judge(plan: Plan, directory: Path) -> Verdict:
 
 def _judge_run(plan: Plan, directory: Path, record: Record) -> Verdict:
     if record.hung:
-        hang = _finding("hang", "liveness", expected="returns", found=record.hung)
+        hang = of_filesystem("hang", "liveness", expected="returns", found=record.hung)
         return Verdict(Outcome.failed, record.hung.splitlines()[0], (hang, *_alarms(record)))
     expected = oracle.expectations(ledger.read_ledger(directory / LEDGER))
     stored, refused = stored_pages(directory / LEDGER)
@@ -152,38 +152,17 @@ def _failed_pins(path: Path) -> list[str]:
 def _complaints(record: Record) -> Iterator[Finding]:
     for command, clean, output in record.checked:
         if not clean:
-            yield _finding("fsck", "isolation", expected=f"{command} is clean", found=output[-2000:])
+            yield of_filesystem("fsck", "isolation", expected=f"{command} is clean", found=output[-2000:])
 
 
 def _alarms(record: Record) -> Iterator[Finding]:
     for line in record.alarms:
-        yield _finding("kernel", "liveness", expected="no alarm in the kernel log", found=line)
+        yield of_filesystem("kernel", "liveness", expected="no alarm in the kernel log", found=line)
 
 
 def _unmountable(record: Record) -> Iterator[Finding]:
-    yield _finding("unreadable", "sync", expected="mounts after the fault", found=record.unmountable)
+    yield of_filesystem("unreadable", "sync", expected="mounts after the fault", found=record.unmountable)
     yield from _alarms(record)
-
-
-def _finding(kind: FindingKind, promise: Promise, *, expected: str, found: str) -> Finding:
-    """A finding about the filesystem as a whole."""
-    return Finding(
-        kind=kind,
-        promise=promise,
-        file=0,
-        name="",
-        layout="",
-        pin="",
-        access="",
-        writer=None,
-        first_page=0,
-        pages=0,
-        sectors=0,
-        expected=expected,
-        found=found,
-        reported=None,
-        read="cold",
-    )
 
 
 def _reason(findings: Sequence[Finding]) -> str:

@@ -12,13 +12,15 @@ NEVER = 2**63
 class EndedSync:
     """A sync that returned: ledger positions of begin and end, and whether its success proves durability.
 
-    reported: kind and name of the errno, such as "msync ENOSPC"; None for a success.
+    reported: kind and name of the errno, such as "msync ENOSPC"; None for a success. `elsewhere`: it failed when asked
+    about other pages of the mapping, which may have used up the error of these: no report, but the end of all proof.
     """
 
     began: int
     ended: int
     proves: bool
     reported: str | None
+    elsewhere: bool = False
 
 
 class Syncs:
@@ -27,6 +29,7 @@ class Syncs:
     def __init__(self, syncs: Sequence[EndedSync]) -> None:
         self._failures = [sync for sync in syncs if sync.reported]
         self._failure_ends = [sync.ended for sync in self._failures]
+        self._doubt_ends = [sync.ended for sync in syncs if sync.elsewhere]
         proofs = sorted((sync.began, sync.ended) for sync in syncs if sync.proves)
         self._proof_begins = [began for began, _ in proofs]
         self._earliest_ends = _running_minimum([ended for _, ended in proofs])
@@ -39,6 +42,11 @@ class Syncs:
         """The first failed sync that ended after this position."""
         at = bisect_right(self._failure_ends, position)
         return self._failures[at] if at < len(self._failures) else None
+
+    def doubt_after(self, position: int) -> int:
+        """Where the first sync after this position ended that failed elsewhere, or NEVER."""
+        at = bisect_right(self._doubt_ends, position)
+        return self._doubt_ends[at] if at < len(self._doubt_ends) else NEVER
 
 
 def _running_minimum(ends: list[int]) -> list[int]:
@@ -68,6 +76,7 @@ def judge(began: int, ended: int | None, accepted: bool, covering: Sequence[Sync
     proven = NEVER
     if accepted and ended is not None:
         proven = min((syncs.proof_after(ended) for syncs in covering), default=NEVER)
-    if proven < (failure.ended if failure else NEVER):
+    doubt = min((syncs.doubt_after(began) for syncs in covering), default=NEVER)
+    if proven < min(failure.ended if failure else NEVER, doubt):
         return Verdict(acked=True, reported=None)
     return Verdict(acked=False, reported=failure.reported if failure else None)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import mmap
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -48,7 +49,7 @@ class Place:
     device_bytes: int
 
 
-class PlantedDamage(Fault):
+class PlantedDamage(Fault, ABC):
     """A subclass says the `kind` that must be found, and what the page is turned into."""
 
     canary = True
@@ -80,9 +81,9 @@ class PlantedDamage(Fault):
                 planted.append(Planted(self.kind, place.file, place.page, sectors))
         (scene.directory / PLANTED).write_text(json.dumps([asdict(each) for each in planted]))
 
+    @abstractmethod
     def damage(self, page: memoryview, place: Place, scene: Scene) -> int:
         """Change the page in place; returns the sectors that were changed."""
-        raise NotImplementedError
 
     def proof(self, scene: Scene) -> Proof:
         """It fired when pages were damaged."""
