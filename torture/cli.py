@@ -16,7 +16,7 @@ from torture import clean as cleaning
 from torture import doctor as doctoring
 from torture import options as options_for
 from torture.contract.command import contract
-from torture.errors import BadRequest, MissingRequirement, TortureError
+from torture.errors import BadRequest, BrokenTool, MissingRequirement, TortureError
 from torture.export.command import export
 from torture.judge import judge
 from torture.known import Known
@@ -212,8 +212,10 @@ def show(
 @options_for.places
 def clean(results: Path, scratch: Path | None) -> int:
     """Remove what killed runs left: guests, mounts, dm devices, loop devices, scratch disks. Results stay."""
-    done = cleaning.reap(session.scratches(scratch))
-    click.echo("\n".join(done) if done else "nothing was left behind")
+    reaped = cleaning.reap(session.scratches(scratch))
+    click.echo("\n".join(reaped.done) if reaped.done else "nothing was left behind")
+    if reaped.stuck:
+        raise BrokenTool("; ".join(reaped.stuck), "see who uses it (fuser, dmesg), and run `torture clean` again")
     return 0
 
 

@@ -189,9 +189,11 @@ def _freeze(stage: Stage, op: Op) -> None:
 
 
 def _ask(stage: Stage, service: str, argument: str = "") -> None:
-    failed = stage.servant.ask(service, argument)
-    if failed:
-        stage.ledger.append(Note(f"{service}: {errno.errorcode[failed]}"))
+    reply = stage.servant.ask(service, argument)
+    if reply.failed:
+        stage.ledger.append(Note(f"{service}: {errno.errorcode[reply.failed]}"))
+    elif reply.remark:
+        stage.ledger.append(Note(f"{service}: {reply.remark}"))
 
 
 def _pressure(stage: Stage, op: Op) -> None:
