@@ -6,12 +6,11 @@ What the kernel can do is probed, never concluded from a version.
 from __future__ import annotations
 
 import os
-import platform
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from devicemapper import tools
-from torture.filesystems import FILESYSTEMS, Filesystem
+from torture.filesystems import Filesystem
 
 _TARGET_MODULES = {"linear": "dm-mod", "error": "dm-mod"}
 
@@ -33,19 +32,6 @@ class Ground:
     uid: int = 65534
     gid: int = 65534
     spares: tuple[Path, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Capabilities:
-    """What one kernel can do, with a reason for everything that it cannot."""
-
-    kernel: str
-    filesystems: dict[str, str]
-    targets: dict[str, str]
-
-    def to_json(self) -> dict[str, object]:
-        """Plain data; an empty reason means it can."""
-        return asdict(self)
 
 
 def load_module(name: str, modules: str) -> None:
@@ -93,12 +79,3 @@ def has_device_mapper(modules: str) -> bool:
     if "device-mapper" not in Path("/proc/misc").read_text():
         load_module("dm-mod", modules)
     return "device-mapper" in Path("/proc/misc").read_text()
-
-
-def probe(ground: Ground, targets: frozenset[str]) -> Capabilities:
-    """Everything `doctor` asks of a kernel."""
-    return Capabilities(
-        kernel=platform.release(),
-        filesystems={name: filesystem_missing(row, ground.modules) for name, row in FILESYSTEMS.items()},
-        targets={name: target_missing(name, ground) for name in sorted(targets)},
-    )

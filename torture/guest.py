@@ -23,10 +23,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from torture import capabilities
 from torture import ground as grounds
 from torture import trial as trials
 from torture.contract import engine as contract
-from torture.faults import FAULTS
 from torture.ground import Ground
 from torture.plan import PLAN, Plan
 
@@ -89,8 +89,7 @@ class Agent:
             case "ping":
                 self._channel.say("pong")
             case "probe":
-                targets = frozenset(target for fault in FAULTS.values() for target in fault.targets)
-                self._channel.say("capabilities", **grounds.probe(self._ground, targets).to_json())
+                self._channel.say("capabilities", **capabilities.probe(self._ground).to_json())
             case "run":
                 directory = self._results / request["directory"]
                 plan = Plan.from_json((directory / PLAN).read_text())
@@ -168,6 +167,7 @@ def _prepare_guest(options: argparse.Namespace) -> None:
     for kind, place, extra in (
         ("proc", "/proc", ()),
         ("sysfs", "/sys", ()),
+        ("cgroup2", "/sys/fs/cgroup", ()),
         *(("tmpfs", place, ()) for place in options.scratch),
         ("hostfs", f"{options.scratch[0]}/results", ("-o", options.results)),
     ):

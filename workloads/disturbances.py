@@ -19,8 +19,9 @@ from verify.ledger import Altered, LedgerWriter, Note, Resize, Zeroed
 from workloads import libc
 from workloads.children import in_child
 from workloads.mapped_file import MappedFile
+from workloads.memory_cgroup import hierarchy
 from workloads.plan import Op
-from workloads.servant import Servant
+from workloads.servant import COMPACT_MEMORY, Servant, knob
 from workloads.unsupported import Unsupported
 from workloads.writeback import write_back
 
@@ -52,7 +53,8 @@ class Disturbance:
 
     `alone`: it changes the size of the file, so no other worker may be on it. `privileged`: the worker needs its
     servant, which is asked for `before` before the file is mapped. `for_pins`: pointless without a pin. `seldom`: not
-    drawn unless named, because most kernels under test cannot do it.
+    drawn unless named, because most kernels under test cannot do it. `probe`: raises Unsupported if this
+    kernel cannot.
     """
 
     name: str
@@ -63,6 +65,15 @@ class Disturbance:
     before: str = ""
     for_pins: bool = False
     seldom: bool = False
+    probe: Callable[[], object] = lambda: None
+
+    def missing(self) -> str:
+        """Why this kernel cannot do it, "" if it can."""
+        try:
+            self.probe()
+        except Unsupported as refusal:
+            return str(refusal)
+        return ""
 
 
 def _background(stage: Stage, op: Op) -> None:
@@ -259,7 +270,13 @@ DISTURBANCES = {
         Disturbance("direct-writer", _direct_writer, needs="direct"),
         Disturbance("freeze", _freeze, needs="freeze", privileged=True),
         Disturbance("drop-caches", lambda stage, op: _ask(stage, "drop-caches"), privileged=True),
-        Disturbance("compaction", lambda stage, op: _ask(stage, "compact"), privileged=True, seldom=True),
-        Disturbance("memory-pressure", _pressure, privileged=True, before="join-cgroup", seldom=True),
+        Disturbance(
+            "compaction",
+            lambda stage, op: _ask(stage, "compact"),
+            privileged=True,
+            seldom=True,
+            probe=partial(knob, COMPACT_MEMORY),
+        ),
+        Disturbance("memory-pressure", _pressure, privileged=True, before="join-cgroup", probe=hierarchy),
     )
 }

@@ -23,6 +23,7 @@ from workloads.channel import Channel, Message, Verb
 from workloads.memory_cgroup import MemoryCgroup
 from workloads.unsupported import Unsupported
 
+DROP_CACHES, COMPACT_MEMORY = "drop_caches", "compact_memory"
 FREEZE_S = 0.1
 _FIRST_DESCRIPTOR = 3
 
@@ -108,20 +109,25 @@ def _freeze(directory: str, answer: Answer) -> None:
 
 def _drop_caches(_: str, answer: Answer) -> None:
     """Clean pages that nobody maps, and dentries and inodes (Documentation/admin-guide/sysctl/vm.rst)."""
-    _tell_kernel("drop_caches", "3", answer)
+    _tell_kernel(DROP_CACHES, "3", answer)
 
 
 def _compact(_: str, answer: Answer) -> None:
     """Move pages, mapped and mlocked ones too, in all zones."""
-    _tell_kernel("compact_memory", "1", answer)
+    _tell_kernel(COMPACT_MEMORY, "1", answer)
 
 
-def _tell_kernel(knob: str, value: str, answer: Answer) -> None:
-    path = Path("/proc/sys/vm") / knob
-    if not path.exists():
-        raise Unsupported(f"vm.{knob}", "the kernel has none")
-    path.write_text(value)
+def _tell_kernel(name: str, value: str, answer: Answer) -> None:
+    knob(name).write_text(value)
     answer(0, "")
+
+
+def knob(name: str) -> Path:
+    """A file of /proc/sys/vm. Raises Unsupported if the kernel has none of that name."""
+    path = Path("/proc/sys/vm") / name
+    if not path.exists():
+        raise Unsupported(f"vm.{name}", "the kernel has none")
+    return path
 
 
 def _join_cgroup(pid: str, answer: Answer) -> None:

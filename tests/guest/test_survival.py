@@ -7,7 +7,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -59,14 +59,14 @@ def guest_processes(lab: UmlLab) -> list[int]:
     return list(processes.marked(f"{run_id.ENVIRONMENT}={lab.run_id}"))
 
 
-def when_a_trial_runs(lab: UmlLab, act: object) -> threading.Thread:
+def when_a_trial_runs(lab: UmlLab, act: Callable[[], None]) -> threading.Thread:
     """Calls `act` once the first trial has started its work."""
 
     def watch() -> None:
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline and not (lab.results / "trials/00001/ledger.jsonl").exists():
             time.sleep(0.02)
-        act()  # type: ignore[operator]
+        act()
 
     thread = threading.Thread(target=watch)
     thread.start()

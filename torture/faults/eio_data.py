@@ -27,7 +27,7 @@ class EioData(EioWrites):
     @classmethod
     def missing(cls, row: Filesystem, ground: Ground) -> str:
         """Addresses of extents must be the device's."""
-        return "btrfs does not tell where on the device its extents are" if row.type == "btrfs" else ""
+        return f"{row.name} does not tell where on the device its extents are" if row.type == "btrfs" else ""
 
     def _broken(self, scene: Scene) -> Table:
         return refusing(str(scene.disk), scene.length_sectors, self._data_sectors(scene))

@@ -60,7 +60,7 @@ class PlantedDamage(Fault, ABC):
     @classmethod
     def missing(cls, row: Filesystem, ground: Ground) -> str:
         """A btrfs that is damaged refuses to be read, and does not tell where its extents are."""
-        return "btrfs does not tell where on the device its extents are" if row.type == "btrfs" else ""
+        return f"{row.name} does not tell where on the device its extents are" if row.type == "btrfs" else ""
 
     def relent(self, scene: Scene) -> None:
         """Choose one page of each file, while the filesystem is mounted."""

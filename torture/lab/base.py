@@ -41,7 +41,7 @@ class Guest(Protocol):
         """The scratch disk, as a file or device of the host."""
 
     def probe(self) -> dict[str, Any]:
-        """What the kernel can do: see torture.ground.Capabilities."""
+        """What the kernel can do: see torture.capabilities.Capabilities."""
 
     def run(self, plan: Plan, directory: Path, on_phase: Callable[[str], None]) -> None:
         """Run one trial; everything it leaves is in `directory`, below the run directory. Raises GuestLost."""

@@ -55,7 +55,7 @@ class LinkedGuest:
         return self._home / "disk.img"
 
     def probe(self) -> dict[str, Any]:
-        """See torture.ground.Capabilities."""
+        """See torture.capabilities.Capabilities."""
         self._ask("probe")
         return self._await("capabilities", PROBE_TIMEOUT_S)
 
