@@ -26,7 +26,8 @@ class Scene:
     `directory` the trial's own directory for evidence, off the device under test, `refusals` what the workers were
     told, such as {"store SIGBUS": 3, "sync ENOSPC": 1}. `files` are all that the layout made,
     `workers` those that run. `spares` are disks for logs and copies, empty where the lab has none. What a fault enters
-    into `below` is undone after the dm device is removed. `heartbeat` is to be called now and then by whatever takes
+    into `below` is undone after the dm device is removed, what into `running` before the filesystem is unmounted.
+    Workers run as user `uid` and group `gid`. `heartbeat` is to be called now and then by whatever takes
     longer than a minute.
     """
 
@@ -43,6 +44,9 @@ class Scene:
     spares: tuple[Path, ...] = ()
     workers: list[WorkerProcess] = field(default_factory=list)
     below: ExitStack = field(default_factory=ExitStack)
+    running: ExitStack = field(default_factory=ExitStack)
+    uid: int = 0
+    gid: int = 0
     heartbeat: Callable[[], None] = lambda: None
     refusals: Counter[str] = field(default_factory=Counter)
     evidence: list[str] = field(default_factory=list)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -24,7 +25,7 @@ from devicemapper.errors import BlockStackError
 from devicemapper.loop import LoopDevice
 from torture import faults, requirements
 from torture.errors import BadRequest, Hung, NotRun, StepFailed
-from torture.faults.base import Fault
+from torture.faults.base import Below, Fault
 from torture.filesystems import Filesystem, Recovery, filesystem
 from torture.ground import Ground
 from torture.kernel_log import KernelLog, alarms
@@ -37,6 +38,7 @@ from verify.observation import write_observations
 from verify.reader import observe_file
 from workloads import layouts, libc, worker
 from workloads.access import ACCESSES
+from workloads.limits import UNLIMITED
 from workloads.plan import WorkerPlan
 from workloads.unsupported import Unsupported
 from workloads.worker import WorkerProcess, WorkerReport
@@ -134,14 +136,14 @@ class _Trial:
         if not disk.is_block_device():
             disk = stack.enter_context(LoopDevice(disk, size_bytes=length_sectors * 512)).path
         below = stack.enter_context(ExitStack())
+        name = f"{self.ground.run_id}-{self.directory.name}"
+        for fault in self.faults:
+            disk = fault.below(Below(disk, length_sectors, self.ground.spares, name, below))
         mapped = None
         if self.ground.device_mapper:
-            table = self.faults[0].table(str(disk), length_sectors) if self.faults else None
-            for fault in self.faults:
-                if fault.targets:
-                    table = fault.table(str(disk), length_sectors)
-            assert table is not None
-            mapped = stack.enter_context(MappedDevice(f"{self.ground.run_id}-{self.directory.name}", table))
+            tables = [fault.table(str(disk), length_sectors) for fault in self.faults]
+            decisive = [table for table, fault in zip(tables, self.faults, strict=True) if fault.targets]
+            mapped = stack.enter_context(MappedDevice(name, (decisive or tables)[-1]))
         mount_point = self.ground.work / "mnt"
         mount_point.mkdir(exist_ok=True)
         writer = stack.enter_context(LedgerWriter(self.directory / LEDGER))
@@ -161,18 +163,23 @@ class _Trial:
             files=self.files,
             spares=self.ground.spares,
             below=below,
+            uid=self.ground.uid,
+            gid=self.ground.gid,
             heartbeat=lambda: self.announce("mend"),
         )
 
     def _make_filesystem(self, scene: Scene, mounted: ExitStack) -> None:
         row = scene.filesystem
-        tools.run([*row.mkfs, *self.plan.mkfs_options, str(scene.block_device)], timeout_s=MKFS_TIMEOUT_S)
+        further = [word for fault in self.faults for word in fault.options(row).mkfs]
+        tools.run([*row.mkfs, *further, *self.plan.mkfs_options, str(scene.block_device)], timeout_s=MKFS_TIMEOUT_S)
         self._mount(scene, mounted)
 
     def _mount(self, scene: Scene, mounted: ExitStack) -> None:
-        options = (*scene.filesystem.mount_options, *self.plan.mount_options)
+        row = scene.filesystem
+        further = [word for fault in self.faults for word in fault.options(row).mount]
+        options = (*row.mount_options, *further, *self.plan.mount_options)
         mounted.enter_context(
-            mounts.mount(scene.block_device, scene.mount_point, scene.filesystem.type, options)
+            mounts.mount(scene.block_device, scene.mount_point, row.type, options)
         )
 
     # -- layout --------------------------------------------------------------------------------------------------
@@ -203,6 +210,7 @@ class _Trial:
 
     def _work_and_break(self, scene: Scene, mounted: ExitStack) -> None:
         with ExitStack() as workers:
+            workers.enter_context(scene.running)
             with self._phase("work"):
                 self._strike(scene, first=True)
                 running = [workers.enter_context(self._start(spec, scene)) for spec in self.plan.workers]
@@ -218,6 +226,8 @@ class _Trial:
             with self._phase("work"):
                 for process in gated:
                     process.release(GATE)
+                for fault in self.faults:
+                    fault.during(scene)
                 for process in running:
                     self._wait(process)
                 scene.refusals = _refusals(self.directory / LEDGER)
@@ -227,6 +237,7 @@ class _Trial:
             with self._phase("drop"):
                 for fault in self.faults:
                     fault.relent(scene)
+                scene.running.close()
                 if all(fault.readable_warm for fault in self.faults):
                     self._observe(scene, "warm")
                 for process in running:
@@ -241,13 +252,17 @@ class _Trial:
                 fault.strike(scene)
 
     def _start(self, spec: WorkerPlan, scene: Scene) -> WorkerProcess:
+        options = [fault.options(scene.filesystem) for fault in self.faults]
+        memlock_bytes = [each.memlock_bytes for each in options if each.memlock_bytes is not None]
+        fsize_bytes = [each.fsize_bytes for each in options if each.fsize_bytes is not None]
         return worker.start(
             replace(spec, path=str(scene.mount_point / "files" / spec.path)),
             run=self.plan.stamp_run,
             ledger_path=self.directory / LEDGER,
             uid=self.ground.uid,
             gid=self.ground.gid,
-            memlock_bytes=self.plan.memlock_bytes,
+            memlock_bytes=min(memlock_bytes, default=self.plan.memlock_bytes),
+            fsize_bytes=min(fsize_bytes, default=UNLIMITED),
             page_bytes=self.plan.page_bytes,
         )
 
@@ -257,8 +272,12 @@ class _Trial:
             raise _overdue(f"worker {report.worker}", process.pid)
         if report.state == "unsupported":
             raise NotRun(report.error)
-        if report.state == "died" and not self._was_refused(report):
+        if report.state == "died" and not self._was_killed(report) and not self._was_refused(report):
             raise StepFailed(f"worker {report.worker} died", _died(report))
+
+    def _was_killed(self, report: WorkerReport) -> bool:
+        """Whether a fault had the worker killed."""
+        return report.signal == signal.SIGKILL and any(fault.kills for fault in self.faults)
 
     def _was_refused(self, report: WorkerReport) -> bool:
         """Whether the filesystem turned the worker away (open, stat ...) as one of the faults makes it do."""

@@ -1,8 +1,9 @@
-"""How much a worker may lock: RLIMIT_MEMLOCK (getrlimit(2))."""
+"""How much a worker may lock, and how big its files may be: RLIMIT_MEMLOCK and RLIMIT_FSIZE (getrlimit(2))."""
 
 from __future__ import annotations
 
 import resource
+import signal
 
 UNLIMITED = -1
 
@@ -33,3 +34,10 @@ def set_memlock(limit_bytes: int) -> None:
     """Limit this process to so many bytes, or as near as it can (see `attainable_memlock_bytes`)."""
     given = attainable_memlock_bytes(limit_bytes)
     resource.setrlimit(resource.RLIMIT_MEMLOCK, (given, given))
+
+
+def set_fsize(limit_bytes: int) -> None:
+    """Limit the files that this process writes or grows; beyond it calls fail with EFBIG, once SIGXFSZ is ignored."""
+    if limit_bytes != UNLIMITED:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit_bytes, limit_bytes))

@@ -5,9 +5,14 @@ from __future__ import annotations
 from torture.errors import BadRequest
 from torture.faults.base import Fault
 from torture.faults.corrupt_byte import CorruptByte
+from torture.faults.edquot_project import EdquotProject
+from torture.faults.edquot_user import EdquotUser
 from torture.faults.eio_data import EioData
 from torture.faults.eio_writes import EioWrites
 from torture.faults.enospc import Enospc
+from torture.faults.enospc_fragmented import EnospcFragmented
+from torture.faults.enospc_metadata import EnospcMetadata
+from torture.faults.enospc_race import EnospcRace
 from torture.faults.exposed_block import ExposedBlock
 from torture.faults.kill_workers import KillWorkers
 from torture.faults.lying_disk import LyingDisk
@@ -26,6 +31,11 @@ FAULTS: dict[str, type[Fault]] = {
     for fault in (
         Nothing,
         Enospc,
+        EnospcFragmented,
+        EnospcRace,
+        EnospcMetadata,
+        EdquotUser,
+        EdquotProject,
         EioWrites,
         EioData,
         PowerCut,

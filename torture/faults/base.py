@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 from devicemapper.table import Table
@@ -32,13 +34,36 @@ class Proof:
     evidence: str
 
 
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Further words for mkfs and mount, and limits of the workers in bytes (setrlimit(2)), None for the plan's."""
+
+    mkfs: tuple[str, ...] = ()
+    mount: tuple[str, ...] = ()
+    memlock_bytes: int | None = None
+    fsize_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Below:
+    """The bottom of a block stack that is being built: `disk` of `length_sectors`, spare disks, and a name for devices
+    between it and the top, which are entered into `held` and undone after it."""
+
+    disk: Path
+    length_sectors: int
+    spares: tuple[Path, ...]
+    name: str
+    held: ExitStack
+
+
 class Fault:
     """Base of all faults: does nothing. One subclass per fault, one file each, registered in `torture.faults`.
 
     `targets` are the device-mapper targets it needs; `crash` means unsynced content may be lost; `canary` means it
     plants a loss that must be found; `strikes_first` means it strikes before the first store instead of at the gate
     or after the last operation; without `readable_warm` the files cannot be
-    read, or not be judged, before the unmount. With an errno of `refuses` the filesystem may turn workers away.
+    read, or not be judged, before the unmount. With an errno of `refuses` the filesystem may turn workers away;
+    `kills` means workers may end by SIGKILL; `pins_may_fail` that a pin which fails is what was asked for.
     """
 
     name: ClassVar[str]
@@ -50,6 +75,8 @@ class Fault:
     strikes_first: ClassVar[bool] = False
     readable_warm: ClassVar[bool] = True
     refuses: ClassVar[frozenset[int]] = frozenset()
+    kills: ClassVar[bool] = False
+    pins_may_fail: ClassVar[bool] = False
 
     def __init__(self, given: Mapping[str, int | str]) -> None:
         unknown = set(given) - set(self.parameters)
@@ -75,6 +102,14 @@ class Fault:
             )
         return value
 
+    def options(self, row: Filesystem) -> Options:
+        """What it needs of mkfs, mount and the limits of workers."""
+        return Options()
+
+    def below(self, stack: Below) -> Path:
+        """The device that the table of the stack is built on: the disk, or one of its own making on that."""
+        return stack.disk
+
     def table(self, disk: str, length_sectors: int) -> Table:
         """The healthy table of the stack."""
         return Table.single(Linear(disk, 0), length_sectors)
@@ -84,6 +119,9 @@ class Fault:
 
     def strike(self, scene: Scene) -> None:
         """At the plan's moment."""
+
+    def during(self, scene: Scene) -> None:
+        """While the workers store and sync; it may wait for something, but not for long."""
 
     def relent(self, scene: Scene) -> None:
         """When the workers are done and the fault has struck, before anything is read."""
