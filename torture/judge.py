@@ -51,7 +51,8 @@ def _judge_run(plan: Plan, directory: Path, record: Record) -> Verdict:
     stored, refused = stored_pages(directory / LEDGER)
     if not stored and not refused:
         return Verdict(Outcome.unknown, "empty ledger: nothing was stored", ())
-    if unpinned := _failed_pins(directory / LEDGER):
+    excused = any(fault_class(spec.name).pins_may_fail for spec in plan.faults)
+    if not excused and (unpinned := _failed_pins(directory / LEDGER)):
         return Verdict(Outcome.unknown, f"nothing was pinned where it should be: {', '.join(unpinned)}", ())
     unfired = [f"{name} ({evidence})" for name, fired, evidence in record.proofs if not fired]
     if unfired:

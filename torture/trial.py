@@ -282,7 +282,7 @@ class _Trial:
     def _was_refused(self, report: WorkerReport) -> bool:
         """Whether the filesystem turned the worker away (open, stat ...) as one of the faults makes it do."""
         refuses = {number for fault in self.faults for number in fault.refuses}
-        ended = re.search(r"^OSError: \[Errno (\d+)\].*\Z", report.error.strip(), re.MULTILINE)
+        ended = re.search(r"^\w+Error: \[Errno (\d+)\].*\Z", report.error.strip(), re.MULTILINE)
         if ended is None or int(ended[1]) not in refuses:
             return False
         self.record.evidence.append(f"worker {report.worker} was turned away: {ended[0]}")

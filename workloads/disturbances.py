@@ -18,6 +18,7 @@ from typing import Protocol
 from verify.ledger import Altered, LedgerWriter, Note, Resize, Zeroed
 from workloads import libc
 from workloads.children import in_child
+from workloads.limits import fsize_in_force
 from workloads.mapped_file import MappedFile
 from workloads.memory_cgroup import hierarchy
 from workloads.plan import Op
@@ -235,7 +236,8 @@ def _zero(stage: Stage, what: str, mode: int, first_byte: int, length_bytes: int
 def _alter(stage: Stage, record: Resize | Zeroed, what: str, call: Callable[[], None]) -> bool:
     """False if it failed, for want of space for instance; what it was to lead to must then not be tried."""
     stage.ledger.append(record)
-    failed = libc.errno_of(call)
+    with fsize_in_force():
+        failed = libc.errno_of(call)
     stage.ledger.append(Altered(stage.worker, failed))
     if failed in _IMPOSSIBLE:
         raise Unsupported(what, os.strerror(failed))

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import resource
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 UNLIMITED = -1
+
+_fsize_bytes = UNLIMITED
 
 
 def highest_memlock_bytes() -> int:
@@ -37,7 +41,21 @@ def set_memlock(limit_bytes: int) -> None:
 
 
 def set_fsize(limit_bytes: int) -> None:
-    """Limit the files that this process writes or grows; beyond it calls fail with EFBIG, once SIGXFSZ is ignored."""
-    if limit_bytes != UNLIMITED:
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (limit_bytes, limit_bytes))
+    """Remember the limit on the files of this process for `fsize_in_force`; beyond it, calls then fail with EFBIG."""
+    global _fsize_bytes
+    _fsize_bytes = limit_bytes
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+
+
+@contextmanager
+def fsize_in_force() -> Iterator[None]:
+    """Only around what is done to the file under test: a worker's ledger is a file as well, and must not be limited."""
+    if _fsize_bytes == UNLIMITED:
+        yield
+        return
+    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (_fsize_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))

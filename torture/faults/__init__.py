@@ -14,8 +14,10 @@ from torture.faults.enospc_fragmented import EnospcFragmented
 from torture.faults.enospc_metadata import EnospcMetadata
 from torture.faults.enospc_race import EnospcRace
 from torture.faults.exposed_block import ExposedBlock
+from torture.faults.fsize_limit import FsizeLimit
 from torture.faults.kill_workers import KillWorkers
 from torture.faults.lying_disk import LyingDisk
+from torture.faults.memlock_limit import MemlockLimit
 from torture.faults.misdirected_write import MisdirectedWrite
 from torture.faults.nothing import Nothing
 from torture.faults.old_region import OldRegion
@@ -36,6 +38,8 @@ FAULTS: dict[str, type[Fault]] = {
         EnospcMetadata,
         EdquotUser,
         EdquotProject,
+        FsizeLimit,
+        MemlockLimit,
         EioWrites,
         EioData,
         PowerCut,
