@@ -194,8 +194,63 @@ class Snapshot:
         return cls(origin, store, int(chunk))
 
 
+@dataclass(frozen=True, slots=True)
+class ThinPool:
+    """thin-provisioning.rst: blocks of `block_sectors` of `data`, handed out to thin devices on their first write.
+
+    `metadata` begins with a zeroed block when the pool is new. Without free blocks I/O waits, as the kernel's default
+    is, or fails with `error_if_no_space`. Messages: "create_thin ID", "delete ID".
+    """
+
+    ERROR_IF_NO_SPACE: ClassVar[str] = "error_if_no_space"
+
+    kind: ClassVar[str] = "thin-pool"
+    metadata: str
+    data: str
+    block_sectors: int = 128
+    features: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        _check_device(self.metadata)
+        _check_device(self.data)
+        if self.block_sectors < 128 or self.block_sectors % 128:
+            raise ValueError(f"a block of {self.block_sectors} sectors is no multiple of 128")
+
+    def arguments(self) -> tuple[str, ...]:
+        """METADATA DATA BLOCK LOW_WATER COUNT FEATURE..."""
+        return (self.metadata, self.data, str(self.block_sectors), "0", str(len(self.features)), *self.features)
+
+    @classmethod
+    def parse(cls, arguments: Sequence[str]) -> Self:
+        """From METADATA DATA BLOCK LOW_WATER [COUNT FEATURE...]."""
+        metadata, data, block, _, *rest = arguments
+        return cls(metadata, data, int(block), tuple(rest[1:]))
+
+
+@dataclass(frozen=True, slots=True)
+class Thin:
+    """thin-provisioning.rst: device number `device_id` of a pool."""
+
+    kind: ClassVar[str] = "thin"
+    pool: str
+    device_id: int
+
+    def __post_init__(self) -> None:
+        _check_device(self.pool)
+
+    def arguments(self) -> tuple[str, ...]:
+        """POOL ID."""
+        return (self.pool, str(self.device_id))
+
+    @classmethod
+    def parse(cls, arguments: Sequence[str]) -> Self:
+        """From POOL ID."""
+        pool, device_id = arguments
+        return cls(pool, int(device_id))
+
+
 TARGETS: dict[str, type[Target]] = {
-    target.kind: target for target in (Linear, Flakey, Error, Zero, LogWrites, Snapshot)
+    target.kind: target for target in (Linear, Flakey, Error, Zero, LogWrites, Snapshot, ThinPool, Thin)
 }
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from devicemapper import tools
 from torture.filesystems import Filesystem
 
-_TARGET_MODULES = {"linear": "dm-mod", "error": "dm-mod"}
+_TARGET_MODULES = {"linear": "dm-mod", "error": "dm-mod", "thin": "dm-thin-pool"}
 
 
 @dataclass(frozen=True, slots=True)

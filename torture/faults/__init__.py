@@ -25,6 +25,9 @@ from torture.faults.power_cut import PowerCut
 from torture.faults.replay import ReplayedCrashStates
 from torture.faults.shutdown import Shutdown
 from torture.faults.stale_disk import StaleDisk
+from torture.faults.thin_full import ThinFull
+from torture.faults.thin_metadata import ThinMetadata
+from torture.faults.thin_queue import ThinQueue
 from torture.faults.torn_write import TornWrite
 from torture.plan import FaultSpec
 
@@ -38,6 +41,9 @@ FAULTS: dict[str, type[Fault]] = {
         EnospcMetadata,
         EdquotUser,
         EdquotProject,
+        ThinFull,
+        ThinQueue,
+        ThinMetadata,
         FsizeLimit,
         MemlockLimit,
         EioWrites,

@@ -33,7 +33,7 @@ class FsizeLimit(Fault):
         probe.unlink(missing_ok=True)
         refused = sum(count for what, count in scene.refusals.items() if what == "store EFBIG")
         said = errno.errorcode.get(failed, "no error")
-        return Proof(failed == errno.EFBIG, f"growing a file beyond the limit gave {said}; {refused} stores were refused so")
+        return Proof(failed == errno.EFBIG, f"growing a file beyond the limit gave {said}; {refused} stores were refused")
 
 
 def _grow_beyond(path: Path, limit_bytes: int) -> int:
