@@ -164,16 +164,19 @@ class LogWrites:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """snapshot.rst: `origin` as it is, with everything written kept on `store` and forgotten when the table goes.
+    """snapshot.rst: `origin` as it is, with everything written kept on `store`: forgotten when the table goes, or, if
+    `persistent`, found again there (the store of a new one begins with a zeroed chunk).
 
     Nobody may write to the origin in the meantime. A full store makes the snapshot invalid: all its I/O then fails.
     """
 
     kind: ClassVar[str] = "snapshot"
+    PERSISTENT: ClassVar[str] = "P"
     TRANSIENT: ClassVar[str] = "N"
     origin: str
     store: str
     chunk_sectors: int = 8
+    persistent: bool = False
 
     def __post_init__(self) -> None:
         _check_device(self.origin)
@@ -182,16 +185,17 @@ class Snapshot:
             raise ValueError(f"a chunk of {self.chunk_sectors} sectors is no power of two")
 
     def arguments(self) -> tuple[str, ...]:
-        """ORIGIN STORE N CHUNK."""
-        return (self.origin, self.store, self.TRANSIENT, str(self.chunk_sectors))
+        """ORIGIN STORE P|N CHUNK."""
+        kept = self.PERSISTENT if self.persistent else self.TRANSIENT
+        return (self.origin, self.store, kept, str(self.chunk_sectors))
 
     @classmethod
     def parse(cls, arguments: Sequence[str]) -> Self:
-        """From ORIGIN STORE N CHUNK."""
-        origin, store, persistence, chunk = arguments
-        if persistence != cls.TRANSIENT:
-            raise ValueError(f"only transient snapshots are known, not {persistence}")
-        return cls(origin, store, int(chunk))
+        """From ORIGIN STORE P|N CHUNK."""
+        origin, store, kept, chunk = arguments
+        if kept not in (cls.PERSISTENT, cls.TRANSIENT):
+            raise ValueError(f"a snapshot is {cls.PERSISTENT} or {cls.TRANSIENT}, not {kept}")
+        return cls(origin, store, int(chunk), kept == cls.PERSISTENT)
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ class Hierarchy:
     limit: str
     no_limit: str
     usage: str
+    version: int
 
 
 class MemoryCgroup:
@@ -59,10 +60,21 @@ class MemoryCgroup:
         limit.write_text(self._hierarchy.no_limit)
         return f"{before >> 10} KiB were charged to the worker, {after >> 10} KiB are after reclaim"
 
+    def starve(self) -> int:
+        """Allow the group nothing (memory.max of version 2, which kills when it cannot reclaim); returns how many
+        processes the kernel killed for it."""
+        (self._group / "memory.max").write_text("0")
+        events = (line.split() for line in (self._group / "memory.events").read_text().splitlines())
+        return next(int(count) for name, count in events if name == "oom_kill")
+
+    def step_out(self) -> None:
+        """Put the process that joined back where it was; those it has forked stay."""
+        (self._hierarchy.root / "cgroup.procs").write_text(self._pid)
+
     def leave(self) -> None:
-        """Put the worker back and remove the group, if there is one."""
+        """Put it back and remove the group, if there is one."""
         if self._group.exists():
-            (self._hierarchy.root / "cgroup.procs").write_text(self._pid)
+            self.step_out()
             self._group.rmdir()
 
     def _used(self) -> int:
@@ -76,9 +88,9 @@ def hierarchy() -> Hierarchy:
         kind, _, options = source.split(" ", 2)
         root = Path(place.split()[4])
         if kind == "cgroup2" and "memory" in (root / "cgroup.controllers").read_text().split():
-            return Hierarchy(root, "memory.high", "max", "memory.current")
+            return Hierarchy(root, "memory.high", "max", "memory.current", 2)
         if kind == "cgroup" and "memory" in options.split(","):
-            return Hierarchy(root, "memory.limit_in_bytes", "-1", "memory.usage_in_bytes")
+            return Hierarchy(root, "memory.limit_in_bytes", "-1", "memory.usage_in_bytes", 1)
     raise Unsupported("memory pressure", "no cgroup hierarchy with the memory controller is mounted")
 
 

@@ -21,9 +21,11 @@ from torture.faults.memlock_limit import MemlockLimit
 from torture.faults.misdirected_write import MisdirectedWrite
 from torture.faults.nothing import Nothing
 from torture.faults.old_region import OldRegion
+from torture.faults.oom_kill import OomKill
 from torture.faults.power_cut import PowerCut
 from torture.faults.replay import ReplayedCrashStates
 from torture.faults.shutdown import Shutdown
+from torture.faults.snapshot_full import SnapshotFull
 from torture.faults.stale_disk import StaleDisk
 from torture.faults.thin_full import ThinFull
 from torture.faults.thin_metadata import ThinMetadata
@@ -44,6 +46,7 @@ FAULTS: dict[str, type[Fault]] = {
         ThinFull,
         ThinQueue,
         ThinMetadata,
+        SnapshotFull,
         FsizeLimit,
         MemlockLimit,
         EioWrites,
@@ -51,6 +54,7 @@ FAULTS: dict[str, type[Fault]] = {
         PowerCut,
         Shutdown,
         KillWorkers,
+        OomKill,
         ReplayedCrashStates,
         LyingDisk,
         StaleDisk,
