@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,7 +75,8 @@ class MemoryCgroup:
     def leave(self) -> None:
         """Put it back and remove the group, if there is one."""
         if self._group.exists():
-            self.step_out()
+            with suppress(ProcessLookupError):  # it was killed: the group is empty
+                self.step_out()
             self._group.rmdir()
 
     def _used(self) -> int:
