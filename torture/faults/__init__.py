@@ -6,6 +6,8 @@ from torture.errors import BadRequest
 from torture.faults.base import Fault
 from torture.faults.corrupt_byte import CorruptByte
 from torture.faults.eio_data import EioData
+from torture.faults.eio_flapping import EioFlapping
+from torture.faults.eio_once import EioOnce
 from torture.faults.eio_writes import EioWrites
 from torture.faults.enospc import Enospc
 from torture.faults.exposed_block import ExposedBlock
@@ -28,6 +30,8 @@ FAULTS: dict[str, type[Fault]] = {
         Enospc,
         EioWrites,
         EioData,
+        EioOnce,
+        EioFlapping,
         PowerCut,
         Shutdown,
         KillWorkers,

@@ -37,8 +37,10 @@ class Fault:
 
     `targets` are the device-mapper targets it needs; `crash` means unsynced content may be lost; `canary` means it
     plants a loss that must be found; `strikes_first` means it strikes before the first store instead of at the gate
-    or after the last operation; without `readable_warm` the files cannot be
-    read, or not be judged, before the unmount. With an errno of `refuses` the filesystem may turn workers away.
+    or after the last operation, `moments` where in the work a drawn plan may let it strike (torture.moments), the first the
+    plainest; `rounds` how often it heals while the workers go on; without `readable_warm` the files cannot be
+    read, or not be judged, before the unmount. With an errno of `refuses` the filesystem may turn workers away, with one
+    of `refuses_pins` their pins.
     """
 
     name: ClassVar[str]
@@ -49,7 +51,10 @@ class Fault:
     canary: ClassVar[bool] = False
     strikes_first: ClassVar[bool] = False
     readable_warm: ClassVar[bool] = True
+    moments: ClassVar[tuple[str, ...]] = ("end",)
+    rounds: ClassVar[int] = 0
     refuses: ClassVar[frozenset[int]] = frozenset()
+    refuses_pins: ClassVar[frozenset[int]] = frozenset()
 
     def __init__(self, given: Mapping[str, int | str]) -> None:
         unknown = set(given) - set(self.parameters)
@@ -83,7 +88,10 @@ class Fault:
         """After the layout is on disk and before the workers start."""
 
     def strike(self, scene: Scene) -> None:
-        """At the plan's moment."""
+        """At the plan's moment; again after each `heal` but the last."""
+
+    def heal(self, scene: Scene) -> None:
+        """At the plan's gates for it, each after a strike: the workers go on, and what they sync from now on must hold."""
 
     def relent(self, scene: Scene) -> None:
         """When the workers are done and the fault has struck, before anything is read."""

@@ -35,30 +35,40 @@ def refusing(disk: str, length_sectors: int, ranges: Iterable[tuple[int, int]]) 
 
 
 class RefusedWrites:
-    """Counts from its making to `stop`."""
+    """Counts the refused sectors from its making to `stop`."""
+
+    what = "writes"
+    field = 6
 
     def __init__(self, scene: Scene) -> None:
         assert scene.mapped is not None
         self._upper, self._lower = scene.mapped.path, scene.disk
         self._before = self._difference()
-        self._refused = 0
+        self.sectors = 0
 
     def stop(self) -> None:
-        """Call after the unmount."""
-        self._refused = self._difference() - self._before
+        """Call when all I/O has ended, such as after the unmount."""
+        self.sectors = self._difference() - self._before
 
     def proof(self) -> Proof:
-        """It fired when a write was refused."""
-        return Proof(self._refused > 0, f"{self._refused} sectors of writes were refused with EIO")
+        """It fired when an I/O was refused."""
+        return Proof(self.sectors > 0, f"{self.sectors} sectors of {self.what} were refused with EIO")
 
     def _difference(self) -> int:
-        return _sectors_written(self._upper) - _sectors_written(self._lower)
+        return _sectors(self._upper, self.field) - _sectors(self._lower, self.field)
 
 
-def _sectors_written(block_device: Path) -> int:
+class RefusedReads(RefusedWrites):
+    """The same of reads: field 3 of stat.rst."""
+
+    what = "reads"
+    field = 2
+
+
+def _sectors(block_device: Path, field: int) -> int:
     number = block_device.stat().st_rdev
     stat = Path(f"/sys/dev/block/{os.major(number)}:{os.minor(number)}/stat").read_text().split()
-    return int(stat[6])
+    return int(stat[field])
 
 
 def _merged(ranges: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
