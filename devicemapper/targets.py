@@ -238,6 +238,7 @@ class Dust:
     ENABLE: ClassVar[str] = "enable"
     DISABLE: ClassVar[str] = "disable"
     QUIET: ClassVar[str] = "quiet"
+    COUNT_BAD: ClassVar[str] = "countbadblocks"
 
     kind: ClassVar[str] = "dust"
     device: str

@@ -238,9 +238,13 @@ class _Trial:
         """Wait until all who stop at the gate stand there, let the faults strike or heal, and let them go on."""
         pairs = zip(scene.workers, self.plan.workers, strict=True)
         gated = [process for process, spec in pairs if _waits_at(spec, gate)]
+        patience_s = min((fault.patience_s for fault in self.faults), default=WORKER_TIMEOUT_S)
         with self._phase("work"):
+            deadline = time.monotonic() + patience_s
             for process in gated:
-                process.wait_gate(gate, WORKER_TIMEOUT_S)
+                if not process.wait_gate(gate, max(0.0, deadline - time.monotonic())) and process.is_alive():
+                    scene.late.add(process.worker)
+                    scene.note(f"worker {process.worker} was not at gate {gate} after {patience_s:g} s")
         if gated:
             with self._phase("break"):
                 if gate == STRIKE:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from torture.errors import BadRequest
 from torture.faults.base import Fault
 from torture.faults.corrupt_byte import CorruptByte
+from torture.faults.dust import Dust
 from torture.faults.eio_data import EioData
 from torture.faults.eio_flapping import EioFlapping
 from torture.faults.eio_once import EioOnce
+from torture.faults.eio_reads import EioReads
 from torture.faults.eio_writes import EioWrites
 from torture.faults.enospc import Enospc
 from torture.faults.exposed_block import ExposedBlock
@@ -32,6 +34,8 @@ FAULTS: dict[str, type[Fault]] = {
         EioData,
         EioOnce,
         EioFlapping,
+        EioReads,
+        Dust,
         PowerCut,
         Shutdown,
         KillWorkers,

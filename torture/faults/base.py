@@ -38,7 +38,8 @@ class Fault:
     `targets` are the device-mapper targets it needs; `crash` means unsynced content may be lost; `canary` means it
     plants a loss that must be found; `strikes_first` means it strikes before the first store instead of at the gate
     or after the last operation, `moments` where in the work a drawn plan may let it strike (torture.moments), the first the
-    plainest; `rounds` how often it heals while the workers go on; without `readable_warm` the files cannot be
+    plainest; `rounds` how often it heals while the workers go on, after it has waited `patience_s`
+    for them to come to a gate; without `readable_warm` the files cannot be
     read, or not be judged, before the unmount. With an errno of `refuses` the filesystem may turn workers away, with one
     of `refuses_pins` their pins.
     """
@@ -53,6 +54,7 @@ class Fault:
     readable_warm: ClassVar[bool] = True
     moments: ClassVar[tuple[str, ...]] = ("end",)
     rounds: ClassVar[int] = 0
+    patience_s: ClassVar[float] = 60.0
     refuses: ClassVar[frozenset[int]] = frozenset()
     refuses_pins: ClassVar[frozenset[int]] = frozenset()
 

@@ -7,11 +7,11 @@ Documentation/block/stat.rst) is what was refused; unlike I/O counts it is not c
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from devicemapper.table import Segment, Table
-from devicemapper.targets import Flakey, Linear
+from devicemapper.targets import Flakey, Linear, Target
 from torture.faults.base import Proof
 from torture.scene import Scene
 
@@ -21,13 +21,23 @@ _SECTOR_BYTES = 512
 
 def refusing(disk: str, length_sectors: int, ranges: Iterable[tuple[int, int]]) -> Table:
     """A table that refuses writes to the (first sector, sectors) of `ranges` and maps the rest."""
+
+    def broken(first: int) -> Target:
+        return Flakey(disk, first, up_s=0, down_s=FOREVER_S, features=(Flakey.ERROR_WRITES,))
+
+    return covering(disk, length_sectors, ranges, broken)
+
+
+def covering(
+    disk: str, length_sectors: int, ranges: Iterable[tuple[int, int]], target: Callable[[int], Target]
+) -> Table:
+    """A table with `target`, which is told the first sector, on each of the `ranges`; the rest is mapped to `disk`."""
     segments: list[Segment] = []
     reached = 0
     for first, sectors in _merged(ranges):
         if first > reached:
             segments.append(Segment(reached, first - reached, Linear(disk, reached)))
-        broken = Flakey(disk, first, up_s=0, down_s=FOREVER_S, features=(Flakey.ERROR_WRITES,))
-        segments.append(Segment(first, sectors, broken))
+        segments.append(Segment(first, sectors, target(first)))
         reached = first + sectors
     if reached < length_sectors:
         segments.append(Segment(reached, length_sectors - reached, Linear(disk, reached)))
