@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -284,8 +285,11 @@ class _Trial:
             raise _overdue(f"worker {report.worker}", process.pid)
         if report.state == "unsupported":
             raise NotRun(report.error)
-        if report.state == "died" and not self._was_refused(report):
+        if report.state == "died" and not self._was_killed(report) and not self._was_refused(report):
             raise StepFailed(f"worker {report.worker} died", _died(report))
+
+    def _was_killed(self, report: WorkerReport) -> bool:
+        return report.signal == signal.SIGKILL and any(fault.kills_workers for fault in self.faults)
 
     def _was_refused(self, report: WorkerReport) -> bool:
         """Whether the filesystem turned the worker away (open, stat ...) as one of the faults makes it do."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from torture.errors import BadRequest
 from torture.faults.base import Fault
 from torture.faults.corrupt_byte import CorruptByte
+from torture.faults.delay import Delay
+from torture.faults.delay_cut import DelayCut
 from torture.faults.dust import Dust
 from torture.faults.eio_data import EioData
 from torture.faults.eio_flapping import EioFlapping
@@ -36,6 +38,8 @@ FAULTS: dict[str, type[Fault]] = {
         EioFlapping,
         EioReads,
         Dust,
+        Delay,
+        DelayCut,
         PowerCut,
         Shutdown,
         KillWorkers,

@@ -36,11 +36,11 @@ class Fault:
     """Base of all faults: does nothing. One subclass per fault, one file each, registered in `torture.faults`.
 
     `targets` are the device-mapper targets it needs; `crash` means unsynced content may be lost; `canary` means it
-    plants a loss that must be found; `strikes_first` means it strikes before the first store instead of at the gate
-    or after the last operation, `moments` where in the work a drawn plan may let it strike (torture.moments), the first the
-    plainest; `rounds` how often it heals while the workers go on, after it has waited `patience_s`
-    for them to come to a gate; without `readable_warm` the files cannot be
-    read, or not be judged, before the unmount. With an errno of `refuses` the filesystem may turn workers away, with one
+    plants a loss that must be found; `strikes_first` means it strikes before the first store instead of at the gate or
+    after the last operation, `moments` where in the work a drawn plan may let it strike (torture.moments), the first
+    the plainest; `rounds` how often it heals while the workers go on, after it has waited `patience_s` for them to come
+    to a gate; without `readable_warm` the files cannot be read, or not be judged, before the unmount. `kills_workers`:
+    those that it kills are missed by nobody. With an errno of `refuses` the filesystem may turn workers away, with one
     of `refuses_pins` their pins.
     """
 
@@ -55,6 +55,7 @@ class Fault:
     moments: ClassVar[tuple[str, ...]] = ("end",)
     rounds: ClassVar[int] = 0
     patience_s: ClassVar[float] = 60.0
+    kills_workers: ClassVar[bool] = False
     refuses: ClassVar[frozenset[int]] = frozenset()
     refuses_pins: ClassVar[frozenset[int]] = frozenset()
 
