@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from torture.errors import BadRequest
 from torture.faults.base import Fault
+from torture.faults.corrupt_bio import CorruptBio
 from torture.faults.corrupt_byte import CorruptByte
+from torture.faults.corrupt_random import CorruptRandom
 from torture.faults.delay import Delay
 from torture.faults.delay_cut import DelayCut
 from torture.faults.dust import Dust
@@ -50,6 +52,8 @@ FAULTS: dict[str, type[Fault]] = {
         MisdirectedWrite,
         OldRegion,
         CorruptByte,
+        CorruptBio,
+        CorruptRandom,
         ExposedBlock,
     )
 }
