@@ -253,8 +253,76 @@ class Thin:
         return cls(pool, int(device_id))
 
 
+@dataclass(frozen=True, slots=True)
+class Delay:
+    """delay.rst: reads come from one device after `read_ms`, writes and flushes go to another after `write_ms`.
+
+    With a delay of 0 ms they are passed on at once, so two devices are a way to treat reads and writes differently.
+    """
+
+    kind: ClassVar[str] = "delay"
+    read_device: str
+    read_offset_sectors: int
+    read_ms: int
+    write_device: str
+    write_offset_sectors: int
+    write_ms: int
+
+    def __post_init__(self) -> None:
+        _check_device(self.read_device, self.read_offset_sectors)
+        _check_device(self.write_device, self.write_offset_sectors)
+        if self.read_ms < 0 or self.write_ms < 0:
+            raise ValueError(f"negative delay: {self.read_ms} ms, {self.write_ms} ms")
+
+    def arguments(self) -> tuple[str, ...]:
+        """DEVICE OFFSET MS WRITE_DEVICE OFFSET MS."""
+        reads = (self.read_device, str(self.read_offset_sectors), str(self.read_ms))
+        return (*reads, self.write_device, str(self.write_offset_sectors), str(self.write_ms))
+
+    @classmethod
+    def parse(cls, arguments: Sequence[str]) -> Self:
+        """From DEVICE OFFSET MS [WRITE_DEVICE OFFSET MS]."""
+        device, offset, ms = arguments[:3]
+        write_device, write_offset, write_ms = arguments[3:] or (device, offset, ms)
+        return cls(device, int(offset), int(ms), write_device, int(write_offset), int(write_ms))
+
+
+@dataclass(frozen=True, slots=True)
+class Dust:
+    """dm-dust.rst: blocks of `block_bytes` fail to be read once they were marked by the message ADD_BAD with their number
+    and reads were told to fail by ENABLE, until they are written or DISABLE is sent. Numbers count from the target's start.
+    """
+
+    ADD_BAD: ClassVar[str] = "addbadblock"
+    ENABLE: ClassVar[str] = "enable"
+    DISABLE: ClassVar[str] = "disable"
+    QUIET: ClassVar[str] = "quiet"
+    COUNT_BAD: ClassVar[str] = "countbadblocks"
+
+    kind: ClassVar[str] = "dust"
+    device: str
+    offset_sectors: int
+    block_bytes: int
+
+    def __post_init__(self) -> None:
+        _check_device(self.device, self.offset_sectors)
+        if self.block_bytes < 512 or self.block_bytes & (self.block_bytes - 1):
+            raise ValueError(f"a dust block of {self.block_bytes} bytes is no power of two from 512 on")
+
+    def arguments(self) -> tuple[str, ...]:
+        """DEVICE OFFSET BLOCK."""
+        return (self.device, str(self.offset_sectors), str(self.block_bytes))
+
+    @classmethod
+    def parse(cls, arguments: Sequence[str]) -> Self:
+        """From DEVICE OFFSET BLOCK."""
+        device, offset, block = arguments
+        return cls(device, int(offset), int(block))
+
+
 TARGETS: dict[str, type[Target]] = {
-    target.kind: target for target in (Linear, Flakey, Error, Zero, LogWrites, Snapshot, ThinPool, Thin)
+    target.kind: target
+    for target in (Linear, Flakey, Error, Zero, LogWrites, Snapshot, ThinPool, Thin, Delay, Dust)
 }
 
 

@@ -12,7 +12,9 @@ from itertools import product
 from random import Random
 
 from torture.faults import fault_class
+from torture.faults.base import Fault
 from torture.filesystems import filesystem
+from torture.moments import with_gates
 from torture.plan import FaultSpec, FilePlan, Plan
 from torture.request import Request
 from torture.wide import draw_plans
@@ -134,7 +136,7 @@ def _plan(
         for place, manner in enumerate(row)
     ]
     workers = tuple(
-        _worker(worker, file, first_page, request.pages, manner)
+        _worker(worker, file, first_page, request.pages, manner, fault_class(fault.name))
         for worker, (file, first_page, manner) in enumerate(placed, 1)
     )
     return Plan(
@@ -150,8 +152,10 @@ def _plan(
     )
 
 
-def _worker(worker: int, file: FilePlan, first_page: int, pages: int, manner: _Manner) -> WorkerPlan:
-    ops = _ops(first_page, pages, manner)
+def _worker(
+    worker: int, file: FilePlan, first_page: int, pages: int, manner: _Manner, fault: type[Fault]
+) -> WorkerPlan:
+    ops = with_gates(_ops(first_page, pages, manner), fault, fault.moments[0])
     return WorkerPlan(worker, file.file, file.name, first_page, pages, manner.pin, manner.access, ops)
 
 

@@ -10,8 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from devicemapper import tools
+from devicemapper.device import MappedDevice
+from devicemapper.table import Table
+from devicemapper.targets import Flakey, Zero
 from torture.filesystems import Filesystem
 
+_PROBE_SECTORS = 8
 _TARGET_MODULES = {"linear": "dm-mod", "error": "dm-mod", "thin": "dm-thin-pool"}
 
 
@@ -59,12 +63,29 @@ def kernel_filesystems() -> set[str]:
 
 
 def target_missing(target: str, ground: Ground) -> str:
-    """Why device-mapper target `target` cannot be used here, "" if it can."""
+    """Why device-mapper target `target`, or `flakey FEATURE`, cannot be used here, "" if it can."""
     if not ground.device_mapper:
         return "the kernel has no device-mapper"
+    target, _, feature = target.partition(" ")
     if target not in _targets():
         load_module(_TARGET_MODULES.get(target, f"dm-{target}"), ground.modules)
-    return "" if target in _targets() else f"the kernel has no dm-{target}"
+    if target not in _targets():
+        return f"the kernel has no dm-{target}"
+    return _feature_missing(feature, ground) if feature else ""
+
+
+def _feature_missing(feature: str, ground: Ground) -> str:
+    """Why dm-flakey has no `feature` (a name with its arguments): a table with it is made, over a target of zeros."""
+    if reason := target_missing("zero", ground):
+        return reason
+    zeros = MappedDevice(f"{ground.run_id}-probe-zeros", Table.single(Zero(), _PROBE_SECTORS))
+    with zeros:
+        flaky = Table.single(Flakey(str(zeros.path), 0, up_s=0, down_s=1, features=(feature,)), _PROBE_SECTORS)
+        try:
+            with MappedDevice(f"{ground.run_id}-probe-flakey", flaky):
+                return ""
+        except tools.CommandFailed:
+            return f"dm-flakey of this kernel has no {feature.split()[0]}"
 
 
 def _targets() -> set[str]:

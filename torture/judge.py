@@ -51,8 +51,7 @@ def _judge_run(plan: Plan, directory: Path, record: Record) -> Verdict:
     stored, refused = stored_pages(directory / LEDGER)
     if not stored and not refused:
         return Verdict(Outcome.unknown, "empty ledger: nothing was stored", ())
-    excused = any(fault_class(spec.name).pins_may_fail for spec in plan.faults)
-    if not excused and (unpinned := _failed_pins(directory / LEDGER)):
+    if unpinned := _failed_pins(directory / LEDGER, _refused_pins(plan)):
         return Verdict(Outcome.unknown, f"nothing was pinned where it should be: {', '.join(unpinned)}", ())
     unfired = [f"{name} ({evidence})" for name, fired, evidence in record.proofs if not fired]
     if unfired:
@@ -126,7 +125,12 @@ def stored_pages(path: Path) -> tuple[set[tuple[int, int]], set[tuple[int, int]]
     return accepted, refused
 
 
-def _failed_pins(path: Path) -> list[str]:
+def _refused_pins(plan: Plan) -> frozenset[int]:
+    """What the faults may make a pin fail with: legal and loud."""
+    return frozenset({errno.EFAULT}).union(*(fault_class(spec.name).refuses_pins for spec in plan.faults))
+
+
+def _failed_pins(path: Path, legal: frozenset[int]) -> list[str]:
     """Pins that failed for a reason of their own: such a worker is a control arm in disguise.
 
     EFAULT is a refused page of a populate that write-faults (MADV_POPULATE_WRITE on a full filesystem): legal and loud.
@@ -143,7 +147,7 @@ def _failed_pins(path: Path) -> list[str]:
                 sizes_bytes[record.file] = record.size_bytes
             case ledger.Worker():
                 ends[record.worker] = record.file, (record.first_page + record.pages) * page_bytes
-            case ledger.Pinned(errno=error) if error not in (0, errno.EFAULT):
+            case ledger.Pinned(errno=error) if error and error not in legal:
                 file, end_byte = ends[record.worker]
                 if error != errno.ENOMEM or end_byte <= -(-sizes_bytes[file] // page_bytes) * page_bytes:
                     failed.append(f"worker {record.worker} {errno.errorcode.get(error, str(error))}")

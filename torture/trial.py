@@ -29,6 +29,7 @@ from torture.faults.base import Below, Fault
 from torture.filesystems import Filesystem, Recovery, filesystem
 from torture.ground import Ground
 from torture.kernel_log import KernelLog, alarms
+from torture.moments import STRIKE, gate_names, is_strike
 from torture.plan import Plan
 from torture.record import COMMANDS, EXTENTS, KERNEL_LOG, LEDGER, Record
 from torture.scene import Scene
@@ -46,7 +47,6 @@ from workloads.worker import WorkerProcess, WorkerReport
 WORKER_TIMEOUT_S = 60.0
 CHECK_TIMEOUT_S = 120.0
 MKFS_TIMEOUT_S = 60.0
-GATE = "strike"
 PHASES = ("stack", "layout", "work", "break", "drop", "mend", "judge")
 
 Announce = Callable[[str], None]
@@ -215,23 +215,15 @@ class _Trial:
                 self._strike(scene, first=True)
                 running = [workers.enter_context(self._start(spec, scene)) for spec in self.plan.workers]
                 scene.workers[:] = running
-                gated = [
-                    process for process, spec in zip(running, self.plan.workers, strict=True) if _is_gated(spec)
-                ]
-                for process in gated:
-                    process.wait_gate(GATE, WORKER_TIMEOUT_S)
-            if gated:
-                with self._phase("break"):
-                    self._strike(scene, first=False)
+            for gate in self._gates():
+                self._pass_gate(gate, scene)
             with self._phase("work"):
-                for process in gated:
-                    process.release(GATE)
                 for fault in self.faults:
                     fault.during(scene)
                 for process in running:
                     self._wait(process)
                 scene.refusals = _refusals(self.directory / LEDGER)
-            if not gated:
+            if not any(_waits_at(spec, STRIKE) for spec in self.plan.workers):
                 with self._phase("break"):
                     self._strike(scene, first=False)
             with self._phase("drop"):
@@ -245,6 +237,41 @@ class _Trial:
         with self._phase("drop"):
             self._prove(scene, crashes=False)
             mounted.close()
+
+    def _gates(self) -> Iterator[str]:
+        """Those that the faults know, in their order, then all others of the plan: nobody may wait at one for ever."""
+        known = list(gate_names(max((fault.rounds for fault in self.faults), default=0)))
+        yield from known
+        ops = (op for spec in self.plan.workers for op in spec.ops)
+        yield from dict.fromkeys(op.name for op in ops if op.kind == "gate" and op.name not in known)
+
+    def _pass_gate(self, gate: str, scene: Scene) -> None:
+        """Wait until all who stop at the gate stand there, let the faults strike or heal, and let them go on."""
+        pairs = zip(scene.workers, self.plan.workers, strict=True)
+        gated = [process for process, spec in pairs if _waits_at(spec, gate)]
+        patience_s = min((fault.patience_s for fault in self.faults), default=WORKER_TIMEOUT_S)
+        with self._phase("work"):
+            deadline = time.monotonic() + patience_s
+            for process in gated:
+                if not process.wait_gate(gate, max(0.0, deadline - time.monotonic())) and process.is_alive():
+                    scene.late.add(process.worker)
+                    scene.note(f"worker {process.worker} was not at gate {gate} after {patience_s:g} s")
+        if gated:
+            with self._phase("break"):
+                if gate == STRIKE:
+                    self._strike(scene, first=False)
+                else:
+                    self._turn(gate, scene)
+        for process in gated:
+            process.release(gate)
+
+    def _turn(self, gate: str, scene: Scene) -> None:
+        """What heals does so, or strikes again."""
+        for fault in self.faults:
+            if fault.rounds and is_strike(gate):
+                fault.strike(scene)
+            elif fault.rounds:
+                fault.heal(scene)
 
     def _strike(self, scene: Scene, first: bool) -> None:
         for fault in self.faults:
@@ -276,8 +303,7 @@ class _Trial:
             raise StepFailed(f"worker {report.worker} died", _died(report))
 
     def _was_killed(self, report: WorkerReport) -> bool:
-        """Whether a fault had the worker killed."""
-        return report.signal == signal.SIGKILL and any(fault.kills for fault in self.faults)
+        return report.signal == signal.SIGKILL and any(fault.kills_workers for fault in self.faults)
 
     def _was_refused(self, report: WorkerReport) -> bool:
         """Whether the filesystem turned the worker away (open, stat ...) as one of the faults makes it do."""
@@ -369,8 +395,8 @@ def _overdue(what: str, pid: int) -> Hung | StepFailed:
     return StepFailed(what, f"took more than {WORKER_TIMEOUT_S:g} s and is not blocked in the kernel\n{evidence}")
 
 
-def _is_gated(spec: WorkerPlan) -> bool:
-    return any(op.kind == "gate" and op.name == GATE for op in spec.ops)
+def _waits_at(spec: WorkerPlan, gate: str) -> bool:
+    return any(op.kind == "gate" and op.name == gate for op in spec.ops)
 
 
 def _refusals(path: Path) -> Counter[str]:

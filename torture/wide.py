@@ -13,7 +13,9 @@ from dataclasses import dataclass, fields
 from itertools import combinations, product
 from random import Random
 
+from torture.faults import fault_class
 from torture.filesystems import Filesystem, filesystem
+from torture.moments import with_gates
 from torture.plan import FaultSpec, FilePlan, Plan
 from torture.request import Request
 from workloads.disturbances import DISTURBANCES
@@ -151,7 +153,7 @@ def _plan(request: Request, name: str, fault: FaultSpec, random: Random, files: 
                 request.pages,
                 manner.pin,
                 manner.access,
-                tuple(_ops(first_page, request.pages, manner, random)),
+                _gated(fault, random, _ops(first_page, request.pages, manner, random)),
             )
             for worker, (file, first_page, manner) in enumerate(placed, 1)
         ),
@@ -161,6 +163,13 @@ def _plan(request: Request, name: str, fault: FaultSpec, random: Random, files: 
         memlock_bytes=request.memlock_bytes,
         page_bytes=request.page_bytes,
     )
+
+
+def _gated(fault: FaultSpec, random: Random, ops: Iterator[Op]) -> tuple[Op, ...]:
+    """Every worker has its own moment at which the fault may strike; the last one that waits for it sets the time."""
+    struck = fault_class(fault.name)
+    drawn = tuple(ops)
+    return with_gates(drawn, struck, random.choice(struck.moments))
 
 
 def _filled_in(fault: FaultSpec, random: Random) -> FaultSpec:

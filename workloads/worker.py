@@ -122,6 +122,10 @@ class WorkerProcess:
         self._listen_until(lambda: self._finished or name in self._gates, time.monotonic() + timeout_s)
         return name in self._gates
 
+    def is_alive(self) -> bool:
+        """Whether the process has not ended yet."""
+        return self._end is None and not self._ended_by(time.monotonic())
+
     def release(self, name: str) -> None:
         """Open a gate, now or in advance. Of a worker that is gone, nothing comes of it."""
         self._send(Message(Verb.RELEASE, name))

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from torture.errors import BadRequest
 from torture.faults.base import Fault
+from torture.faults.corrupt_bio import CorruptBio
 from torture.faults.corrupt_byte import CorruptByte
+from torture.faults.corrupt_random import CorruptRandom
+from torture.faults.delay import Delay
+from torture.faults.delay_cut import DelayCut
+from torture.faults.dust import Dust
 from torture.faults.edquot_project import EdquotProject
 from torture.faults.edquot_user import EdquotUser
 from torture.faults.eio_data import EioData
+from torture.faults.eio_flapping import EioFlapping
+from torture.faults.eio_once import EioOnce
+from torture.faults.eio_reads import EioReads
 from torture.faults.eio_writes import EioWrites
 from torture.faults.enospc import Enospc
 from torture.faults.enospc_fragmented import EnospcFragmented
@@ -51,6 +59,12 @@ FAULTS: dict[str, type[Fault]] = {
         MemlockLimit,
         EioWrites,
         EioData,
+        EioOnce,
+        EioFlapping,
+        EioReads,
+        Dust,
+        Delay,
+        DelayCut,
         PowerCut,
         Shutdown,
         KillWorkers,
@@ -62,6 +76,8 @@ FAULTS: dict[str, type[Fault]] = {
         MisdirectedWrite,
         OldRegion,
         CorruptByte,
+        CorruptBio,
+        CorruptRandom,
         ExposedBlock,
     )
 }

@@ -59,11 +59,13 @@ class Below:
 class Fault:
     """Base of all faults: does nothing. One subclass per fault, one file each, registered in `torture.faults`.
 
-    `targets` are the device-mapper targets it needs; `crash` means unsynced content may be lost; `canary` means it
-    plants a loss that must be found; `strikes_first` means it strikes before the first store instead of at the gate
-    or after the last operation; without `readable_warm` the files cannot be
-    read, or not be judged, before the unmount. With an errno of `refuses` the filesystem may turn workers away;
-    `kills` means workers may end by SIGKILL; `pins_may_fail` that a pin which fails is what was asked for.
+    `targets` are the device-mapper targets it needs, or features as "flakey drop_writes"; `crash` means unsynced
+    content may be lost; `canary` means it plants a loss that must be found; `strikes_first` means it strikes before the
+    first store instead of at the gate or after the last operation, `moments` where in the work a drawn plan may let it
+    strike (torture.moments), the first the plainest; `rounds` how often it heals while the workers go on, after it has
+    waited `patience_s` for them to come to a gate; without `readable_warm` the files cannot be read, or not be judged,
+    before the unmount. `kills_workers`: those that it kills are missed by nobody. With an errno of `refuses` the
+    filesystem may turn workers away, with one of `refuses_pins` their pins.
     """
 
     name: ClassVar[str]
@@ -74,9 +76,12 @@ class Fault:
     canary: ClassVar[bool] = False
     strikes_first: ClassVar[bool] = False
     readable_warm: ClassVar[bool] = True
+    moments: ClassVar[tuple[str, ...]] = ("end",)
+    rounds: ClassVar[int] = 0
+    patience_s: ClassVar[float] = 60.0
+    kills_workers: ClassVar[bool] = False
     refuses: ClassVar[frozenset[int]] = frozenset()
-    kills: ClassVar[bool] = False
-    pins_may_fail: ClassVar[bool] = False
+    refuses_pins: ClassVar[frozenset[int]] = frozenset()
 
     def __init__(self, given: Mapping[str, int | str]) -> None:
         unknown = set(given) - set(self.parameters)
@@ -118,7 +123,10 @@ class Fault:
         """After the layout is on disk and before the workers start."""
 
     def strike(self, scene: Scene) -> None:
-        """At the plan's moment."""
+        """At the plan's moment; again after each `heal` but the last."""
+
+    def heal(self, scene: Scene) -> None:
+        """At the plan's gates for it, each after a strike: the workers go on, and what they sync from now on must hold."""
 
     def during(self, scene: Scene) -> None:
         """While the workers store and sync; it may wait for something, but not for long."""

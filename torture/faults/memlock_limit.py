@@ -19,7 +19,7 @@ class MemlockLimit(Fault):
     name = "memlock-limit"
     meaning = "RLIMIT_MEMLOCK of the workers is too small, so that pins fail"
     parameters: ClassVar[Mapping[str, Parameter]] = {"kib": Parameter(8, 0, 1 << 40, "the limit in KiB")}
-    pins_may_fail = True
+    refuses_pins: ClassVar[frozenset[int]] = frozenset({errno.ENOMEM, errno.EAGAIN, errno.EPERM})
     refuses: ClassVar[frozenset[int]] = frozenset({errno.ENOMEM, errno.EAGAIN, errno.EPERM})
 
     def options(self, row: Filesystem) -> Options:

@@ -20,7 +20,7 @@ class OomKill(Fault):
 
     name = "oom-kill"
     meaning = "a cgroup limit that forces reclaim and then kills the workers, clean unmount"
-    kills = True
+    kills_workers = True
 
     _killed = 0
 

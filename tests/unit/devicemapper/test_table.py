@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from devicemapper.status import PoolStatus, State, Status, parse_state, parse_status, pool_status
 from devicemapper.table import Segment, Table
-from devicemapper.targets import TARGETS, Error, Flakey, Linear, Target, Zero
+from devicemapper.targets import TARGETS, Delay, Dust, Error, Flakey, Linear, Target, Zero
 
 _devices = st.sampled_from(["/dev/loop0", "/dev/mapper/torture-1", "254:3"])
 _sectors = st.integers(0, 2**40)
@@ -23,6 +23,8 @@ _targets: st.SearchStrategy[Target] = st.one_of(
     st.builds(Flakey, _devices, _sectors, st.integers(0, 999), st.integers(1, 999), _features),
     st.just(Error()),
     st.just(Zero()),
+    st.builds(Delay, _devices, _sectors, st.integers(0, 9), _devices, _sectors, st.integers(0, 9)),
+    st.builds(Dust, _devices, _sectors, st.sampled_from([512, 4096])),
 )
 
 
@@ -111,8 +113,12 @@ def test_flakey_without_an_interval_or_with_an_unknown_feature_is_refused() -> N
 
 
 def test_every_target_is_registered_under_the_kernels_name() -> None:
-    assert {kind: target.kind for kind, target in TARGETS.items()} == {kind: kind for kind in TARGETS}
-    assert {"linear", "flakey", "error", "zero", "log-writes", "snapshot", "thin-pool", "thin"} <= set(TARGETS)
+    assert all(name == target.kind for name, target in TARGETS.items())
+    assert {"linear", "flakey", "log-writes", "snapshot", "thin-pool", "thin", "delay", "dust"} <= set(TARGETS)
+
+
+def test_a_delay_of_one_device_treats_reads_and_writes_alike() -> None:
+    assert Table.parse("0 8 delay 7:0 16 50") == Table.single(Delay("7:0", 16, 50, "7:0", 16, 50), 8)
 
 
 def test_status_lines_keep_the_words_of_the_target() -> None:

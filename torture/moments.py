@@ -1,0 +1,67 @@
+"""Where in the work of a drawn plan a fault strikes and heals: the gates among a worker's operations. Pure.
+
+A gate stops the worker until the trial has let the fault strike (or heal). Without one a fault strikes before the first
+store or after the last operation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from torture.faults.base import Fault
+from workloads.plan import Op
+
+START, MIDDLE, LATE, END = "start", "middle", "late", "end"
+"""Before the first store, before the last store (what came before it is synced), after the last store, after everything."""
+
+STRIKE, HEAL = "strike", "heal"
+
+
+def gate_names(rounds: int) -> Iterator[str]:
+    """The gates of a trial in their order: strike, and for a fault that heals `rounds` times heal, strike-2, heal-2 ..."""
+    yield STRIKE
+    for turn in range(1, rounds + 1):
+        yield HEAL if turn == 1 else f"{HEAL}-{turn}"
+        if turn < rounds:
+            yield f"{STRIKE}-{turn + 1}"
+
+
+def is_strike(gate: str) -> bool:
+    """Whether the fault strikes at this gate; at all others it heals."""
+    return gate.startswith(STRIKE)
+
+
+def with_gates(ops: Sequence[Op], fault: type[Fault], moment: str) -> tuple[Op, ...]:
+    """The operations with the gates that let the fault strike at `moment` and heal before a further store and sync."""
+    moment = START if fault.strikes_first else moment
+    struck = _struck(list(ops), moment, gated=not fault.strikes_first)
+    gates = list(gate_names(fault.rounds))[1:]
+    if not gates:
+        return tuple(struck)
+    last = _last_store(struck)
+    again = [op for op in struck[last:] if op.kind in ("store", "sync")]
+    if moment == START and last > _first_store(struck):
+        struck, gates = [*struck[:last], _gate(gates[0]), *struck[last:]], gates[1:]
+    for gate in gates:
+        struck += [_gate(gate), *again]
+    return tuple(struck)
+
+
+def _struck(ops: list[Op], moment: str, gated: bool) -> list[Op]:
+    if moment == END or not gated:
+        return ops
+    places = {START: _first_store(ops), MIDDLE: _last_store(ops), LATE: _last_store(ops) + 1}
+    place = places[moment]
+    return [*ops[:place], _gate(STRIKE), *ops[place:]]
+
+
+def _gate(name: str) -> Op:
+    return Op("gate", name=name)
+
+
+def _first_store(ops: Sequence[Op]) -> int:
+    return next(place for place, op in enumerate(ops) if op.kind == "store")
+
+
+def _last_store(ops: Sequence[Op]) -> int:
+    return max(place for place, op in enumerate(ops) if op.kind == "store")
