@@ -24,7 +24,7 @@
 
     [[known]]                            # findings that are known: told as such, and left alone
     filesystem = "ext2"                  # also: layout, promise, pin, access, sync, background, disturbance, and
-    fault = "enospc"                     # found, a part of what was found; left out is any (torture/known.py)
+    fault = "enospc"                     # parts of what was expected and found; left out is any (torture/known.py)
     kind = "late"
     reason = "has no page_mkwrite of its own"
     expires = "2027-12-31"

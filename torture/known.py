@@ -22,7 +22,8 @@ class Known:
 
     `filesystem`, `fault`, `layout`, `kind`, `promise`, `pin`, `access` are as the finding has them. `sync`, `background`
     and `disturbance` are those of a worker on the pages concerned; the sync `nothing` is also that of a worker which
-    did not sync its last stores. `found` is a part of what was found, such as a line of the kernel log.
+    did not sync its last stores. `expected` and `found` are parts of what was expected and found, such as a line of the
+    kernel log.
     """
 
     reason: str
@@ -37,6 +38,7 @@ class Known:
     sync: str = ""
     background: str = ""
     disturbance: str = ""
+    expected: str = ""
     found: str = ""
 
     def covers(self, plan: Plan, finding: Finding, today: date) -> bool:
@@ -53,6 +55,7 @@ class Known:
         return (
             today < date.fromisoformat(self.expires)
             and all(want in ("", have) for want, have in wanted)
+            and self.expected in finding.expected
             and self.found in finding.found
             and self._covers_a_manner(plan, finding)
         )
