@@ -25,6 +25,8 @@ from torture.store import Store, Task, Trial
 MAX_BOOTS_IN_A_ROW = 3
 MIN_FREE_BYTES = 32 << 20
 TRIALS_PER_GUEST = 250
+BOOT, VERDICT = "boot", "verdict"
+"""Phases on the host, next to those of torture.trial: a guest is booted if there is none, what it left is judged."""
 
 Keep = Callable[[Trial, Path, Path], None]
 
@@ -148,13 +150,15 @@ class Campaign:
         shutil.rmtree(directory, ignore_errors=True)  # of a trial that was in flight when the run was killed
         directory.mkdir(parents=True)
         (directory / "plan.json").write_text(task.plan.to_json() + "\n")
-        began = time.monotonic()
+        clock = _Clock()
         seat = self._seat(index, task.lab)
+        clock.account(BOOT)
         try:
             seat.guest.run(task.plan, directory, lambda _: None)
         except GuestLost as lost:
             self._give_up((index, task.lab), directory, lost)
-        trial = _judged(task, directory, seat.guest.kernel, time.monotonic() - began)
+        clock.account("")
+        trial = _judged(task, directory, seat.guest.kernel, clock)
         if self.keep and trial.verdict.findings and (index, task.lab) in self._seats:
             self.keep(trial, directory, seat.guest.disk)
         if Record.read(directory).tainted:
@@ -198,10 +202,30 @@ class Campaign:
             )
 
 
-def _judged(task: Task, directory: Path, kernel: str, seconds: float) -> Trial:
+class _Clock:
+    """Where the time of a trial goes outside the guest, in seconds by phase; "" is what the guest itself accounts for."""
+
+    def __init__(self) -> None:
+        self._since = self._began = time.monotonic()
+        self.phases: dict[str, float] = {}
+
+    def account(self, phase: str) -> None:
+        """The time since the last call went to `phase`."""
+        now = time.monotonic()
+        if phase:
+            self.phases[phase] = now - self._since
+        self._since = now
+
+    @property
+    def seconds(self) -> float:
+        """Since the trial began."""
+        return time.monotonic() - self._began
+
+
+def _judged(task: Task, directory: Path, kernel: str, clock: _Clock) -> Trial:
     verdict = judge(task.plan, directory)
     record = Record.read(directory)
     evidence = tuple(f"{name}: {text}" for name, _, text in record.proofs) + tuple(record.evidence)
-    return Trial(
-        task.number, task.arm, task.plan, verdict, record.phases, seconds, kernel, evidence, lab=task.lab
-    )
+    clock.account(VERDICT)
+    phases = {**record.phases, **clock.phases}
+    return Trial(task.number, task.arm, task.plan, verdict, phases, clock.seconds, kernel, evidence, lab=task.lab)

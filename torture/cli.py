@@ -19,7 +19,7 @@ from torture.contract.command import contract
 from torture.errors import BadRequest, BrokenTool, MissingRequirement, TortureError
 from torture.export.command import export
 from torture.judge import judge
-from torture.known import Known
+from torture.known import known_of, without_known
 from torture.lab.disk import DISK_MIB, default_scratch
 from torture.labs import UML, KernelChoice
 from torture.order import Order
@@ -113,7 +113,11 @@ def _report(ended: session.Ended, as_json: bool) -> int:
     if ended.interrupted:
         print_to_stderr(f"interrupted; what was finished is kept in {ended.directory}, `torture resume` goes on")
         return EXIT_INTERRUPTED
-    return summary.EXIT_CODES[summary.overall(ended.trials)]
+    return _exit_code_of(ended.trials, ended.facts)
+
+
+def _exit_code_of(trials: list[Trial], facts: dict[str, Any]) -> int:
+    return summary.EXIT_CODES[summary.overall(without_known(trials, known_of(facts), date.today()))]
 
 
 def print_to_stderr(text: str) -> None:
@@ -134,10 +138,10 @@ def _print(trials: list[Trial], facts: dict[str, Any], as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(machine.document(trials, facts)))
         return
-    click.echo(summary.render(trials).rstrip())
     if facts["order"]["endless"]:
-        known = [Known(**entry) for entry in facts["order"]["known"]]
-        click.echo("\n" + campaign_report.render(trials, facts, known, date.today()))
+        click.echo(campaign_report.render(trials, facts, known_of(facts), date.today()))
+    else:
+        click.echo(summary.render(trials).rstrip())
 
 
 @cli.command()
@@ -172,7 +176,7 @@ def verify(run_directory: Path, results: Path, scratch: Path | None, as_json: bo
     for line in changed:
         print_to_stderr(line)
     _print(again, facts, as_json)
-    return summary.EXIT_CODES[summary.overall(again)]
+    return _exit_code_of(again, facts)
 
 
 def _judged_again(directory: Path, trial: Trial) -> Trial:

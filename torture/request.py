@@ -22,6 +22,8 @@ DEFAULT_PINS = ("mlock", "mlock2-onfault", "map-locked")
 DEFAULT_SYNCS = ("msync", "fsync")
 DEFAULT_LAYOUTS = ("hole", "unwritten", "written", "reflinked")
 DEFAULT_ACCESSES = ("store", "read")
+BACKGROUNDS = ("yes", "no")
+"""Whether background writeback comes before the first sync."""
 ALL = "all"
 MAX_PAGES = 1 << 18
 
@@ -52,6 +54,7 @@ class Request:
     representative: bool = True
     wide: bool = False
     disturbances: tuple[str, ...] = ("none",)
+    backgrounds: tuple[str, ...] = BACKGROUNDS
     plans: tuple[str, ...] = ()
     page_bytes: int = mmap.PAGESIZE
 

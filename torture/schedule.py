@@ -1,7 +1,7 @@
-"""What a campaign runs next: canaries, then breadth, then depth where it pays.
+"""What a campaign runs next: canaries, then breadth, and in between depth where it pays.
 
 Deterministic from the request's seed given the same results in the same order; only the hourly canaries follow the
-clock. What was scheduled is in the store, so a resumed campaign goes on from there.
+clock. What was scheduled and what came of it is in the store, so a resumed campaign goes on from there.
 """
 
 from __future__ import annotations
@@ -11,16 +11,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 
+from torture.breadth import Breadth
+from torture.depth import REPEAT, Depth
 from torture.draw import Drawn, draw
-from torture.known import Known, excuse
-from torture.report.groups import Group, Key, gather
+from torture.known import Known
 from torture.request import Request
 from torture.store import Task, Trial
 
 CANARY_INTERVAL_S = 3600.0
 DEPTH_EVERY = 4
-ENOUGH_REPEATS = 20
-"""A finding that was repeated so often is known well enough; its turn goes to the others."""
 
 
 @dataclass(slots=True)
@@ -46,10 +45,10 @@ class FixedList:
 
 
 class Schedule:
-    """An endless campaign over `labs`, bounded by `most_trials` and `most_findings` (distinct ones), if given.
+    """An endless campaign over `labs`, bounded by `most_trials` and `most_findings` (distinct new ones), if given.
 
-    Breadth is one turn of `torture.draw` after the other, for every lab; each `DEPTH_EVERY`th trial goes to the finding
-    that was repeated least, with a new seed, pinned and control arm in turn.
+    Each `DEPTH_EVERY`th trial goes to the findings (torture.depth), all others to what nobody tried yet
+    (torture.breadth). `unfinished` and `finished` are what the store has of a campaign that is resumed.
     """
 
     def __init__(
@@ -62,47 +61,52 @@ class Schedule:
         known: Sequence[Known] = (),
         unfinished: Sequence[Task] = (),
         finished: Sequence[Trial] = (),
-        scheduled: int = 0,
     ) -> None:
         self._request, self._canaries = request, canaries
         self._most_trials, self._most_findings = most_trials, most_findings
-        self._known = known
-        self._trials = list(finished)
+        self._breadth = Breadth(request, tuple(canaries))
+        self._depth = Depth(request.seed, known, date.today())
         self._again = list(unfinished)
-        self._number = scheduled
-        self._breadth = self._walk_breadth()
-        self._repeats: dict[Key, int] = {}
+        self._number = self._turns = 0
         self._canary_due_s = time.monotonic()
         self._pending: list[tuple[Drawn, str]] = []
-        for _ in range(self._breadth_taken()):
-            next(self._breadth)
+        self._recall(unfinished, finished)
 
     def next(self) -> Task | None:
         """The next task; first those that were in flight when the campaign was killed."""
         if self._again:
             return self._again.pop(0)
-        if self._is_over():
+        chosen = self._choose()
+        if chosen is None:
             return None
         self._number += 1
-        drawn, lab = self._choose()
-        return Task(self._number, drawn.arm, drawn.plan, lab)
+        drawn, lab = chosen
+        task = Task(self._number, drawn.arm, drawn.plan, lab)
+        self._depth.scheduled(task)
+        return task
 
     def finished(self, trial: Trial) -> None:
         """Remember a result: findings are looked into."""
-        self._trials.append(trial)
+        self._depth.finished(trial)
+        self._breadth.finished(trial)
 
-    def _is_over(self) -> bool:
+    def _recall(self, unfinished: Sequence[Task], finished: Sequence[Trial]) -> None:
+        """Everything that happened before the campaign was resumed, in order of number."""
+        tasks = [Task(trial.number, trial.arm, trial.plan, trial.lab) for trial in finished]
+        for task in sorted((*unfinished, *tasks), key=lambda task: task.number):
+            self._number = task.number
+            self._turns += task.arm != "canary"
+            self._depth.scheduled(task)
+            if task.arm not in ("canary", REPEAT):
+                self._breadth.account(task)
+        for trial in finished:
+            self.finished(trial)
+
+    def _choose(self) -> tuple[Drawn, str] | None:
         if self._most_trials is not None and self._number >= self._most_trials:
-            return True
-        return self._most_findings is not None and len(self._news()) >= self._most_findings
-
-    def _news(self) -> dict[Key, Group]:
-        """Distinct findings that nobody knows yet."""
-        today = date.today()
-        groups = {group.key: group for group in gather(self._trials)}
-        return {key: group for key, group in groups.items() if not excuse(key, self._known, today)}
-
-    def _choose(self) -> tuple[Drawn, str]:
+            return None
+        if self._most_findings is not None and self._depth.findings >= self._most_findings:
+            return self._depth.control()
         if not self._pending and time.monotonic() >= self._canary_due_s:
             self._canary_due_s = time.monotonic() + CANARY_INTERVAL_S
             self._pending = [
@@ -110,38 +114,17 @@ class Schedule:
             ]
         if self._pending:
             return self._pending.pop(0)
-        if self._number % DEPTH_EVERY == 0:
-            deep = self._around_a_finding()
-            if deep:
-                return deep
-        return next(self._breadth)
+        self._turns += 1
+        deep = self._depth.next() if self._turns % DEPTH_EVERY == 0 else None
+        return deep or self._broad()
+
+    def _broad(self) -> tuple[Drawn, str]:
+        """The next plan of breadth, without control arms that findings had run already."""
+        while True:
+            drawn, lab = self._breadth.next()
+            if not self._depth.was_scheduled(drawn.plan, lab):
+                return drawn, lab
 
     def _drawn_canaries(self, fault: str) -> list[Drawn]:
-        return [item for item in draw(replace(self._request, count=1), fault) if item.arm == "canary"]
-
-    def _walk_breadth(self) -> Iterator[tuple[Drawn, str]]:
-        """Every lab gets each plan before the next plan is drawn."""
-        turn = 0
-        while True:
-            request = replace(self._request, count=1, canary=False, seed=self._request.seed + turn)
-            for item in draw(request, ""):
-                for lab in self._canaries:
-                    yield item, lab
-            turn += 1
-
-    def _breadth_taken(self) -> int:
-        """How far a resumed campaign had walked: everything scheduled that was no canary and no repeat."""
-        arms = [*(trial.arm for trial in self._trials), *(task.arm for task in self._again)]
-        return sum(arm not in ("canary", "repeat") for arm in arms)
-
-    def _around_a_finding(self) -> tuple[Drawn, str] | None:
-        groups = self._news()
-        open_keys = [key for key in groups if self._repeats.get(key, 0) < ENOUGH_REPEATS]
-        if not open_keys:
-            return None
-        key = min(open_keys, key=lambda one: self._repeats.get(one, 0))
-        self._repeats[key] = self._repeats.get(key, 0) + 1
-        source = next(trial for trial in self._trials if trial.number == groups[key].trial)
-        plan = replace(source.plan, seed=self._request.seed * 1_000_003 + self._number)
-        return Drawn(plan, "repeat"), source.lab
-
+        only_canaries = replace(self._request, count=1, wide=False, plans=())
+        return [item for item in draw(only_canaries, fault) if item.arm == "canary"]

@@ -57,6 +57,14 @@ def cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
+def busy_seconds() -> float:
+    """How long all cores of this machine together were at work since it was booted (/proc/stat, proc(5)): everything but
+    idle and waiting for I/O."""
+    _, *ticks = Path("/proc/stat").read_text().splitlines()[0].split()[:9]
+    user_to_steal = [int(tick) for tick in ticks]
+    return (sum(user_to_steal) - sum(user_to_steal[3:5])) / os.sysconf("SC_CLK_TCK")
+
+
 def draw_seed() -> int:
     """A seed nobody chose."""
     return secrets.randbelow(1 << 31)
@@ -105,7 +113,9 @@ def resume(directory: Path, say: Callable[[str], None]) -> Ended:
 def _run(order: Order, run_id: str, directory: Path, store: Store) -> Ended:
     labs = make_labs(order, run_id, directory)
     jobs = 1 if order.destroy else order.jobs or cores()
-    before = float(store.facts().get("wall_seconds", 0.0))
+    facts = store.facts()
+    before = float(facts.get("wall_seconds", 0.0))
+    busy_before = float(facts.get("busy_seconds", 0.0)) - busy_seconds()
     source = _source(order, list(labs), store)
     keeper = Keeper(directory, {name: lab.facts for name, lab in labs.items()}, order.artefact_bytes)
     began = time.monotonic()
@@ -122,18 +132,16 @@ def _run(order: Order, run_id: str, directory: Path, store: Store) -> Ended:
             try:
                 campaign.run(store)
             finally:
-                _describe_end(store, campaign, before + time.monotonic() - began, jobs, interrupted.is_set())
+                store.describe(
+                    wall_seconds=before + time.monotonic() - began,
+                    busy_seconds=busy_before + busy_seconds(),
+                    cores=os.cpu_count(),
+                    jobs=jobs,
+                    lost_guests=[*facts.get("lost_guests", []), *campaign.lost_guests],
+                    boots=int(facts.get("boots", 0)) + campaign.boots,
+                    interrupted=interrupted.is_set(),
+                )
     return Ended(directory, list(store.trials()), store.facts(), interrupted.is_set())
-
-
-def _describe_end(store: Store, campaign: Campaign, wall_s: float, jobs: int, interrupted: bool) -> None:
-    store.describe(
-        wall_seconds=wall_s,
-        jobs=jobs,
-        lost_guests=campaign.lost_guests,
-        boots=campaign.boots,
-        interrupted=interrupted,
-    )
 
 
 def _total(order: Order) -> int | None:
@@ -153,7 +161,6 @@ def _source(order: Order, labs: list[str], store: Store) -> Source:
         known=order.known,
         unfinished=list(store.tasks(unfinished=True)),
         finished=list(store.trials()),
-        scheduled=sum(1 for _ in store.tasks()),
     )
 
 

@@ -9,12 +9,12 @@ does not offer is not drawn for it, unless nothing else was asked for: then the 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
-from itertools import combinations, product
+from itertools import product
 from random import Random
 
 from torture.faults import fault_class
 from torture.filesystems import Filesystem, filesystem
+from torture.manner import NO_DISTURBANCE, NO_SYNC, Manner, Met, Pair
 from torture.moments import with_gates
 from torture.plan import FaultSpec, FilePlan, Plan
 from torture.request import Request
@@ -23,7 +23,6 @@ from workloads.layouts import LAYOUTS
 from workloads.plan import Op, WorkerPlan
 
 FILES = 3
-NO_DISTURBANCE = "none"
 _CANDIDATES = 24
 _FREE_BLOCKS = (0, 1, 2, 4, 16)
 _INTERESTING = {("pin", "none"): 1, ("background", "yes"): 3, ("fault", "enospc"): 3, ("disturbance", "none"): 1}
@@ -31,40 +30,20 @@ _ORDINARY = 2
 _UNSYNCED_END = 0.25
 
 
-@dataclass(frozen=True, slots=True)
-class Manner:
-    """How one worker goes about it, and where: one value of each dimension."""
-
-    filesystem: str
-    fault: str
-    layout: str
-    pin: str
-    access: str
-    sync: str
-    background: str
-    disturbance: str
-
-    @property
-    def is_alone(self) -> bool:
-        """Whether the file must have no other worker."""
-        return bool(LAYOUTS[self.layout].opening) or _is_alone(self.disturbance)
-
-    def pairs(self) -> Iterator[tuple[str, str, str, str]]:
-        """Every two of its values, with the names of their dimensions."""
-        values = [(field.name, str(getattr(self, field.name))) for field in fields(self)]
-        for (one, a), (other, b) in combinations(values, 2):
-            yield one, a, other, b
-
-
 def draw_plans(request: Request) -> Iterator[Plan]:
     """`request.count` plans, the same for the same request everywhere."""
     random = Random(f"{request.seed}/wide")
-    met: set[tuple[str, str, str, str]] = set()
+    met = Met()
     rounds = _rounds(request, random)
     for _ in range(request.count):
         name, fault = next(rounds)
-        files = [list(_workers(request, name, fault, random, met)) for _ in range(FILES)]
-        yield _plan(request, name, fault, random, files)
+        yield draw_plan(request, name, fault, random, met)
+
+
+def draw_plan(request: Request, name: str, fault: FaultSpec, random: Random, met: Met) -> Plan:
+    """One plan of a filesystem and a fault, with what `met` has not; its manners are added there."""
+    files = [list(_workers(request, name, fault, random, met)) for _ in range(FILES)]
+    return _plan(request, name, fault, random, files)
 
 
 def _rounds(request: Request, random: Random) -> Iterator[tuple[str, FaultSpec]]:
@@ -76,7 +55,7 @@ def _rounds(request: Request, random: Random) -> Iterator[tuple[str, FaultSpec]]
 
 
 def _workers(
-    request: Request, name: str, fault: FaultSpec, random: Random, met: set[tuple[str, str, str, str]]
+    request: Request, name: str, fault: FaultSpec, random: Random, met: Met
 ) -> Iterator[Manner]:
     """The manners on one file: of all its workers, or of one that must be alone."""
     first = _best([_candidate(request, name, fault, random) for _ in range(_CANDIDATES)], met)
@@ -88,13 +67,18 @@ def _workers(
             yield _best(sociable, met)
 
 
-def _best(candidates: Sequence[Manner], met: set[tuple[str, str, str, str]]) -> Manner:
-    best = max(candidates, key=lambda manner: sum(_worth(pair) for pair in manner.pairs() if pair not in met))
-    met.update(best.pairs())
+def _best(candidates: Sequence[Manner], met: Met) -> Manner:
+    """The one with most pairs that nobody met yet; where there is no such pair, the one in the rarest cell."""
+
+    def worth(manner: Manner) -> tuple[int, int]:
+        return sum(_worth(pair) for pair in manner.pairs() if pair not in met.pairs), -met.cells[manner.cell]
+
+    best = max(candidates, key=worth)
+    met.add([best])
     return best
 
 
-def _worth(pair: tuple[str, str, str, str]) -> int:
+def _worth(pair: Pair) -> int:
     one, a, other, b = pair
     return _INTERESTING.get((one, a), _ORDINARY) * _INTERESTING.get((other, b), _ORDINARY)
 
@@ -109,7 +93,7 @@ def _candidate(request: Request, name: str, fault: FaultSpec, random: Random, la
         pin=pin,
         access=random.choice(request.accesses),
         sync=random.choice(request.syncs),
-        background=random.choice(("yes", "no")),
+        background=random.choice(request.backgrounds),
         disturbance=random.choice(_offered_disturbances(row, pin, request.disturbances)),
     )
 
@@ -126,10 +110,6 @@ def _offered_disturbances(row: Filesystem, pin: str, asked: tuple[str, ...]) -> 
         return row.has(disturbance.needs) and not (pin == "none" and disturbance.for_pins)
 
     return tuple(filter(fits, asked)) or asked
-
-
-def _is_alone(disturbance: str) -> bool:
-    return disturbance != NO_DISTURBANCE and DISTURBANCES[disturbance].alone
 
 
 def _plan(request: Request, name: str, fault: FaultSpec, random: Random, files: list[list[Manner]]) -> Plan:
@@ -183,7 +163,7 @@ def _ops(first_page: int, pages: int, manner: Manner, random: Random) -> Iterato
     """Store, sync, store again, sync again, with the disturbance in one of the gaps; the last sync may be left out, so
     that stores which nobody synced are judged too."""
     store = Op("store", first_page, pages)
-    sync = [] if manner.sync == "nothing" else [Op("sync", name=manner.sync)]
+    sync = [] if manner.sync == NO_SYNC else [Op("sync", name=manner.sync)]
     disturbance = [] if manner.disturbance == NO_DISTURBANCE else [Op(manner.disturbance, first_page, pages)]
     background = [Op("background")] if manner.background == "yes" else []
     gap = random.randrange(3)

@@ -1,120 +1,130 @@
-"""What a campaign knows at its end, and how surely: rates, coverage, and what clean cells prove. Pure."""
+"""The closing page of a campaign, for somebody who reads nothing else: what is known at its end, and how surely. Pure.
+
+Findings that `[[known]]` excuses are told apart from all others, and do not count for the outcome.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
-from itertools import combinations
+from textwrap import fill
 from typing import Any
 
-from torture.known import Known, excuse
-from torture.plan import Plan
-from torture.report.cells import of_trial
-from torture.report.groups import gather
-from torture.statistics import clean_bound, wilson
+from torture.known import Known, told, without_known
+from torture.report.campaign_time import render as render_time
+from torture.report.coverage import render as render_coverage
+from torture.report.groups import Group, gather
+from torture.report.matrix import render as render_matrix
+from torture.report.summary import EXIT_CODES, KINDS, MEANING, count, first_line, overall
+from torture.statistics import wilson
 from torture.store import Trial
 from verify.outcome import Outcome
 
-Value = tuple[str, str]
+WIDTH = 120
+MOST_FINDINGS = 4
+"""So many are told in full, as many more in a line each."""
+MOST_REASONS = 3
+MOST_CHARACTERS = 90
 
 
 def render(trials: Sequence[Trial], facts: dict[str, Any], known: Sequence[Known], today: date) -> str:
-    """The closing page of a campaign, to stand after the summary."""
-    return "\n\n".join(
-        "\n".join(part)
-        for part in (
-            list(_rates(trials, known, today)),
-            list(_clean(trials)),
-            list(_coverage(trials)),
-            list(_time(trials, facts)),
-        )
-        if part
+    """The whole page."""
+    news = without_known(trials, known, today)
+    parts = (
+        _opening(trials, facts),
+        render_matrix(trials, news),
+        _findings(news),
+        _known(trials, known, today),
+        _unclear(trials),
+        [*render_coverage(trials, facts), *render_time(trials, facts)],
+        _outcome(news, has_known=bool(told(trials, known, today))),
+    )
+    return "\n\n".join("\n".join(part) for part in map(list, parts) if part)
+
+
+def _opening(trials: Sequence[Trial], facts: dict[str, Any]) -> Iterator[str]:
+    canaries = [trial for trial in trials if trial.arm == "canary"]
+    found = sum(trial.verdict.outcome == Outcome.passed for trial in canaries)
+    counted = Counter(trial.verdict.outcome.value for trial in trials if trial.arm != "canary")
+    counts = ", ".join(f"{number} {name}" for name, number in counted.most_common())
+    kernels = ", ".join(dict.fromkeys(f"{trial.lab} ({trial.kernel})" for trial in trials if trial.kernel))
+    yield f"Campaign {facts.get('run', '')}, seed {facts.get('seed', '')}, kernel {kernels}."
+    planted = f"{found} of {len(canaries)} planted losses found" if canaries else "no planted loss was tried"
+    yield f"{len(trials) - len(canaries)} trials ({counts}); {planted}."
+
+
+def _findings(news: Sequence[Trial]) -> Iterator[str]:
+    labs = list(dict.fromkeys(trial.lab for trial in news))
+    groups = [(lab, group) for lab in labs for group in gather(trial for trial in news if trial.lab == lab)]
+    if not groups:
+        return
+    yield f"{count(len(groups), 'distinct finding')} that nobody has explained yet:"
+    for number, (lab, group) in enumerate(groups[:MOST_FINDINGS], 1):
+        yield from _finding(number, group, lab if len(labs) > 1 else "")
+    for number, (_, group) in enumerate(groups[MOST_FINDINGS : 2 * MOST_FINDINGS], MOST_FINDINGS + 1):
+        yield f"{number}. {group.key.kind}: {_place(group)}; see trial {group.trial}"
+    if len(groups) > 2 * MOST_FINDINGS:
+        yield f"... and {len(groups) - 2 * MOST_FINDINGS} more: `torture show RUN --json` has them all."
+
+
+def _finding(number: int, group: Group, lab: str) -> Iterator[str]:
+    key = group.key
+    told_by = f"reported by {group.example.reported}" if group.example.reported else "not reported"
+    shared = ", ".join(f"{name} {value}" for name, value in sorted(group.shared.items()) if value)
+    yield f"{number}. {key.kind}: {f'{lab}, ' if lab else ''}{_place(group)}: {KINDS[key.kind]}"
+    sentences = (
+        f"Seen in {_rates(group)}: {group.control}.",
+        f"Expected {group.example.expected}, found {_short(first_line(group.example.found))}; {told_by}.",
+        f"All have {shared or 'nothing in common'}. See `torture show RUN --trial {group.trial}`.",
+    )
+    yield fill(" ".join(sentences), WIDTH, initial_indent="   ", subsequent_indent="   ")
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= MOST_CHARACTERS else f"{text[:MOST_CHARACTERS]} ..."
+
+
+def _place(group: Group) -> str:
+    return ", ".join(filter(None, (group.key.filesystem, group.key.layout, f"fault {group.key.fault}")))
+
+
+def _rates(group: Group) -> str:
+    """How often each arm showed it, of the trials that could have, with the 95 % interval of the rate."""
+    return ", ".join(
+        f"{group.seen[arm]} of {tried} {arm} trials ({wilson(group.seen[arm], tried)} at 95 %)"
+        for arm, tried in sorted(group.tried.items(), reverse=True)
     )
 
 
-def values(plan: Plan) -> Iterator[set[Value]]:
-    """The dimension values of a plan, one set for each worker."""
-    layouts = {file.file: file.layout for file in plan.files}
-    for worker in plan.workers:
-        yield {
-            ("fs", plan.filesystem),
-            ("fault", plan.fault_names),
-            ("layout", layouts[worker.file]),
-            ("pin", worker.pin),
-            ("access", worker.access),
-            *(("op", f"{op.kind} {op.name}".strip()) for op in worker.ops if op.kind != "store"),
-        }
+def _known(trials: Sequence[Trial], known: Sequence[Known], today: date) -> Iterator[str]:
+    seen = told(trials, known, today)
+    if seen:
+        yield "Known findings, which do not count:"
+    for entry, shown in seen.items():
+        what = " ".join(filter(None, (entry.filesystem, entry.layout, entry.fault, entry.kind)))
+        seen_in = f"{count(len(shown), 'trial')}, first {shown[0].number}"
+        line = f"{what or 'any'}: {seen_in}; until {entry.expires}: {entry.reason}"
+        yield fill(line, WIDTH, initial_indent="  ", subsequent_indent="    ")
 
 
-def covered(trials: Iterable[Trial]) -> tuple[set[Value], set[tuple[Value, Value]]]:
-    """Single values and pairs of values that trials which were judged have met."""
-    singles: set[Value] = set()
-    pairs: set[tuple[Value, Value]] = set()
-    for trial in trials:
-        if trial.verdict.outcome not in (Outcome.unknown, Outcome.notrun):
-            for met in values(trial.plan):
-                singles |= met
-                pairs.update(combinations(sorted(met), 2))
-    return singles, pairs
+def _unclear(trials: Iterable[Trial]) -> Iterator[str]:
+    """Why trials could not be judged or not be run, the most frequent reasons."""
+    for outcome, heading in ((Outcome.unknown, "Could not be judged"), (Outcome.notrun, "Could not be run")):
+        reasons: Counter[str] = Counter()
+        for trial in trials:
+            if trial.verdict.outcome == outcome:
+                reason = f"{trial.plan.filesystem}, fault {trial.plan.fault_names}: {first_line(trial.verdict.reason)}"
+                reasons[reason[: WIDTH - 12]] += 1
+        if reasons:
+            rest = len(reasons) - MOST_REASONS
+            more = f"; {rest} more reasons in the store" if rest > 0 else ""
+            yield f"{heading} ({count(reasons.total(), 'trial')}{more}):"
+        for reason, number in reasons.most_common(MOST_REASONS):
+            yield f"  {number} x {reason}"
 
 
-def _rates(trials: Sequence[Trial], known: Sequence[Known], today: date) -> Iterator[str]:
-    groups = gather(trials)
-    if groups:
-        yield "How often, of the trials that could show it (95 % interval):"
-    for number, group in enumerate(groups, 1):
-        shared = ", ".join(f"{name} {value}" for name, value in sorted(group.shared.items()) if value)
-        rates = ", ".join(
-            f"{arm} {group.seen[arm]} of {tried} ({wilson(group.seen[arm], tried)})"
-            for arm, tried in sorted(group.tried.items(), reverse=True)
-        )
-        yield (
-            f"  {number}. {group.key.kind}, {group.key.filesystem}, fault {group.key.fault}: {rates};"
-            f" all have {shared or 'nothing in common'}"
-        )
-        if entry := excuse(group.key, known, today):
-            yield f"     known until {entry.expires}: {entry.reason}"
-
-
-def _clean(trials: Sequence[Trial]) -> Iterator[str]:
-    counted: Counter[tuple[str, str]] = Counter()
-    dirty: set[tuple[str, str]] = set()
-    for trial in trials:
-        if trial.arm != "canary":
-            place = (trial.plan.filesystem, trial.plan.fault_names)
-            if any(outcome in (Outcome.failed, Outcome.late) for _, outcome in of_trial(trial)):
-                dirty.add(place)
-            elif trial.verdict.outcome == Outcome.passed:
-                counted[place] += 1
-    clean = {place: count for place, count in counted.items() if place not in dirty}
-    if clean:
-        yield "Clean, and what that proves at 95 %:"
-    for (filesystem, fault), count in clean.items():
-        bound = clean_bound(count)
-        proves = f"fails less often than 1 in {bound}" if bound > 1 else "too few to say anything"
-        yield f"  {filesystem}, fault {fault}: {count} trials: {proves}"
-
-
-def _coverage(trials: Sequence[Trial]) -> Iterator[str]:
-    singles, pairs = covered(trials)
-    cells = {cell for trial in trials if trial.arm != "canary" for cell, _ in of_trial(trial)}
-    yield f"Coverage: {len(singles)} values, {len(pairs)} pairs of values, {len(cells)} cells of the matrix."
-
-
-def _time(trials: Sequence[Trial], facts: dict[str, Any]) -> Iterator[str]:
-    wall, jobs = float(facts.get("wall_seconds", 0)), int(facts.get("jobs", 1))
-    if not wall or not trials:
-        return
-    phases: dict[str, float] = {}
-    for trial in trials:
-        between = max(0.0, trial.seconds - sum(trial.phases.values()))
-        for name, seconds in {**trial.phases, "between phases": between}.items():
-            phases[name] = phases.get(name, 0.0) + seconds
-    total = sum(phases.values()) or 1.0
-    ordered = sorted(phases.items(), key=lambda item: -item[1])
-    shares = ", ".join(f"{name} {seconds / total:.0%}" for name, seconds in ordered)
-    yield f"{len(trials)} trials in {wall / 60:.1f} min with {jobs} jobs: {len(trials) / wall * 60:.1f} per minute."
-    yield f"Time: {shares}."
-    lost = facts.get("lost_guests", [])
-    yield f"Guests: {facts.get('boots', 0)} booted, {len(lost)} lost{''.join(f'; {line}' for line in lost[:5])}."
+def _outcome(news: Sequence[Trial], has_known: bool) -> Iterator[str]:
+    outcome = overall(news)
+    but = ", but for what is known" if has_known else ""
+    yield f"Outcome{but}: {outcome.value} - {MEANING[outcome]} (exit code {EXIT_CODES[outcome]})."

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from datetime import date
 from typing import Any
 
+from torture.known import known_of, told, without_known
 from torture.report.groups import gather
 from torture.report.summary import EXIT_CODES, overall
 from torture.store import Trial
 
 
 def document(trials: Sequence[Trial], facts: dict[str, Any]) -> dict[str, Any]:
-    """Facts about the run, every trial, and each distinct finding once."""
-    outcome = overall(trials)
+    """Facts about the run, every trial, each distinct finding once, and the known ones, which do not count."""
+    known, today = known_of(facts), date.today()
+    outcome = overall(without_known(trials, known, today))
     return {
         **facts,
         "outcome": outcome.value,
@@ -22,6 +25,7 @@ def document(trials: Sequence[Trial], facts: dict[str, Any]) -> dict[str, Any]:
             {
                 "number": trial.number,
                 "arm": trial.arm,
+                "lab": trial.lab,
                 "filesystem": trial.plan.filesystem,
                 "fault": trial.plan.fault_names,
                 "plan": trial.plan.identity,
@@ -43,6 +47,10 @@ def document(trials: Sequence[Trial], facts: dict[str, Any]) -> dict[str, Any]:
                 "losing_pins": sorted(group.losing_pins),
                 "control": group.control,
             }
-            for group in gather(trials)
+            for group in gather(without_known(trials, known, today))
+        ],
+        "known_findings": [
+            {**asdict(entry), "trials": [trial.number for trial in shown]}
+            for entry, shown in told(trials, known, today).items()
         ],
     }

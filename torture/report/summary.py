@@ -28,7 +28,7 @@ MEANING = {
     Outcome.late: "stores were accepted and then lost, and only the sync said so",
 }
 
-_KINDS = {
+KINDS = {
     "late": "stores were accepted, then lost; only the sync told",
     "lost": "accepted stores are gone, and nobody was told",
     "torn": "pages are a mix of generations that no promise allows",
@@ -116,24 +116,26 @@ def _finding(number: int, group: Group) -> str:
     key, example = group.key, group.example
     place = ", ".join(filter(None, (key.filesystem, key.layout, f"fault {key.fault}")))
     pins = ", ".join(sorted(filter(None, group.losing_pins)))
-    amount = _count(group.pages, "page") + " in " if group.pages else ""
+    amount = count(group.pages, "page") + " in " if group.pages else ""
     when = "After the remount" if key.read == "cold" else "Before the unmount"
-    seen = f"{amount}{_count(len(group.trials), 'trial')}{f' (pins: {pins})' if pins else ''}"
+    seen = f"{amount}{count(len(group.trials), 'trial')}{f' (pins: {pins})' if pins else ''}"
     sentences = [
         f"{seen}; {f'reported by {example.reported}' if example.reported else 'not reported to the application'}.",
-        f"{when}: expected {example.expected}, found {_first_line(example.found)}.",
+        f"{when}: expected {example.expected}, found {first_line(example.found)}.",
         f"Broken: the {key.promise} promise. {group.control[0].upper()}{group.control[1:]}.",
         f"See trial {group.trial}.",
     ]
     wrapped = (fill(sentence, _WIDTH, initial_indent="   ", subsequent_indent="   ") for sentence in sentences)
-    return "\n".join([f"{number}. {key.kind}: {place}: {_KINDS[key.kind]}", *wrapped])
+    return "\n".join([f"{number}. {key.kind}: {place}: {KINDS[key.kind]}", *wrapped])
 
 
-def _count(number: int, what: str) -> str:
+def count(number: int, what: str) -> str:
+    """A number of things in words."""
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
-def _first_line(text: str) -> str:
+def first_line(text: str) -> str:
+    """The first line of what may be long."""
     return text.strip().splitlines()[0][:200] if text.strip() else "nothing"
 
 
@@ -141,7 +143,7 @@ def _unclear(trials: Iterable[Trial]) -> Iterator[str]:
     """Why trials were not run or could not be judged, each reason once."""
     for outcome in (Outcome.unknown, Outcome.notrun):
         reasons = Counter(
-            f"{trial.plan.filesystem}, fault {trial.plan.fault_names}: {_first_line(trial.verdict.reason)}"
+            f"{trial.plan.filesystem}, fault {trial.plan.fault_names}: {first_line(trial.verdict.reason)}"
             for trial in trials
             if trial.verdict.outcome == outcome
         )

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 from stories import finding
 
+from torture.depth import shape_of
 from torture.judge import Verdict
 from torture.known import Known
-from torture.request import Request
+from torture.manner import manners_of
+from torture.plan import FaultSpec
+from torture.request import Request, whole_space
 from torture.schedule import DEPTH_EVERY, FixedList, Schedule
 from torture.store import Task, Trial
 from verify.finding import Finding
@@ -35,9 +39,12 @@ def follow(source: Schedule, count: int, losing: str = "") -> list[Task]:
         task = source.next()
         assert task is not None
         tasks.append(task)
-        loses = task.plan.filesystem == losing and task.arm != "canary"
-        source.finished(result(task, *[finding()] * loses))
+        source.finished(result(task, *_loss(task, losing)))
     return tasks
+
+
+def _loss(task: Task, losing: str = "ext2") -> list[Finding]:
+    return [finding()] * (task.plan.filesystem == losing and task.arm != "canary")
 
 
 def test_canaries_come_first_then_every_plan_and_its_control_arm() -> None:
@@ -64,6 +71,60 @@ def test_findings_are_looked_into_with_new_seeds() -> None:
     assert len({task.plan.seed for task in repeats}) == len(repeats)
 
 
+def test_a_finding_gets_its_control_arm_before_anything_else() -> None:
+    wide = replace(whole_space(), filesystems=("ext4",), faults=(FaultSpec("shutdown", {}),), wide=False, seed=3)
+    source = Schedule(wide, {"packaged": "lying-disk"})
+    tasks = follow(source, 40, "ext4")
+    first = next(task for task in tasks if task.arm == "pinned")
+    repeats = [task for task in tasks if task.arm == "repeat"]
+    assert repeats[0].plan == first.plan.control()
+    again = [task.plan for task in repeats if shape_of(task.plan) == shape_of(first.plan)]
+    assert {plan.is_control for plan in again[1:]} == {True, False}
+
+
+def test_control_arms_of_findings_are_run_before_the_budget_of_findings_ends_it() -> None:
+    wide = replace(whole_space(), filesystems=("ext4",), faults=(FaultSpec("shutdown", {}),), wide=False, seed=3)
+    source = Schedule(wide, {"packaged": "lying-disk"}, most_findings=1)
+    tasks = []
+    while (task := source.next()) is not None:
+        tasks.append(task)
+        source.finished(result(task, *[finding()] * (task.arm == "pinned")))
+    assert [task.arm for task in tasks] == ["canary", "pinned", "repeat"]
+    assert tasks[2].plan == tasks[1].plan.control()
+
+
+def test_the_whole_space_is_reached_whatever_the_matrix_has() -> None:
+    wide = replace(whole_space(), filesystems=("ext4", "xfs"), wide=False, seed=3)
+    tasks = follow(Schedule(wide, {"packaged": "lying-disk"}), 260)
+    manners = [manner for task in tasks if task.arm != "canary" for manner in manners_of(task.plan)]
+    for name, wanted in (
+        ("fault", {spec.name for spec in wide.faults}),
+        ("layout", set(wide.layouts) - {"snapshotted"}),
+        ("pin", set(wide.pins)),
+        ("access", set(wide.accesses)),
+        ("sync", set(wide.syncs)),
+        ("disturbance", set(wide.disturbances)),
+        ("background", {"yes", "no"}),
+    ):
+        assert {getattr(manner, name) for manner in manners} == wanted
+
+
+def test_slow_faults_come_less_often_and_hopeless_ones_hardly_ever() -> None:
+    faults = tuple(FaultSpec(name, {}) for name in ("eio-writes", "replay", "shutdown"))
+    wide = replace(whole_space(), filesystems=("ext4",), faults=faults, wide=False, seed=3)
+    source = Schedule(wide, {"packaged": "lying-disk"})
+    tried: Counter[str] = Counter()
+    for _ in range(120):
+        task = source.next()
+        assert task is not None
+        tried[task.plan.fault_names] += 1
+        outcome = Outcome.notrun if task.plan.fault_names == "shutdown" else Outcome.passed
+        slow = 64.0 if task.plan.fault_names == "replay" else 1.0
+        source.finished(replace(result(task), seconds=slow, verdict=Verdict(outcome, "", ())))
+    assert 0 < tried["shutdown"] < tried["eio-writes"] / 5
+    assert tried["eio-writes"] / 4 < tried["replay"] < tried["eio-writes"] / 1.5
+
+
 def test_a_known_finding_is_not_looked_into_again() -> None:
     known = Known(reason="so it is", expires="2999-01-01", filesystem="ext2")
     assert not [task for task in follow(schedule(known=(known,)), 60, "ext2") if task.arm == "repeat"]
@@ -82,21 +143,28 @@ def test_budgets_end_it() -> None:
     assert hunting.next() is None
 
 
-@pytest.mark.parametrize("killed_after", [1, 5, 17, 40])
+@pytest.mark.parametrize("killed_after", [1, 5, 17, 40, 50])
 def test_a_resumed_campaign_runs_what_was_in_flight_and_goes_on_with_the_same_plans(killed_after: int) -> None:
     whole = [task.plan for task in follow(schedule(), 60)]
     before = schedule()
     tasks = follow(before, killed_after)
     in_flight = [before.next(), before.next()]
     unfinished = [task for task in in_flight if task is not None]
-    after = schedule(
-        unfinished=unfinished, finished=[result(task) for task in tasks], scheduled=killed_after + 2
-    )
+    after = schedule(unfinished=unfinished, finished=[result(task) for task in tasks])
     resumed = follow(after, 60 - killed_after)
     assert resumed[:2] == unfinished
     canaries = [task for task in resumed[2:] if task.arm == "canary"]
     plans = [task.plan for task in (*tasks, *resumed) if task not in canaries]
     assert plans == whole[: len(plans)]
+
+
+@pytest.mark.parametrize("killed_after", [8, 23, 41])
+def test_a_resumed_campaign_does_not_forget_what_it_looked_into(killed_after: int) -> None:
+    whole = follow(schedule(), 70, "ext2")
+    tasks = whole[:killed_after]
+    after = schedule(finished=[result(task, *_loss(task)) for task in tasks])
+    resumed = [task for task in follow(after, 30, "ext2") if task.arm != "canary"]
+    assert [task.plan for task in resumed] == [task.plan for task in whole[killed_after : killed_after + len(resumed)]]
 
 
 def test_several_kernels_get_every_plan() -> None:
