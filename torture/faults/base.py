@@ -35,7 +35,8 @@ class Proof:
 class Fault:
     """Base of all faults: does nothing. One subclass per fault, one file each, registered in `torture.faults`.
 
-    `targets` are the device-mapper targets it needs; `crash` means unsynced content may be lost; `canary` means it
+    `targets` are the device-mapper targets it needs; `crash` means unsynced content may be lost; `replays` that crash
+    states are judged, though nothing crashes in the trial itself; `canary` means it
     plants a loss that must be found; `strikes_first` means it strikes before the first store instead of at the gate
     or after the last operation; without `readable_warm` the files cannot be
     read, or not be judged, before the unmount. With an errno of `refuses` the filesystem may turn workers away.
@@ -46,6 +47,7 @@ class Fault:
     targets: ClassVar[frozenset[str]] = frozenset()
     parameters: ClassVar[Mapping[str, Parameter]] = {}
     crash: ClassVar[bool] = False
+    replays: ClassVar[bool] = False
     canary: ClassVar[bool] = False
     strikes_first: ClassVar[bool] = False
     readable_warm: ClassVar[bool] = True
