@@ -62,6 +62,7 @@ class Filesystem:
     mount_options: tuple[str, ...] = ()
     features: frozenset[str] = frozenset()
     recovery: Recovery | None = None
+    copy_options: tuple[str, ...] = ()
     block_bytes: int = 4096
     remarks: str = field(default="")
 
@@ -129,6 +130,7 @@ _PLAIN: dict[str, Filesystem] = {
             check=Check(("xfs_repair", "-n", "-f")),
             package="xfsprogs",
             size_mib=300,
+            copy_options=("nouuid",),
             features=_RANGES | _ALWAYS | {"unwritten", "collapse", "reflink", "reserves", "journal", "shutdown"},
         ),
         Filesystem(

@@ -5,7 +5,7 @@ worker and command stays small. It talks JSON lines with `torture.lab.link` on t
 machine or User-mode Linux, over a socket in the local lab. Each trial is a child process of its own, so that the agent
 always answers, and a trial that breaks or hangs takes nothing with it.
 
-Requests: ping, probe, run, contract, dump, end. Replies: up, pong, capabilities, phase, done, dumped.
+Requests: ping, probe, run, contract, examine, dump, end. Replies: up, pong, capabilities, phase, done, dumped.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from torture import ground as grounds
 from torture import trial as trials
 from torture.contract import engine as contract
 from torture.ground import Ground
+from torture.image.examination import examine
 from torture.plan import PLAN, Plan
 
 _READ_BYTES = 1 << 16
@@ -97,6 +98,9 @@ class Agent:
             case "contract":
                 directory, name = self._results / request["directory"], request["filesystem"]
                 self._start(lambda announce: contract.run(name, self._ground, directory, announce), directory)
+            case "examine":
+                directory = self._results / request["directory"]
+                self._start(lambda announce: examine(self._ground, directory, announce), directory)
             case "dump":
                 self._dump(self._results / request["directory"])
 

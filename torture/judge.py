@@ -1,7 +1,7 @@
 """The verdict on a trial, from what it left: plan, record, ledger and observations. Pure but for reading these files.
 
 `torture run` judges every trial with this when it ends, and `torture verify` judges a stored one again, offline; both
-come to the same verdict because neither knows anything else.
+come to the same verdict because neither knows anything else. Of a disk image there is only a ledger and a cold read.
 """
 
 from __future__ import annotations
@@ -45,8 +45,7 @@ def judge(plan: Plan, directory: Path) -> Verdict:
 
 def _judge_run(plan: Plan, directory: Path, record: Record) -> Verdict:
     if record.hung:
-        hang = of_filesystem("hang", "liveness", expected="returns", found=record.hung)
-        return Verdict(Outcome.failed, record.hung.splitlines()[0], (hang, *_alarms(record)))
+        return _hung(record)
     expected = oracle.expectations(ledger.read_ledger(directory / LEDGER))
     stored, refused = stored_pages(directory / LEDGER)
     if not stored and not refused:
@@ -68,6 +67,26 @@ def _judge_run(plan: Plan, directory: Path, record: Record) -> Verdict:
     if any(fault_class(spec.name).canary for spec in plan.faults):
         return _judge_planted(directory, findings) or _judge_canary(stored, findings)
     return Verdict(outcome_of(findings), _reason(findings), tuple(findings))
+
+
+def judge_image(expected: oracle.Expectations, directory: Path) -> Verdict:
+    """Judge what an examination (torture.image) of a disk image left in `directory`."""
+    record = Record.read(directory)
+    if record.state != "ran":
+        outcome = Outcome.notrun if record.state == "notrun" else Outcome.unknown
+        return Verdict(outcome, record.reason, ())
+    if record.hung:
+        return _hung(record)
+    if record.unmountable:
+        return Verdict(Outcome.failed, "the filesystem would not mount", tuple(_unmountable(record)))
+    observations = _observations(expected, directory, "cold")
+    findings = [*checker.check(expected, observations, "cold"), *_complaints(record), *_alarms(record)]
+    return Verdict(outcome_of(findings), _reason(findings), tuple(findings))
+
+
+def _hung(record: Record) -> Verdict:
+    hang = of_filesystem("hang", "liveness", expected="returns", found=record.hung)
+    return Verdict(Outcome.failed, record.hung.splitlines()[0], (hang, *_alarms(record)))
 
 
 def _read_warm(plan: Plan) -> bool:

@@ -23,10 +23,10 @@ from devicemapper import mounts, tools
 from devicemapper.device import MappedDevice
 from devicemapper.errors import BlockStackError
 from devicemapper.loop import LoopDevice
-from torture import faults, requirements
+from torture import cold, faults, requirements
 from torture.errors import BadRequest, Hung, NotRun, StepFailed
 from torture.faults.base import Below, Fault
-from torture.filesystems import Filesystem, Recovery, filesystem
+from torture.filesystems import Filesystem, filesystem
 from torture.ground import Ground
 from torture.kernel_log import KernelLog, alarms
 from torture.moments import STRIKE, gate_names, is_strike
@@ -35,8 +35,6 @@ from torture.record import COMMANDS, EXTENTS, KERNEL_LOG, LEDGER, Record
 from torture.scene import Scene
 from verify import ledger
 from verify.ledger import LedgerWriter
-from verify.observation import write_observations
-from verify.reader import observe_file
 from workloads import layouts, libc, worker
 from workloads.access import ACCESSES
 from workloads.limits import UNLIMITED
@@ -45,7 +43,7 @@ from workloads.unsupported import Unsupported
 from workloads.worker import WorkerProcess, WorkerReport
 
 WORKER_TIMEOUT_S = 60.0
-CHECK_TIMEOUT_S = 120.0
+EXTENTS_TIMEOUT_S = 120.0
 MKFS_TIMEOUT_S = 60.0
 PHASES = ("stack", "layout", "work", "break", "drop", "mend", "judge")
 
@@ -109,7 +107,7 @@ class _Trial:
                 self._observe(scene, "cold")
                 self._keep_extents(scene)
                 mounted.close()
-                self._check(scene)
+                self.record.checked.append(cold.check(scene.filesystem, scene.block_device))
 
     @contextmanager
     def _phase(self, name: str) -> Iterator[None]:
@@ -336,46 +334,24 @@ class _Trial:
         row = scene.filesystem
         try:
             if row.recovery and any(fault.crash or fault.canary for fault in self.faults):
-                self._recover(row.recovery, scene)
+                crashed = any(fault.crash for fault in self.faults)  # a canary judges the tool, and its loss is planted
+                cold.recover(row.recovery, scene.block_device, must=crashed)
             self._mount(scene, mounted)
         except BlockStackError as error:
             self.record.unmountable = str(error)
             return False
         return True
 
-    def _recover(self, recovery: Recovery, scene: Scene) -> None:
-        argv = [*recovery.argv, str(scene.block_device)]
-        done = tools.run(argv, timeout_s=CHECK_TIMEOUT_S, ok=recovery.recovered)
-        output = done.stdout + done.stderr
-        crashed = any(fault.crash for fault in self.faults)  # a canary judges the tool, and its loss is planted
-        if crashed and recovery.failure and recovery.failure in output:
-            said = next(line for line in output.splitlines() if recovery.failure in line)
-            raise NotRun(f"{argv[0]} could not replay the journal ({said.strip()}), so the kernel cannot be judged")
-
     def _observe(self, scene: Scene, read: str) -> None:
-        for record in self.files:
-            observations = observe_file(
-                scene.mount_point / "files" / record.name,
-                run=self.plan.stamp_run,
-                content_file=record.content_file,
-                page_bytes=self.plan.page_bytes,
-            )
-            write_observations(self.directory / f"{read}-{record.file}.jsonl", observations)
+        run, page_bytes = self.plan.stamp_run, self.plan.page_bytes
+        cold.observe(self.files, scene.mount_point, self.directory, read, run=run, page_bytes=page_bytes)
 
     def _keep_extents(self, scene: Scene) -> None:
         """Where the files lie, for whoever looks at a finding; filesystems without FIEMAP and FIBMAP refuse."""
         names = [str(scene.mount_point / "files" / record.name) for record in self.files]
         present = [name for name in names if Path(name).exists()]
-        done = tools.run(["filefrag", "-v", *present], timeout_s=CHECK_TIMEOUT_S, ok=range(256))
+        done = tools.run(["filefrag", "-v", *present], timeout_s=EXTENTS_TIMEOUT_S, ok=range(256))
         (self.directory / EXTENTS).write_text(done.stdout + done.stderr)
-
-    def _check(self, scene: Scene) -> None:
-        check = scene.filesystem.check
-        argv = [*check.argv, str(scene.block_device)]
-        done = tools.run(argv, timeout_s=CHECK_TIMEOUT_S, ok=range(256))
-        output = done.stdout + done.stderr
-        clean = check.is_clean(done.exit_code, output)
-        self.record.checked.append((" ".join(argv), clean, output[-20000:]))
 
 
 def _make_durable(mount_point: Path) -> None:

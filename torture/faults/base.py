@@ -60,12 +60,13 @@ class Fault:
     """Base of all faults: does nothing. One subclass per fault, one file each, registered in `torture.faults`.
 
     `targets` are the device-mapper targets it needs, or features as "flakey drop_writes"; `crash` means unsynced
-    content may be lost; `canary` means it plants a loss that must be found; `strikes_first` means it strikes before the
-    first store instead of at the gate or after the last operation, `moments` where in the work a drawn plan may let it
-    strike (torture.moments), the first the plainest; `rounds` how often it heals while the workers go on, after it has
-    waited `patience_s` for them to come to a gate; without `readable_warm` the files cannot be read, or not be judged,
-    before the unmount. `kills_workers`: those that it kills are missed by nobody. With an errno of `refuses` the
-    filesystem may turn workers away, with one of `refuses_pins` their pins.
+    content may be lost; `replays` that crash states are judged, though nothing crashes in the trial itself; `canary`
+    means it plants a loss that must be found; `strikes_first` means it strikes before the first store instead of at the
+    gate or after the last operation, `moments` where in the work a drawn plan may let it strike (torture.moments), the
+    first the plainest; `rounds` how often it heals while the workers go on, after it has waited `patience_s` for them to
+    come to a gate; without `readable_warm` the files cannot be read, or not be judged, before the unmount.
+    `kills_workers`: those that it kills are missed by nobody. With an errno of `refuses` the filesystem may turn workers
+    away, with one of `refuses_pins` their pins.
     """
 
     name: ClassVar[str]
@@ -73,6 +74,7 @@ class Fault:
     targets: ClassVar[frozenset[str]] = frozenset()
     parameters: ClassVar[Mapping[str, Parameter]] = {}
     crash: ClassVar[bool] = False
+    replays: ClassVar[bool] = False
     canary: ClassVar[bool] = False
     strikes_first: ClassVar[bool] = False
     readable_warm: ClassVar[bool] = True

@@ -49,6 +49,9 @@ class Guest(Protocol):
     def contract(self, filesystem: str, directory: Path, on_phase: Callable[[str], None]) -> None:
         """Carry out torture.contract on one filesystem; its entries are in `directory`. Raises GuestLost."""
 
+    def examine(self, directory: Path, on_phase: Callable[[str], None]) -> None:
+        """Mount, read and check the image that is the guest's disk (torture.image.examination). Raises GuestLost."""
+
     def end(self) -> None:
         """Shut down in order, or by force after a few seconds; nothing of the guest is left running."""
 

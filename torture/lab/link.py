@@ -68,6 +68,10 @@ class LinkedGuest:
         """Carry out the conformance experiments on one filesystem; stages that do not end are dumped as phases are."""
         self._carry_out("contract", directory, on_phase, filesystem=filesystem)
 
+    def examine(self, directory: Path, on_phase: Callable[[str], None]) -> None:
+        """Mount the image that is the guest's disk, read and check it as `directory` asks (torture.image.examination)."""
+        self._carry_out("examine", directory, on_phase)
+
     def _carry_out(self, request: str, directory: Path, on_phase: Callable[[str], None], **fields: Any) -> None:
         relative = str(directory.relative_to(self._results))
         self._ask(request, directory=relative, **fields)

@@ -15,19 +15,23 @@ from pathlib import Path
 
 from torture import clean
 from torture import run_id as runs
-from torture.lab.disk import make_disk
+from torture.lab.disk import provide_disk
 from torture.lab.link import LinkedGuest
 
 
 @dataclass(frozen=True, slots=True)
 class LocalLab:
-    """Agents on this kernel. `device`: a block device that the user gave up, instead of images and loop devices."""
+    """Agents on this kernel. `device`: a block device that the user gave up, instead of images and loop devices.
+
+    `image`: a disk in `scratch` that the only agent takes over, instead of a fresh one.
+    """
 
     run_id: str
     results: Path
     scratch: Path
     page_bytes: int
     device: Path | None = None
+    image: Path | None = None
     name: str = "local"
 
     @property
@@ -48,7 +52,7 @@ class LocalLab:
         home = self.scratch / self.run_id / f"guest-{index}"
         home.mkdir(parents=True)
         disk = self.device or home / "disk.img"
-        make_disk(disk, 0, self.page_bytes)
+        provide_disk(disk, self.image, self.page_bytes)
         marker = f"{runs.ENVIRONMENT}_GUEST={self.run_id}/{index}"
         name, _, value = marker.partition("=")
         console = self.results / f"console-{index}.log"

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from torture import run_id as runs
 from torture.errors import BadRequest
-from torture.lab.disk import make_disk
+from torture.lab.disk import provide_disk
 from torture.lab.link import LinkedGuest
 
 PACKAGED_KERNEL = "linux.uml"
@@ -34,7 +34,10 @@ _SCRATCH_CANDIDATES = ("/mnt", "/run", "/tmp", "/srv", "/opt", "/var/tmp")
 
 @dataclass(frozen=True, slots=True)
 class UmlLab:
-    """Guests of one kernel. `kernel` is a path or "" for the packaged one; `scratch` holds the disks."""
+    """Guests of one kernel. `kernel` is a path or "" for the packaged one; `scratch` holds the disks.
+
+    `image`: a disk in `scratch` that the only guest takes over, instead of a fresh one.
+    """
 
     run_id: str
     results: Path
@@ -43,6 +46,7 @@ class UmlLab:
     kernel: str = ""
     kernel_arguments: tuple[str, ...] = ()
     memory_mib: int = MEMORY_MIB
+    image: Path | None = None
     name: str = "uml"
 
     @property
@@ -60,12 +64,12 @@ class UmlLab:
         return ""
 
     def boot(self, index: int) -> LinkedGuest:
-        """Start a guest with a fresh disk."""
+        """Start a guest with a disk of its own."""
         kernel = check_kernel(self.kernel) if self.kernel else str(shutil.which(PACKAGED_KERNEL))
         home = self.scratch / self.run_id / f"guest-{index}"
         home.mkdir(parents=True)
         disk = home / "disk.img"
-        make_disk(disk, 0, self.page_bytes)
+        provide_disk(disk, self.image, self.page_bytes)
         for spare in _spares(home):
             with open(spare, "xb") as hole:
                 hole.truncate(SPARE_MIB << 20)
