@@ -25,7 +25,7 @@ class Ground:
 
     `disk` is a block device or, where the lab has to make a loop device of it, an image file. `work` is a directory for
     mounts, off the device under test. `modules` is the tree that modprobe reads, "" for none. Workers run as `uid`.
-    `spares` are further disks, empty where the lab has none.
+    `spares` are further disks, empty where the lab has none. `expendable`: a guest whose power may be cut.
     """
 
     disk: Path
@@ -36,6 +36,7 @@ class Ground:
     uid: int = 65534
     gid: int = 65534
     spares: tuple[Path, ...] = ()
+    expendable: bool = False
 
 
 def load_module(name: str, modules: str) -> None:

@@ -5,7 +5,7 @@ worker and command stays small. It talks JSON lines with `torture.lab.link` on t
 machine or User-mode Linux, over a socket in the local lab. Each trial is a child process of its own, so that the agent
 always answers, and a trial that breaks or hangs takes nothing with it.
 
-Requests: ping, probe, run, contract, examine, dump, end. Replies: up, pong, capabilities, phase, done, dumped.
+Requests: ping, probe, run, go-on, contract, examine, dump, end. Replies: up, pong, capabilities, phase, done, dumped.
 """
 
 from __future__ import annotations
@@ -95,6 +95,10 @@ class Agent:
                 directory = self._results / request["directory"]
                 plan = Plan.from_json((directory / PLAN).read_text())
                 self._start(lambda announce: trials.run_trial(plan, self._ground, directory, announce), directory)
+            case "go-on":
+                directory = self._results / request["directory"]
+                plan = Plan.from_json((directory / PLAN).read_text())
+                self._start(lambda announce: trials.go_on(plan, self._ground, directory, announce), directory)
             case "contract":
                 directory, name = self._results / request["directory"], request["filesystem"]
                 self._start(lambda announce: contract.run(name, self._ground, directory, announce), directory)
@@ -207,7 +211,15 @@ def main() -> None:
     work.mkdir(exist_ok=True)
     modules = _module_tree(work, options.modules)
     device_mapper = grounds.has_device_mapper(modules)
-    ground = Ground(options.disk, work, options.run_id, device_mapper, modules, spares=tuple(options.spare))
+    ground = Ground(
+        options.disk,
+        work,
+        options.run_id,
+        device_mapper,
+        modules,
+        spares=tuple(options.spare),
+        expendable=bool(options.scratch),
+    )
     results = Path(options.scratch[0]) / "results" if options.scratch else Path(options.results)
     gc.freeze()
     agent = Agent(_open_channel(options.channel), ground, results)

@@ -28,7 +28,7 @@ class Scene:
     `late` the numbers of those that a gate did not wait for any longer. `spares` are disks for logs and copies, empty
     where the lab has none. What a fault enters into `below` is undone after the dm device is removed, what into `running`
     before the filesystem is unmounted. Workers run as user `uid` and group `gid`. `heartbeat` is to be called now and
-    then by whatever takes longer than a minute.
+    then by whatever takes longer than a minute; `cut_power` ends the guest, and does not return.
     """
 
     plan: Plan
@@ -48,6 +48,7 @@ class Scene:
     uid: int = 0
     gid: int = 0
     heartbeat: Callable[[], None] = lambda: None
+    cut_power: Callable[[], None] = lambda: None
     refusals: Counter[str] = field(default_factory=Counter)
     evidence: list[str] = field(default_factory=list)
     late: set[int] = field(default_factory=set)

@@ -31,7 +31,7 @@ from torture.ground import Ground
 from torture.kernel_log import KernelLog, alarms
 from torture.moments import STRIKE, gate_names, is_strike
 from torture.plan import Plan
-from torture.record import COMMANDS, EXTENTS, KERNEL_LOG, LEDGER, Record
+from torture.record import COMMANDS, EXTENTS, KERNEL_LOG, LEDGER, POWER_OFF, Record
 from torture.scene import Scene
 from verify import ledger
 from verify.ledger import LedgerWriter
@@ -55,10 +55,19 @@ def run_trial(plan: Plan, ground: Ground, directory: Path, announce: Announce) -
 
     `announce` is told the name of each phase as it begins. Never raises for what a filesystem does.
     """
-    trial = _Trial(plan, ground, directory, announce)
+    return _recorded(_Trial(plan, ground, directory, announce, Record()), _Trial.carry_out)
+
+
+def go_on(plan: Plan, ground: Ground, directory: Path, announce: Announce) -> Record:
+    """Go on with a trial whose guest was killed by a fault of it: mend, mount and observe. As `run_trial` otherwise."""
+    return _recorded(_Trial(plan, ground, directory, announce, Record.read(directory)), _Trial.go_on)
+
+
+def _recorded(trial: _Trial, act: Callable[[_Trial], None]) -> Record:
+    """What `act` raises, and all else that is known of the trial, is in its record at the end."""
     record = trial.record
     try:
-        trial.carry_out()
+        act(trial)
         record.state, record.reason = "ran", ""
     except (NotRun, Unsupported, BadRequest) as error:
         record.state, record.reason = "notrun", str(error)
@@ -72,16 +81,16 @@ def run_trial(plan: Plan, ground: Ground, directory: Path, announce: Announce) -
         record.state, record.reason = "unknown", f"{type(error).__name__}: {error}"
     finally:
         trial.keep_kernel_log()
-        record.write(directory)
+        record.write(trial.directory)
     return record
 
 
 class _Trial:
     """The state of one trial while it runs; `carry_out` reads top to bottom."""
 
-    def __init__(self, plan: Plan, ground: Ground, directory: Path, announce: Announce) -> None:
+    def __init__(self, plan: Plan, ground: Ground, directory: Path, announce: Announce, record: Record) -> None:
         self.plan, self.ground, self.directory, self.announce = plan, ground, directory, announce
-        self.record = Record()
+        self.record = record
         self.kernel_log = KernelLog()
         self.files: list[ledger.File] = []
         self.faults: list[Fault] = []
@@ -100,14 +109,29 @@ class _Trial:
             with self._phase("layout"):
                 self._lay_out(scene)
             self._work_and_break(scene, mounted)
-            with self._phase("mend"):
-                if not self._mend_and_mount(scene, mounted):
-                    return
-            with self._phase("judge"):
-                self._observe(scene, "cold")
-                self._keep_extents(scene)
-                mounted.close()
-                self.record.checked.append(cold.check(scene.filesystem, scene.block_device))
+            self._mend_and_judge(scene, mounted)
+
+    def go_on(self) -> None:
+        row = filesystem(self.plan.filesystem)
+        self.faults = [faults.make(spec) for spec in self.plan.faults]
+        self.files += (each for each in ledger.read_ledger(self.directory / LEDGER) if isinstance(each, ledger.File))
+        with ExitStack() as stack:
+            stack.enter_context(tools.logging_to(self.directory / COMMANDS))
+            with self._phase("stack"):
+                requirements.check(self.plan, row, self.faults, self.ground)
+                scene = self._build(row, stack)
+                self._prove(scene, crashes=False)
+            self._mend_and_judge(scene, stack.enter_context(ExitStack()))
+
+    def _mend_and_judge(self, scene: Scene, mounted: ExitStack) -> None:
+        with self._phase("mend"):
+            if not self._mend_and_mount(scene, mounted):
+                return
+        with self._phase("judge"):
+            self._observe(scene, "cold")
+            self._keep_extents(scene)
+            mounted.close()
+            self.record.checked.append(cold.check(scene.filesystem, scene.block_device))
 
     @contextmanager
     def _phase(self, name: str) -> Iterator[None]:
@@ -121,11 +145,21 @@ class _Trial:
     def keep_kernel_log(self) -> None:
         """Everything the kernel said since the trial began, and its alarms."""
         lines = self.kernel_log.since()
-        (self.directory / KERNEL_LOG).write_text("".join(f"{line}\n" for line in lines))
-        self.record.alarms = alarms(lines)
+        with open(self.directory / KERNEL_LOG, "a", encoding="utf-8") as log:
+            log.writelines(f"{line}\n" for line in lines)
+        self.record.alarms += alarms(lines)
         if not self.kernel_log.readable:
             self.record.evidence.append("the kernel log could not be read, so its alarms are not known")
         self.record.tainted = self.kernel_log.tainted
+
+    def _cut_power(self) -> None:
+        """Have the guest killed; `go_on` takes over in the next one."""
+        self.record.state, self.record.reason = "unknown", "the guest was to be killed, and none went on with the trial"
+        self.keep_kernel_log()
+        self.record.write(self.directory)
+        self.announce(POWER_OFF)
+        while True:
+            signal.pause()
 
     # -- stack ---------------------------------------------------------------------------------------------------
 
@@ -145,9 +179,10 @@ class _Trial:
         mount_point = self.ground.work / "mnt"
         mount_point.mkdir(exist_ok=True)
         writer = stack.enter_context(LedgerWriter(self.directory / LEDGER))
-        writer.append(
-            ledger.Begin(ledger.LEDGER_VERSION, self.plan.stamp_run, self.plan.page_bytes, self.plan.identity)
-        )
+        if not self.files:
+            writer.append(
+                ledger.Begin(ledger.LEDGER_VERSION, self.plan.stamp_run, self.plan.page_bytes, self.plan.identity)
+            )
         return Scene(
             plan=self.plan,
             filesystem=row,
@@ -164,6 +199,7 @@ class _Trial:
             uid=self.ground.uid,
             gid=self.ground.gid,
             heartbeat=lambda: self.announce("mend"),
+            cut_power=self._cut_power,
         )
 
     def _make_filesystem(self, scene: Scene, mounted: ExitStack) -> None:

@@ -24,6 +24,7 @@ from torture.faults.enospc_race import EnospcRace
 from torture.faults.exposed_block import ExposedBlock
 from torture.faults.fsize_limit import FsizeLimit
 from torture.faults.kill_workers import KillWorkers
+from torture.faults.killed_guest import KilledGuest
 from torture.faults.lying_disk import LyingDisk
 from torture.faults.memlock_limit import MemlockLimit
 from torture.faults.misdirected_write import MisdirectedWrite
@@ -68,6 +69,7 @@ FAULTS: dict[str, type[Fault]] = {
         PowerCut,
         Shutdown,
         KillWorkers,
+        KilledGuest,
         OomKill,
         ReplayedCrashStates,
         LyingDisk,

@@ -7,7 +7,6 @@ the faults that need none still run.
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -56,21 +55,22 @@ class LocalLab:
         marker = f"{runs.ENVIRONMENT}_GUEST={self.run_id}/{index}"
         name, _, value = marker.partition("=")
         console = self.results / f"console-{index}.log"
-        ours, theirs = socket.socketpair()
-        command = [sys.executable, "-m", "torture.guest", "--channel", str(theirs.fileno())]
-        command += ["--disk", str(disk), "--work", str(home / "work")]
+        command = [sys.executable, "-m", "torture.guest", "--disk", str(disk), "--work", str(home / "work")]
         command += ["--run-id", f"{self.run_id}-{home.name}", "--results", str(self.results)]
-        with theirs, open(console, "ab") as log:
-            process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                pass_fds=[theirs.fileno()],
-                start_new_session=True,
-                env={**os.environ, runs.ENVIRONMENT: self.run_id, name: value},
-            )
-        return _LocalGuest(process, ours, console, self.results, marker, home)
+
+        def launch(line: int) -> subprocess.Popen[bytes]:
+            with open(console, "ab") as log:
+                return subprocess.Popen(
+                    [*command, "--channel", str(line)],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    pass_fds=[line],
+                    start_new_session=True,
+                    env={**os.environ, runs.ENVIRONMENT: self.run_id, name: value},
+                )
+
+        return _LocalGuest(launch, console, self.results, marker, home)
 
 
 class _LocalGuest(LinkedGuest):

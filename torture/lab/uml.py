@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
-import socket
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -78,18 +77,20 @@ class UmlLab:
         init.chmod(0o755)
         marker = f"{runs.ENVIRONMENT}_GUEST={self.run_id}/{index}"
         console = self.results / f"console-{index}.log"
-        ours, theirs = socket.socketpair()
-        with theirs, open(console, "ab") as log:
-            process = subprocess.Popen(
-                [kernel, *self._arguments(home, disk, init, theirs.fileno())],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                pass_fds=[theirs.fileno()],
-                start_new_session=True,
-                env=self._environment(marker),
-            )
-        return LinkedGuest(process, ours, console, self.results, marker, home)
+
+        def launch(line: int) -> subprocess.Popen[bytes]:
+            with open(console, "ab") as log:
+                return subprocess.Popen(
+                    [kernel, *self._arguments(home, disk, init, line)],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    pass_fds=[line],
+                    start_new_session=True,
+                    env=self._environment(marker),
+                )
+
+        return LinkedGuest(launch, console, self.results, marker, home)
 
     def _arguments(self, home: Path, disk: Path, init: Path, line: int) -> list[str]:
         return [
