@@ -13,6 +13,7 @@ from torture.faults import FAULTS
 from torture.faults.base import Fault
 from torture.filesystems import FILESYSTEMS, Filesystem
 from torture.ground import Ground, filesystem_missing, target_missing
+from torture.requirements import disk_missing
 from workloads.disturbances import DISTURBANCES
 from workloads.layouts import LAYOUTS
 
@@ -51,7 +52,7 @@ def probe(ground: Ground) -> Capabilities:
 def _fault(fault: type[Fault], rows: list[Filesystem], ground: Ground) -> Reasons:
     lacking = dict.fromkeys(target_missing(target, ground) for target in sorted(fault.targets))
     reason = "; ".join(filter(None, lacking))
-    return {row.name: reason or fault.missing(row, ground) for row in rows}
+    return {row.name: reason or disk_missing(row, fault) or fault.missing(row, ground) for row in rows}
 
 
 def _needing(feature: str, rows: list[Filesystem], kernel_lacks: str = "") -> Reasons:

@@ -14,6 +14,7 @@ from pathlib import Path
 from torture.crash import outcome as crash
 from torture.faults import fault_class
 from torture.faults.planted import Planted, planted
+from torture.filesystems import filesystem
 from torture.plan import Plan
 from torture.record import LEDGER, Record
 from verify import checker, ledger, oracle
@@ -145,8 +146,9 @@ def stored_pages(path: Path) -> tuple[set[tuple[int, int]], set[tuple[int, int]]
 
 
 def _refused_pins(plan: Plan) -> frozenset[int]:
-    """What the faults may make a pin fail with: legal and loud."""
-    return frozenset({errno.EFAULT}).union(*(fault_class(spec.name).refuses_pins for spec in plan.faults))
+    """What the faults, and a full filesystem of this kind, may make a pin fail with: legal and loud."""
+    legal = filesystem(plan.filesystem).refuses_pins | {errno.EFAULT}
+    return legal.union(*(fault_class(spec.name).refuses_pins for spec in plan.faults))
 
 
 def _failed_pins(path: Path, legal: frozenset[int]) -> list[str]:

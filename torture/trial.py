@@ -270,7 +270,8 @@ class _Trial:
                     self._end(process)
         with self._phase("drop"):
             self._prove(scene, crashes=False)
-            mounted.close()
+            if not scene.filesystem.volatile:
+                mounted.close()
 
     def _gates(self) -> Iterator[str]:
         """Those that the faults know, in their order, then all others of the plan: nobody may wait at one for ever."""
@@ -368,6 +369,8 @@ class _Trial:
         self._prove(scene, crashes=True)
         self.record.evidence += scene.evidence
         row = scene.filesystem
+        if row.volatile:
+            return True
         try:
             if row.recovery and any(fault.crash or fault.canary for fault in self.faults):
                 crashed = any(fault.crash for fault in self.faults)  # a canary judges the tool, and its loss is planted

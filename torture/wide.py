@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from itertools import product
 from random import Random
 
-from torture.faults import fault_class
+from torture.faults import fault_class, parts
 from torture.filesystems import Filesystem, filesystem
 from torture.manner import NO_DISTURBANCE, NO_SYNC, Manner, Met, Pair
 from torture.moments import with_gates
@@ -137,7 +137,7 @@ def _plan(request: Request, name: str, fault: FaultSpec, random: Random, files: 
             )
             for worker, (file, first_page, manner) in enumerate(placed, 1)
         ),
-        faults=(_filled_in(fault, random),),
+        faults=tuple(_filled_in(part, random) for part in parts(fault)),
         mkfs_options=request.mkfs_options,
         mount_options=request.mount_options,
         memlock_bytes=request.memlock_bytes,
@@ -147,7 +147,7 @@ def _plan(request: Request, name: str, fault: FaultSpec, random: Random, files: 
 
 def _gated(fault: FaultSpec, random: Random, ops: Iterator[Op]) -> tuple[Op, ...]:
     """Every worker has its own moment at which the fault may strike; the last one that waits for it sets the time."""
-    struck = fault_class(fault.name)
+    struck = fault_class(parts(fault)[-1].name)
     drawn = tuple(ops)
     return with_gates(drawn, struck, random.choice(struck.moments))
 

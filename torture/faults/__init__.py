@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from torture.errors import BadRequest
 from torture.faults.base import Fault
 from torture.faults.corrupt_bio import CorruptBio
@@ -40,7 +42,10 @@ from torture.faults.thin_full import ThinFull
 from torture.faults.thin_metadata import ThinMetadata
 from torture.faults.thin_queue import ThinQueue
 from torture.faults.torn_write import TornWrite
+from torture.faults.zeroed_file import ZeroedFile
 from torture.plan import FaultSpec
+
+_TOGETHER = "+"
 
 FAULTS: dict[str, type[Fault]] = {
     fault.name: fault
@@ -74,6 +79,7 @@ FAULTS: dict[str, type[Fault]] = {
         ReplayedCrashStates,
         LyingDisk,
         StaleDisk,
+        ZeroedFile,
         TornWrite,
         MisdirectedWrite,
         OldRegion,
@@ -98,7 +104,27 @@ def make(spec: FaultSpec) -> Fault:
 
 
 def parse(text: str) -> FaultSpec:
-    """`NAME` or `NAME:KEY=NUMBER,KEY=NUMBER` from the command line, checked."""
+    """`NAME`, `NAME:KEY=NUMBER,KEY=NUMBER`, or several of these with `+` between, from the command line, checked."""
+    specs = [_parse_one(part) for part in text.split(_TOGETHER)]
+    if len(specs) == 1:
+        return specs[0]
+    parameters = {f"{spec.name}.{key}": value for spec in specs for key, value in spec.parameters.items()}
+    return FaultSpec(_TOGETHER.join(spec.name for spec in specs), parameters)
+
+
+def parts(spec: FaultSpec) -> tuple[FaultSpec, ...]:
+    """The faults that a plan gets for what `parse` returned, in the order in which they are armed."""
+    names = spec.name.split(_TOGETHER)
+    if len(names) == 1:
+        return (spec,)
+    return tuple(FaultSpec(name, _own(name, spec.parameters)) for name in names)
+
+
+def _own(name: str, parameters: Mapping[str, int | str]) -> dict[str, int | str]:
+    return {key.partition(".")[2]: value for key, value in parameters.items() if key.partition(".")[0] == name}
+
+
+def _parse_one(text: str) -> FaultSpec:
     name, _, rest = text.partition(":")
     parameters: dict[str, int | str] = {}
     for pair in filter(None, rest.split(",")):

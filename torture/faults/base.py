@@ -65,8 +65,8 @@ class Fault:
     gate or after the last operation, `moments` where in the work a drawn plan may let it strike (torture.moments), the
     first the plainest; `rounds` how often it heals while the workers go on, after it has waited `patience_s` for them to
     come to a gate; without `readable_warm` the files cannot be read, or not be judged, before the unmount.
-    `kills_workers`: those that it kills are missed by nobody. With an errno of `refuses` the filesystem may turn workers
-    away, with one of `refuses_pins` their pins.
+    `kills_workers`: those that it kills are missed by nobody. `for_volatile`: a canary of filesystems in memory. With an
+    errno of `refuses` the filesystem may turn workers away, with one of `refuses_pins` their pins.
     """
 
     name: ClassVar[str]
@@ -82,6 +82,7 @@ class Fault:
     rounds: ClassVar[int] = 0
     patience_s: ClassVar[float] = 60.0
     kills_workers: ClassVar[bool] = False
+    for_volatile: ClassVar[bool] = False
     refuses: ClassVar[frozenset[int]] = frozenset()
     refuses_pins: ClassVar[frozenset[int]] = frozenset()
 
