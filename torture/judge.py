@@ -14,6 +14,7 @@ from pathlib import Path
 from torture.crash import outcome as crash
 from torture.faults import fault_class
 from torture.faults.planted import Planted, planted
+from torture.moments import readable_warm
 from torture.plan import Plan
 from torture.record import LEDGER, Record
 from verify import checker, ledger, oracle
@@ -71,7 +72,7 @@ def _judge_run(plan: Plan, directory: Path, record: Record) -> Verdict:
 
 
 def _read_warm(plan: Plan) -> bool:
-    return all(fault_class(spec.name).readable_warm for spec in plan.faults)
+    return readable_warm(plan, [fault_class(spec.name) for spec in plan.faults])
 
 
 def _observations(expected: oracle.Expectations, directory: Path, read: str) -> dict[int, Iterator[Observation]]:

@@ -6,9 +6,10 @@ store or after the last operation.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from torture.faults.base import Fault
+from torture.plan import Plan
 from workloads.plan import Op
 
 START, MIDDLE, LATE, END = "start", "middle", "late", "end"
@@ -45,6 +46,12 @@ def with_gates(ops: Sequence[Op], fault: type[Fault], moment: str) -> tuple[Op, 
     for gate in gates:
         struck += [_gate(gate), *again]
     return tuple(struck)
+
+
+def readable_warm(plan: Plan, faults: Iterable[Fault | type[Fault]]) -> bool:
+    """Whether the files can be read and judged before the unmount."""
+    gated = any(op.kind == "gate" and op.name == STRIKE for worker in plan.workers for op in worker.ops)
+    return all(fault.readable_warm and not (gated and fault.forgets) for fault in faults)
 
 
 def _struck(ops: list[Op], moment: str, gated: bool) -> list[Op]:

@@ -27,9 +27,10 @@ from torture import faults, requirements
 from torture.errors import BadRequest, Hung, NotRun, StepFailed
 from torture.faults.base import Fault
 from torture.filesystems import Filesystem, Recovery, filesystem
+from torture.fs_errors import FsErrors
 from torture.ground import Ground
 from torture.kernel_log import KernelLog, alarms
-from torture.moments import STRIKE, gate_names, is_strike
+from torture.moments import STRIKE, gate_names, is_strike, readable_warm
 from torture.plan import Plan
 from torture.record import COMMANDS, EXTENTS, KERNEL_LOG, LEDGER, Record
 from torture.scene import Scene
@@ -84,6 +85,7 @@ class _Trial:
         self.plan, self.ground, self.directory, self.announce = plan, ground, directory, announce
         self.record = Record()
         self.kernel_log = KernelLog()
+        self.fs_errors = FsErrors()
         self.files: list[ledger.File] = []
         self.faults: list[Fault] = []
 
@@ -92,6 +94,7 @@ class _Trial:
         self.faults = [faults.make(spec) for spec in self.plan.faults]
         with ExitStack() as stack:
             stack.enter_context(tools.logging_to(self.directory / COMMANDS))
+            stack.enter_context(self.fs_errors)
             with self._phase("stack"):
                 self.record.kernel = requirements.check(self.plan, row, self.faults, self.ground)
                 scene = self._build(row, stack)
@@ -169,6 +172,16 @@ class _Trial:
         row = scene.filesystem
         tools.run([*row.mkfs, *self.plan.mkfs_options, str(scene.block_device)], timeout_s=MKFS_TIMEOUT_S)
         self._mount(scene, mounted)
+        self.fs_errors.watch(scene.mount_point)
+        if self.fs_errors.missing:
+            scene.note(f"the kernel does not report FAN_FS_ERROR: {self.fs_errors.missing}")
+
+    def _hear(self, scene: Scene) -> None:
+        """What the kernel said of errors of the filesystem, for the ledger: a report of what was stored before."""
+        for error in self.fs_errors.heard():
+            scene.ledger.append(error)
+            name = errno.errorcode.get(error.errno, str(error.errno))
+            scene.note(f"the filesystem reported {error.count} errors (FAN_FS_ERROR), the first {name}")
 
     def _mount(self, scene: Scene, mounted: ExitStack) -> None:
         options = (*scene.filesystem.mount_options, *self.plan.mount_options)
@@ -213,6 +226,7 @@ class _Trial:
             with self._phase("work"):
                 for process in running:
                     self._wait(process)
+                self._hear(scene)
                 scene.refusals = _refusals(self.directory / LEDGER)
             if not any(_waits_at(spec, STRIKE) for spec in self.plan.workers):
                 with self._phase("break"):
@@ -220,13 +234,14 @@ class _Trial:
             with self._phase("drop"):
                 for fault in self.faults:
                     fault.relent(scene)
-                if all(fault.readable_warm for fault in self.faults):
+                if readable_warm(self.plan, self.faults):
                     self._observe(scene, "warm")
                 for process in running:
                     self._end(process)
         with self._phase("drop"):
             self._prove(scene, crashes=False)
             mounted.close()
+            self._hear(scene)
 
     def _gates(self) -> Iterator[str]:
         """Those that the faults know, in their order, then all others of the plan: nobody may wait at one for ever."""
@@ -252,6 +267,7 @@ class _Trial:
                     self._strike(scene, first=False)
                 else:
                     self._turn(gate, scene)
+        self._hear(scene)
         for process in gated:
             process.release(gate)
 

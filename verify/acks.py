@@ -13,20 +13,24 @@ class EndedSync:
     """A sync that returned: ledger positions of begin and end, and whether its success proves durability.
 
     reported: kind and name of the errno, such as "msync ENOSPC"; None for a success.
+    is_sync: False for a report that came without a sync, such as "FAN_FS_ERROR EIO": it takes nothing back that a
+    later sync vouches for.
     """
 
     began: int
     ended: int
     proves: bool
     reported: str | None
+    is_sync: bool = True
 
 
 class Syncs:
     """The syncs that cover a page, given in the order in which they ended."""
 
     def __init__(self, syncs: Sequence[EndedSync]) -> None:
-        self._failures = [sync for sync in syncs if sync.reported]
+        self._failures = [sync for sync in syncs if sync.reported and sync.is_sync]
         self._failure_ends = [sync.ended for sync in self._failures]
+        self._notices = [sync for sync in syncs if sync.reported and not sync.is_sync]
         proofs = sorted((sync.began, sync.ended) for sync in syncs if sync.proves)
         self._proof_begins = [began for began, _ in proofs]
         self._earliest_ends = _running_minimum([ended for _, ended in proofs])
@@ -39,6 +43,10 @@ class Syncs:
         """The first failed sync that ended after this position."""
         at = bisect_right(self._failure_ends, position)
         return self._failures[at] if at < len(self._failures) else None
+
+    def notice_after(self, position: int) -> EndedSync | None:
+        """The first report without a sync after this position."""
+        return next((notice for notice in self._notices if notice.ended > position), None)
 
 
 def _running_minimum(ends: list[int]) -> list[int]:
@@ -70,4 +78,6 @@ def judge(began: int, ended: int | None, accepted: bool, covering: Sequence[Sync
         proven = min((syncs.proof_after(ended) for syncs in covering), default=NEVER)
     if proven < (failure.ended if failure else NEVER):
         return Verdict(acked=True, reported=None)
-    return Verdict(acked=False, reported=failure.reported if failure else None)
+    notices = [notice for syncs in covering if (notice := syncs.notice_after(began))]
+    told = min([*failures, *notices], key=lambda sync: sync.ended, default=None)
+    return Verdict(acked=False, reported=told.reported if told else None)
