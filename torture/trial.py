@@ -23,7 +23,8 @@ from devicemapper import mounts, tools
 from devicemapper.device import MappedDevice
 from devicemapper.errors import BlockStackError
 from devicemapper.loop import LoopDevice
-from torture import faults, requirements
+from devicemapper.uevents import UeventRecord
+from torture import evidence, faults, requirements
 from torture.errors import BadRequest, Hung, NotRun, StepFailed
 from torture.faults.base import Fault
 from torture.filesystems import Filesystem, Recovery, filesystem
@@ -86,6 +87,8 @@ class _Trial:
         self.record = Record()
         self.kernel_log = KernelLog()
         self.fs_errors = FsErrors()
+        self.uevents = UeventRecord()
+        self.devices: list[str] = []
         self.files: list[ledger.File] = []
         self.faults: list[Fault] = []
 
@@ -95,6 +98,7 @@ class _Trial:
         with ExitStack() as stack:
             stack.enter_context(tools.logging_to(self.directory / COMMANDS))
             stack.enter_context(self.fs_errors)
+            stack.enter_context(self.uevents)
             with self._phase("stack"):
                 self.record.kernel = requirements.check(self.plan, row, self.faults, self.ground)
                 scene = self._build(row, stack)
@@ -130,6 +134,8 @@ class _Trial:
         if not self.kernel_log.readable:
             self.record.evidence.append("the kernel log could not be read, so its alarms are not known")
         self.record.tainted = self.kernel_log.tainted
+        if self.devices:
+            self.record.evidence.append(self.uevents.missing or evidence.uevents(self.uevents.events(), self.devices))
 
     # -- stack ---------------------------------------------------------------------------------------------------
 
@@ -146,6 +152,7 @@ class _Trial:
                     table = fault.table(str(disk), length_sectors)
             assert table is not None
             mapped = stack.enter_context(MappedDevice(f"{self.ground.run_id}-{self.directory.name}", table))
+        self.devices = [evidence.kernel_name(path) for path in (disk, *([mapped.path] if mapped else []))]
         mount_point = self.ground.work / "mnt"
         mount_point.mkdir(exist_ok=True)
         writer = stack.enter_context(LedgerWriter(self.directory / LEDGER))
@@ -331,6 +338,8 @@ class _Trial:
 
     def _mend_and_mount(self, scene: Scene, mounted: ExitStack) -> bool:
         """False when the filesystem would not mount again: a finding, not a failed step."""
+        if scene.mapped and any(fault.targets for fault in self.faults):
+            scene.note(evidence.status(scene.mapped.status()))
         for fault in reversed(self.faults):
             fault.mend(scene)
         self._prove(scene, crashes=True)
