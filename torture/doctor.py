@@ -59,7 +59,7 @@ def _examine(lab: Lab) -> LabReport:
 def _report(lab: str, capabilities: dict[str, Any]) -> LabReport:
     targets = capabilities["targets"]
     faults = tuple(
-        (name, "; ".join(filter(None, (targets[target] for target in sorted(fault.targets)))))
+        (name, "; ".join(dict.fromkeys(filter(None, (targets[target] for target in sorted(fault.targets))))))
         for name, fault in FAULTS.items()
     )
     return LabReport(lab, "", capabilities["kernel"], tuple(capabilities["filesystems"].items()), faults)

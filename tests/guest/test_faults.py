@@ -19,6 +19,7 @@ from torture.moments import with_gates
 from torture.plan import FilePlan, Plan
 from torture.record import Record
 from torture.run_id import Hold, new_run_id
+from verify.finding import Finding
 from verify.outcome import Outcome
 from workloads.plan import Op, WorkerPlan
 
@@ -37,11 +38,17 @@ def make_plan(name: str, specs: str, pin: str, moment: str) -> Plan:
     """A file for each durable layout, a worker on each; background writeback meets an error before the sync does."""
     layouts = ["hole", "written", *(["unwritten"] if filesystem(name).has("unwritten") else [])]
     files = tuple(FilePlan(number, f"{number}-{layout}", layout, PAGES) for number, layout in enumerate(layouts, 1))
-    ops = (Op("store"), Op("background"), Op("sync", name="msync"), Op("store"), Op("sync", name="fsync"))
+    store = Op("store", 0, PAGES)
+    ops: tuple[Op, ...] = (store, Op("background"), Op("sync", name="msync"), store, Op("sync", name="fsync"))
     for fault in (faults.fault_class(spec.partition(":")[0]) for spec in specs.split("+")):
         ops = with_gates(ops, fault, moment or fault.moments[0])
     workers = tuple(WorkerPlan(file.file, file.file, file.name, 0, PAGES, pin, "store", ops) for file in files)
     return Plan(1, name, files, workers, tuple(faults.parse(spec) for spec in specs.split("+")))
+
+
+def is_known(name: str, finding: Finding) -> bool:
+    """Stale blocks where the write of an unwritten extent failed: docs/kernel-behaviour.md."""
+    return name == "ext4" and (finding.kind, finding.layout) == ("exposed", "unwritten") and bool(finding.reported)
 
 
 def guest_runs(home: Path, kernel: str, *arguments: str) -> Iterator[Trial]:
@@ -117,7 +124,7 @@ def test_a_healthy_filesystem_survives_while_the_workers_go_on(
 ) -> None:
     verdict, record = stock(name, fault, moment=moment)
     assert record.proofs and all(fired for _, fired, _ in record.proofs), record
-    assert (verdict.outcome, verdict.findings) == (Outcome.passed, ()), verdict
+    assert [finding for finding in verdict.findings if not is_known(name, finding)] == [], verdict
     assert any(line.startswith("uevents: add dm-") for line in record.evidence), record.evidence
     assert any(line.startswith("dmsetup status: ") for line in record.evidence) == bool(
         faults.fault_class(fault.partition(":")[0]).targets
@@ -171,8 +178,9 @@ def test_a_fault_that_a_filesystem_does_not_have_is_notrun(stock: Trial) -> None
 
 
 @pytest.mark.parametrize("name", ["ext4", "xfs"])
-def test_a_writeback_error_that_is_forgotten_is_found(forgets_errors: Trial, name: str) -> None:
-    verdict, _ = forgets_errors(name, "eio-data")
+@pytest.mark.parametrize("fault", ["eio-data", "eio-once"])
+def test_a_writeback_error_that_is_forgotten_is_found(forgets_errors: Trial, name: str, fault: str) -> None:
+    verdict, _ = forgets_errors(name, fault)
     lost = [finding for finding in verdict.findings if finding.kind == "lost" and finding.promise == "sync"]
     assert verdict.outcome == Outcome.failed and lost, verdict
 
