@@ -15,6 +15,7 @@ from torture.crash import outcome as crash
 from torture.faults import fault_class
 from torture.faults.planted import Planted, planted
 from torture.filesystems import filesystem
+from torture.moments import readable_warm
 from torture.plan import Plan
 from torture.record import LEDGER, Record
 from verify import checker, ledger, oracle
@@ -91,7 +92,7 @@ def _hung(record: Record) -> Verdict:
 
 
 def _read_warm(plan: Plan) -> bool:
-    return all(fault_class(spec.name).readable_warm for spec in plan.faults)
+    return readable_warm(plan, [fault_class(spec.name) for spec in plan.faults])
 
 
 def _observations(expected: oracle.Expectations, directory: Path, read: str) -> dict[int, Iterator[Observation]]:

@@ -6,9 +6,11 @@ store or after the last operation.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from torture.faults.base import Fault
+from torture.plan import Plan
 from workloads.plan import Op
 
 START, MIDDLE, LATE, END = "start", "middle", "late", "end"
@@ -32,7 +34,10 @@ def is_strike(gate: str) -> bool:
 
 
 def with_gates(ops: Sequence[Op], fault: type[Fault], moment: str) -> tuple[Op, ...]:
-    """The operations with the gates that let the fault strike at `moment` and heal before a further store and sync."""
+    """The operations with the gates that let the fault strike at `moment` and heal before a further store and sync.
+
+    After a heal only half of the pages are stored again: what the fault did to the others must not be covered up.
+    """
     moment = START if fault.strikes_first else moment
     struck = _struck(list(ops), moment, gated=not fault.strikes_first)
     gates = list(gate_names(fault.rounds))[1:]
@@ -41,10 +46,22 @@ def with_gates(ops: Sequence[Op], fault: type[Fault], moment: str) -> tuple[Op, 
     last = _last_store(struck)
     again = [op for op in struck[last:] if op.kind in ("store", "sync")]
     if moment == START and last > _first_store(struck):
-        struck, gates = [*struck[:last], _gate(gates[0]), *struck[last:]], gates[1:]
+        struck, gates = [*struck[:last], _gate(gates[0]), *_halved(struck[last:])], gates[1:]
     for gate in gates:
-        struck += [_gate(gate), *again]
+        struck += [_gate(gate), *(again if is_strike(gate) else _halved(again))]
     return tuple(struck)
+
+
+def _halved(ops: Iterable[Op]) -> Iterator[Op]:
+    """With the first half of the pages to store, where the operation says which."""
+    for op in ops:
+        yield replace(op, pages=op.pages // 2) if op.kind == "store" and op.pages > 1 else op
+
+
+def readable_warm(plan: Plan, faults: Iterable[Fault | type[Fault]]) -> bool:
+    """Whether the files can be read and judged before the unmount."""
+    gated = any(op.kind == "gate" and op.name == STRIKE for worker in plan.workers for op in worker.ops)
+    return all(fault.readable_warm and not (gated and fault.forgets) for fault in faults)
 
 
 def _struck(ops: list[Op], moment: str, gated: bool) -> list[Op]:

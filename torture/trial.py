@@ -23,13 +23,15 @@ from devicemapper import mounts, tools
 from devicemapper.device import MappedDevice
 from devicemapper.errors import BlockStackError
 from devicemapper.loop import LoopDevice
-from torture import cold, faults, requirements
+from devicemapper.uevents import UeventRecord
+from torture import cold, evidence, faults, requirements
 from torture.errors import BadRequest, Hung, NotRun, StepFailed
 from torture.faults.base import Below, Fault
 from torture.filesystems import Filesystem, filesystem
+from torture.fs_errors import FsErrors
 from torture.ground import Ground
 from torture.kernel_log import KernelLog, alarms
-from torture.moments import STRIKE, gate_names, is_strike
+from torture.moments import STRIKE, gate_names, is_strike, readable_warm
 from torture.plan import Plan
 from torture.record import COMMANDS, EXTENTS, KERNEL_LOG, LEDGER, POWER_OFF, Record
 from torture.scene import Scene
@@ -92,6 +94,9 @@ class _Trial:
         self.plan, self.ground, self.directory, self.announce = plan, ground, directory, announce
         self.record = record
         self.kernel_log = KernelLog()
+        self.fs_errors = FsErrors()
+        self.uevents = UeventRecord()
+        self.devices: list[str] = []
         self.files: list[ledger.File] = []
         self.faults: list[Fault] = []
 
@@ -100,6 +105,8 @@ class _Trial:
         self.faults = [faults.make(spec) for spec in self.plan.faults]
         with ExitStack() as stack:
             stack.enter_context(tools.logging_to(self.directory / COMMANDS))
+            stack.enter_context(self.fs_errors)
+            stack.enter_context(self.uevents)
             with self._phase("stack"):
                 self.record.kernel = requirements.check(self.plan, row, self.faults, self.ground)
                 scene = self._build(row, stack)
@@ -151,6 +158,8 @@ class _Trial:
         if not self.kernel_log.readable:
             self.record.evidence.append("the kernel log could not be read, so its alarms are not known")
         self.record.tainted = self.kernel_log.tainted
+        if self.devices:
+            self.record.evidence.append(self.uevents.missing or evidence.uevents(self.uevents.events(), self.devices))
 
     def _cut_power(self) -> None:
         """Have the guest killed; `go_on` takes over in the next one."""
@@ -176,6 +185,7 @@ class _Trial:
             tables = [fault.table(str(disk), length_sectors) for fault in self.faults]
             decisive = [table for table, fault in zip(tables, self.faults, strict=True) if fault.targets]
             mapped = stack.enter_context(MappedDevice(name, (decisive or tables)[-1]))
+        self.devices = [evidence.kernel_name(path) for path in (disk, *([mapped.path] if mapped else []))]
         mount_point = self.ground.work / "mnt"
         mount_point.mkdir(exist_ok=True)
         writer = stack.enter_context(LedgerWriter(self.directory / LEDGER))
@@ -207,6 +217,16 @@ class _Trial:
         further = [word for fault in self.faults for word in fault.options(row).mkfs]
         tools.run([*row.mkfs, *further, *self.plan.mkfs_options, str(scene.block_device)], timeout_s=MKFS_TIMEOUT_S)
         self._mount(scene, mounted)
+        self.fs_errors.watch(scene.mount_point)
+        if self.fs_errors.missing:
+            scene.note(f"the kernel does not report FAN_FS_ERROR: {self.fs_errors.missing}")
+
+    def _hear(self, scene: Scene) -> None:
+        """What the kernel said of errors of the filesystem, for the ledger: a report of what was stored before."""
+        for error in self.fs_errors.heard():
+            scene.ledger.append(error)
+            name = errno.errorcode.get(error.errno, str(error.errno))
+            scene.note(f"the filesystem reported {error.count} errors (FAN_FS_ERROR), the first {name}")
 
     def _mount(self, scene: Scene, mounted: ExitStack) -> None:
         row = scene.filesystem
@@ -256,6 +276,7 @@ class _Trial:
                     fault.during(scene)
                 for process in running:
                     self._wait(process)
+                self._hear(scene)
                 scene.refusals = _refusals(self.directory / LEDGER)
             if not any(_waits_at(spec, STRIKE) for spec in self.plan.workers):
                 with self._phase("break"):
@@ -264,7 +285,7 @@ class _Trial:
                 for fault in self.faults:
                     fault.relent(scene)
                 scene.running.close()
-                if all(fault.readable_warm for fault in self.faults):
+                if readable_warm(self.plan, self.faults):
                     self._observe(scene, "warm")
                 for process in running:
                     self._end(process)
@@ -272,6 +293,7 @@ class _Trial:
             self._prove(scene, crashes=False)
             if not scene.filesystem.volatile:
                 mounted.close()
+            self._hear(scene)
 
     def _gates(self) -> Iterator[str]:
         """Those that the faults know, in their order, then all others of the plan: nobody may wait at one for ever."""
@@ -297,6 +319,7 @@ class _Trial:
                     self._strike(scene, first=False)
                 else:
                     self._turn(gate, scene)
+        self._hear(scene)
         for process in gated:
             process.release(gate)
 
@@ -364,6 +387,8 @@ class _Trial:
 
     def _mend_and_mount(self, scene: Scene, mounted: ExitStack) -> bool:
         """False when the filesystem would not mount again: a finding, not a failed step."""
+        if scene.mapped and any(fault.targets for fault in self.faults):
+            scene.note(evidence.status(scene.mapped.status()))
         for fault in reversed(self.faults):
             fault.mend(scene)
         self._prove(scene, crashes=True)

@@ -138,6 +138,8 @@ class _Reading:
             case ledger.Struck():
                 self.crash = self.crash or record.crash
                 self._struck_at = min(self._struck_at, position)
+            case ledger.FsError():
+                self._tell_all(position, record)
             case ledger.Pinned() | ledger.Note():
                 pass
 
@@ -227,6 +229,12 @@ class _Reading:
         for _, mapped in self._workers:
             if (mapped.worker, mapped.file) == (worker, file):
                 self._files[file].add_sync(failed, range(mapped.first_page, mapped.first_page + mapped.pages))
+
+    def _tell_all(self, position: int, error: ledger.FsError) -> None:
+        """An error of the filesystem does not say whose bytes are concerned: it may be anybody's."""
+        name = f"FAN_FS_ERROR {errorcode.get(error.errno, error.errno)}"
+        for log in self._files.values():
+            log.whole_syncs.append(EndedSync(position, position, proves=False, reported=name, is_sync=False))
 
     def _can_prove(self, kind: str, ended: int) -> bool:
         """Whether a success of a sync that ended there says that anything is durable.

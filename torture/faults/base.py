@@ -64,7 +64,8 @@ class Fault:
     means it plants a loss that must be found; `strikes_first` means it strikes before the first store instead of at the
     gate or after the last operation, `moments` where in the work a drawn plan may let it strike (torture.moments), the
     first the plainest; `rounds` how often it heals while the workers go on, after it has waited `patience_s` for them to
-    come to a gate; without `readable_warm` the files cannot be read, or not be judged, before the unmount.
+    come to a gate; without `readable_warm` the files cannot be read, or not be judged, before the unmount; `forgets`:
+    nor where workers went on after the strike, because what was written since then and is read again is not there.
     `kills_workers`: those that it kills are missed by nobody. `for_volatile`: a canary of filesystems in memory. With an
     errno of `refuses` the filesystem may turn workers away, with one of `refuses_pins` their pins.
     """
@@ -79,6 +80,7 @@ class Fault:
     strikes_first: ClassVar[bool] = False
     readable_warm: ClassVar[bool] = True
     moments: ClassVar[tuple[str, ...]] = ("end",)
+    forgets: ClassVar[bool] = False
     rounds: ClassVar[int] = 0
     patience_s: ClassVar[float] = 60.0
     kills_workers: ClassVar[bool] = False

@@ -37,6 +37,7 @@ class DelayCut(Fault):
         "read_ms": Parameter(0, 0, 5000, "milliseconds that each read is held back"),
     }
     crash = True
+    readable_warm = False
     moments: ClassVar[tuple[str, ...]] = ("middle", "start", "late")
 
     _below: MappedDevice

@@ -1,7 +1,8 @@
-"""A disk that comes and goes: dm-flakey takes writes of file data for a second, refuses them for a second, and so on.
+"""A disk that comes and goes: writes of file data are refused and taken in turn, several times while the workers go on.
 
-The kernel keeps the time (flakey_map in drivers/md/dm-flakey.c: jiffies since the table was loaded, in whole seconds);
-gates make the workers meet both phases, several times, within a few seconds.
+By default the tables are swapped at gates, so every round meets both. With `seconds`, dm-flakey keeps the time instead
+(flakey_map in drivers/md/dm-flakey.c: whole seconds since the table was loaded), gates wait for the next interval, and
+what a worker does may straddle two.
 """
 
 from __future__ import annotations
@@ -19,24 +20,26 @@ from torture.faults.failing_writes import RefusedWrites
 from torture.scene import Scene
 from verify import ledger
 
-_MARGIN_S = 0.3
+_MARGIN_S = 0.1
 
 
 class EioFlapping(EioOnce):
-    """One table with an interval for all rounds; at each gate the next phase is waited for."""
+    """As `EioOnce`, again and again."""
 
     name = "eio-flapping"
-    meaning = "writes to file data fail with EIO every other interval"
+    meaning = "writes to file data fail with EIO and are taken again, in turn"
     parameters: ClassVar[Mapping[str, Parameter]] = {
-        "seconds": Parameter(1, 1, 20, "length of each interval: as long up as down"),
+        "seconds": Parameter(0, 0, 20, "length of each interval, as long up as down; 0: tables swapped at gates"),
     }
-    rounds = 2
+    rounds = 3
 
     _began_s: float | None = None
 
     def strike(self, scene: Scene) -> None:
-        """Load the table the first time, and wait for the next interval that refuses."""
-        assert scene.mapped is not None
+        """Refuse, or wait for the next interval that does."""
+        if not self.values["seconds"]:
+            super().strike(scene)
+            return
         if self._began_s is None:
             scene.ledger.append(ledger.Struck(self.name, crash=True))
             self._load(scene)
@@ -44,7 +47,10 @@ class EioFlapping(EioOnce):
         self._counting = RefusedWrites(scene)
 
     def heal(self, scene: Scene) -> None:
-        """Wait for the next interval that takes writes."""
+        """Take writes, or wait for the next interval that does."""
+        if not self.values["seconds"]:
+            super().heal(scene)
+            return
         self._stop_counting()
         self._wait(odd=False)
 
@@ -58,8 +64,8 @@ class EioFlapping(EioOnce):
         assert scene.mapped is not None
         seconds = self.values["seconds"]
         table = Table(tuple(_flapping(each, seconds) for each in self._broken(scene).segments))
-        self._began_s = time.monotonic()  # the kernel's interval begins when the table is loaded, a little later
-        scene.mapped.swap_table(table)
+        scene.mapped.exchange_table(table)
+        self._began_s = time.monotonic()
 
     def _wait(self, odd: bool) -> None:
         """Sleep to the beginning of the next odd (refusing) or even interval, unless this is one with time left."""

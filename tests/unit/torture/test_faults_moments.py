@@ -42,6 +42,13 @@ def test_after_a_heal_there_is_a_store_and_a_sync() -> None:
     assert words(a_fault(1), "start", OPS[1:2]) == "strike st heal st"
 
 
+@pytest.mark.parametrize("moment", ["start", "middle"])
+def test_what_failed_is_not_covered_up_by_the_store_after_a_heal(moment: str) -> None:
+    ops = with_gates(OPS, a_fault(2), moment)
+    pages = [op.pages for op in ops if op.kind == "store"]
+    assert pages == {"start": [8, 4, 8, 4], "middle": [8, 8, 4, 8, 4]}[moment]
+
+
 def test_a_fault_that_strikes_first_has_no_gate_to_strike_at() -> None:
     assert words(a_fault(strikes_first=True), "end") == "pu st ba sy st sy"
     assert words(a_fault(1, strikes_first=True), "end") == "pu st ba sy heal st sy"
