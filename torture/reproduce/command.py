@@ -175,7 +175,8 @@ def compare(results: Path, scratch: Path | None, as_json: bool, **options: Any) 
         lab, tuple(dict.fromkeys(arm.kernel for arm in arms)), seed
     )
     plans = _same_plan(found.plan) if found else _drawn({**options, "seed": seed})
-    source = comparing.Comparison(arms, plans, options["pairs"], seed, found.expected if found else ())
+    expected = found.expected if found else ()
+    source = comparing.Comparison(arms, plans, options["pairs"], seed, expected, fails=found is not None)
     with workshop.opened(order, "compare", say(as_json)) as shop:
         interrupted = shop.run(source, 2 * options["pairs"])
         source.conclude()
