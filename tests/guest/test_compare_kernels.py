@@ -30,7 +30,7 @@ MUTANTS = {
     6: ["--layout", "hole", "--fault", "enospc:free_blocks=0", "--ops", "store,sync msync"],
     10: ["--layout", "unwritten", "--ops", "store,sync msync"],
     15: ["--layout", "reflinked", "--pin", "none", "--ops", "store"],
-    18: ["--layout", "written", "--fault", "eio-data", "--ops", "store,background,sync msync"],
+    18: ["--layout", "written", "--pin", "none", "--fault", "eio-data", "--ops", "store,sync fsync"],
     20: ["--layout", "hole", "--fault", "replay:states=8", "--ops", "store,sync msync"],
 }
 
