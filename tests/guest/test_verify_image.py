@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import mmap
+import os
 import shutil
 import subprocess
 from dataclasses import replace
@@ -24,6 +25,7 @@ from torture.request import Request
 from torture.run_id import Hold, new_run_id
 
 FACTS = ("kind", "promise", "name", "first_page", "pages", "sectors", "expected", "found", "reported", "read")
+LABS = ("uml", "local") if os.geteuid() == 0 else ("uml",)
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +51,10 @@ def leave_disk(plan: Plan, kernel: str, mutant: int, directory: Path) -> Path:
     return directory / "trial"
 
 
+def places(tmp_path: Path) -> tuple[object, ...]:
+    return "--results", tmp_path / "results"
+
+
 def verify(*words: object) -> tuple[int, Any]:
     command = [str(word) for word in (TORTURE, "verify", "--json", *words)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
@@ -60,11 +66,12 @@ def test_an_image_fails_as_its_trial_did_and_stays_as_it_was(plan: Plan, mutants
     trial = leave_disk(plan, mutants, 2, tmp_path / "bad")
     image, told = tmp_path / "bad/disk.img", judge(plan, trial).findings
     before = hashlib.file_digest(image.open("rb"), "sha256").hexdigest()
-    code, judged = verify("--image", image, "--ledger", trial / LEDGER, "--results", tmp_path / "results")
-    assert code == 3 and judged["filesystem"] == "xfs" and judged["outcome"] == "fail"
-    assert judged["findings"] and [tuple(found[fact] for fact in FACTS) for found in judged["findings"]] == [
-        tuple(getattr(found, fact) for fact in FACTS) for found in told if found.read == "cold"
-    ]
+    for lab in LABS:
+        code, judged = verify("--image", image, "--ledger", trial / LEDGER, "--lab", lab, *places(tmp_path))
+        assert code == 3 and judged["filesystem"] == "xfs" and judged["outcome"] == "fail"
+        assert judged["findings"] and [tuple(found[fact] for fact in FACTS) for found in judged["findings"]] == [
+            tuple(getattr(found, fact) for fact in FACTS) for found in told if found.read == "cold"
+        ]
     assert hashlib.file_digest(image.open("rb"), "sha256").hexdigest() == before
     assert list((tmp_path / "results").iterdir()) == []
 
@@ -72,11 +79,11 @@ def test_an_image_fails_as_its_trial_did_and_stays_as_it_was(plan: Plan, mutants
 @pytest.mark.guest
 def test_a_healthy_image_passes_and_is_not_taken_for_anothers(plan: Plan, mutants: str, tmp_path: Path) -> None:
     trial = leave_disk(plan, mutants, 0, tmp_path / "good")
-    image, places = tmp_path / "good/disk.img", ("--results", tmp_path / "results")
-    code, judged = verify("--image", image, "--ledger", trial / LEDGER, *places)
+    image = tmp_path / "good/disk.img"
+    code, judged = verify("--image", image, "--ledger", trial / LEDGER, *places(tmp_path))
     assert code == 0 and judged["outcome"] == "pass" and judged["findings"] == []
     other = tmp_path / "other.jsonl"
     begin, *rest = (trial / LEDGER).read_text().splitlines(keepends=True)
     other.write_text(begin.replace(str(plan.stamp_run), "77") + "".join(rest))
-    code, said = verify("--image", image, "--ledger", other, *places)
+    code, said = verify("--image", image, "--ledger", other, *places(tmp_path))
     assert code == 2 and "nothing on image" in said and said.count("\n") == 1

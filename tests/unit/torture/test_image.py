@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import gzip
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
-from stories import PAGE, PAGES, leave, plan, ran
+from click.testing import CliRunner
+from stories import PAGE, PAGES, finding, leave, plan, ran
 
 from torture.errors import BadRequest
+from torture.image.command import verify
 from torture.image.subject import check_belongs, choose_filesystem, kept_position, read_ledger
 from torture.judge import judge_image
 from torture.lab.disk import copy_image, image_chunks
@@ -143,3 +146,32 @@ def test_only_a_kept_crash_state_has_a_position_of_its_own(tmp_path: Path) -> No
     (tmp_path / "states.jsonl").write_text(lost % 8)
     assert kept_position(tmp_path / "failing-state.img", judged_by) == 8
     assert kept_position(tmp_path / "disk.img", judged_by) is None
+
+
+def test_a_finding_is_judged_again_from_what_it_kept(tmp_path: Path) -> None:
+    """No lab is booted, and the finding's directory may lie anywhere."""
+    ledger_of(tmp_path, cold=Look.ZERO)
+    the_finding = asdict(finding(promise="sync"))
+    versions = {"lab": "uml", "kernel_path": "./linux", "arguments": ""}
+    for name, content in (("finding.json", the_finding), ("versions.json", versions)):
+        (tmp_path / name).write_text(json.dumps(content))
+    (tmp_path / "plan.json").write_text(plan().to_json())
+    done = CliRunner().invoke(verify, [str(tmp_path), "--json"], standalone_mode=False)
+    judged = json.loads(done.output)
+    assert done.return_value == judged["exit_code"] == 3
+    assert [(found["kind"], found["pages"]) for found in judged["findings"]] == [("lost", PAGES)]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "nothing to judge"),
+        (["--image", "disk.img"], "an image needs what it is judged by"),
+        (["RUN", "--position", "3"], "--position is about an image"),
+        (["--image", "disk.img", "--ledger", "L", "--unmounted", "--position", "3"], "give one of them"),
+        (["--image", "disk.img", "--ledger", "L", "--lab", "local", "--kernel", "x"], "choose a guest's kernel"),
+    ],
+)
+def test_a_request_that_cannot_be_met_is_said_so(words: list[str], said: str) -> None:
+    with pytest.raises(BadRequest, match=said):
+        CliRunner().invoke(verify, words, standalone_mode=False, catch_exceptions=False)

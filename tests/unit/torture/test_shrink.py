@@ -12,12 +12,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from torture.draw import draw
+from torture.errors import BadRequest
 from torture.plan import FaultSpec, Plan
+from torture.report.groups import Key
 from torture.reproduce.factors import name_factors
 from torture.reproduce.sequential import ERROR, RateTest, Tally, rate_test
 from torture.reproduce.shrink import Position, Shrink
+from torture.reproduce.shrink_command import chosen_target
 from torture.reproduce.shrinkers import SHRINKERS, smaller, subsets, with_word
 from torture.reproduce.shrunk import document, factors, render
+from torture.reproduce.subject import Subject
 from torture.request import Request
 from torture.store import Store
 from workloads.plan import WorkerPlan
@@ -155,6 +159,15 @@ def test_a_word_is_needed_only_where_another_was_tried() -> None:
     named = name_factors(small, lambda plan: False if plan == tried else None)
     layout = next(phrase for phrase in named if "layout" in phrase)
     assert layout.startswith(f"needs layout {file.layout}, not written (") and layout.endswith(": not tested)")
+
+
+def test_one_of_several_findings_is_kept() -> None:
+    both = tuple(Key("xfs", "none", "hole", kind, "sync", "cold", "") for kind in ("clone-changed", "lost"))
+    found = Subject(large_plan(), "RUN/1", both)
+    assert [chosen_target(found, kind).kind for kind in (None, "lost")] == ["clone-changed", "lost"]  # type: ignore[union-attr]
+    assert chosen_target(Subject(large_plan(), "plan.json"), None) is None
+    with pytest.raises(BadRequest, match="RUN/1 has no finding of kind torn; it has clone-changed, lost"):
+        chosen_target(found, "torn")
 
 
 def complexity(plan: Plan) -> tuple[int, ...]:
