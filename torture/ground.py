@@ -10,7 +10,7 @@ import platform
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from devicemapper import tools
+from devicemapper import control, tools
 from torture.filesystems import FILESYSTEMS, Filesystem
 
 _TARGET_MODULES = {"linear": "dm-mod", "error": "dm-mod"}
@@ -81,9 +81,12 @@ def target_missing(target: str, ground: Ground) -> str:
     return "" if target in _targets() else f"the kernel has no dm-{target}"
 
 
-def _targets() -> set[str]:
-    listed = tools.run(["dmsetup", "targets"], timeout_s=20).stdout
-    return {line.split()[0] for line in listed.splitlines() if line.strip()}
+def _targets() -> frozenset[str]:
+    try:
+        return control.targets()
+    except OSError:  # then dmsetup says in words what is wrong
+        listed = tools.run(["dmsetup", "targets"], timeout_s=20).stdout
+        return frozenset(line.split()[0] for line in listed.splitlines() if line.strip())
 
 
 def has_device_mapper(modules: str) -> bool:
