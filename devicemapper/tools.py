@@ -136,6 +136,14 @@ def run(
     return Completed(words, exit_code, stdout, stderr, seconds)
 
 
+def note(
+    argv: Sequence[str], seconds: float, input: str | None = None, environment: Mapping[str, str] = _NOTHING
+) -> None:
+    """Log a command that was not needed, because the same was done by system call in `seconds`."""
+    _log.info("%s", paste_line(argv, input, environment))
+    _log.info("# done by system call in %.3f s", seconds)
+
+
 def paste_line(argv: Sequence[str], input: str | None = None, environment: Mapping[str, str] = _NOTHING) -> str:
     """The command as one line of bash, its standard input as a here-string."""
     line = " ".join([*(f"{name}={shlex.quote(value)}" for name, value in environment.items()), shlex.join(argv)])

@@ -19,7 +19,7 @@ from random import Random
 from torture.draw import Drawn
 from torture.known import Known, news_of
 from torture.plan import Plan
-from torture.report.groups import Key, key_of, told_once
+from torture.report.groups import Key, key_of, signature, told_once
 from torture.store import Task, Trial
 
 REPEAT = "repeat"
@@ -55,7 +55,7 @@ class Depth:
     @property
     def findings(self) -> int:
         """How many distinct ones there are, that nobody knows yet."""
-        return len(self._sources)
+        return len({(signature(key), lab) for key, lab in self._sources})
 
     def was_scheduled(self, plan: Plan, lab: str) -> bool:
         """Whether `plan` is a control arm that the kernel got already."""

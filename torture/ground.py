@@ -9,7 +9,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from devicemapper import tools
+from devicemapper import control, tools
 from devicemapper.device import MappedDevice
 from devicemapper.table import Table
 from devicemapper.targets import Flakey, Zero
@@ -89,9 +89,12 @@ def _feature_missing(feature: str, ground: Ground) -> str:
             return f"dm-flakey of this kernel has no {feature.split()[0]}"
 
 
-def _targets() -> set[str]:
-    listed = tools.run(["dmsetup", "targets"], timeout_s=20).stdout
-    return {line.split()[0] for line in listed.splitlines() if line.strip()}
+def _targets() -> frozenset[str]:
+    try:
+        return control.targets()
+    except OSError:  # then dmsetup says in words what is wrong
+        listed = tools.run(["dmsetup", "targets"], timeout_s=20).stdout
+        return frozenset(line.split()[0] for line in listed.splitlines() if line.strip())
 
 
 def has_device_mapper(modules: str) -> bool:

@@ -7,12 +7,13 @@ from dataclasses import dataclass, fields, replace
 from datetime import date
 from typing import Any
 
-from torture.manner import NO_SYNC, Manner, manner_of
+from torture.manner import NO_SYNC, manner_of
 from torture.plan import Plan
 from torture.store import Trial
 from verify.finding import Finding
 from verify.outcome import outcome_of
 from workloads.plan import WorkerPlan
+from workloads.syncs import SYNCS, Scope
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,9 +22,9 @@ class Known:
     again.
 
     `filesystem`, `fault`, `layout`, `kind`, `promise`, `pin`, `access` are as the finding has them. `sync`, `background`
-    and `disturbance` are those of a worker on the pages concerned; the sync `nothing` is also that of a worker which
-    did not sync its last stores. `expected` and `found` are parts of what was expected and found, such as a line of the
-    kernel log.
+    and `disturbance` are those of a worker on the pages concerned; `sync` may also be that of any worker if it syncs the
+    whole filesystem, and is `nothing` for a worker which did not sync its last stores. `expected` and `found` are parts
+    of what was expected and found, such as a line of the kernel log.
     """
 
     reason: str
@@ -63,15 +64,26 @@ class Known:
     def _covers_a_manner(self, plan: Plan, finding: Finding) -> bool:
         if not (self.sync or self.background or self.disturbance):
             return True
-        return any(self._covers_manner(manner_of(plan, worker), worker) for worker in concerned(plan, finding))
-
-    def _covers_manner(self, manner: Manner, worker: WorkerPlan) -> bool:
-        unsynced = self.sync == NO_SYNC and worker.ops[-1].kind != "sync"
-        return (
-            (self.sync in ("", manner.sync) or unsynced)
+        everywhere = self.sync in _whole_filesystem_syncs(plan)
+        return any(
+            (self.sync in ("", *_syncs(worker)) or everywhere)
             and self.background in ("", manner.background)
             and self.disturbance in ("", manner.disturbance)
+            for worker in concerned(plan, finding)
+            for manner in [manner_of(plan, worker)]
         )
+
+
+def _syncs(worker: WorkerPlan) -> set[str]:
+    """The syncs of a worker, and `nothing` if it did not sync its last stores."""
+    nothing = {NO_SYNC} if worker.ops and worker.ops[-1].kind != "sync" else set[str]()
+    return nothing | {op.name for op in worker.ops if op.kind == "sync"}
+
+
+def _whole_filesystem_syncs(plan: Plan) -> set[str]:
+    """Syncs that promise something about what other workers stored."""
+    names = {op.name for worker in plan.workers for op in worker.ops if op.kind == "sync"}
+    return {name for name in names if SYNCS[name].scope is Scope.FILESYSTEM}
 
 
 KEYS = frozenset(field.name for field in fields(Known))

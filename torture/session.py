@@ -119,14 +119,17 @@ def _run(order: Order, run_id: str, directory: Path, store: Store) -> Ended:
     source = _source(order, list(labs), store)
     keeper = Keeper(directory, {name: lab.facts for name, lab in labs.items()}, order.artefact_bytes)
     began = time.monotonic()
-    with Progress(_total(order), list(store.trials()), sys.stderr) as progress:
+    left_s = None if order.time_limit_s is None else max(0.0, order.time_limit_s - before)
+    lost_guests: list[str] = []
+    with Progress(_total(order), list(store.trials()), sys.stderr, left_s, lost_guests) as progress:
         campaign = Campaign(
             labs=labs,
             source=_Observed(source, progress, keeper, order.on_finding),
             directory=directory,
             jobs=jobs,
             keep=keeper.keep if order.artefact_bytes else None,
-            time_limit_s=None if order.time_limit_s is None else max(0.0, order.time_limit_s - before),
+            time_limit_s=left_s,
+            lost_guests=lost_guests,
         )
         with interrupts(campaign) as interrupted:
             try:

@@ -40,6 +40,16 @@ def extents(path: Path) -> tuple[Extent, ...]:
         os.close(descriptor)
 
 
+def extent_table(path: Path) -> str:
+    """The extents of a file in lines, for people. Raises OSError as `extents` does."""
+    lines = [
+        f"  file bytes {each.offset_bytes:>10} + {each.length_bytes:<10} device bytes {each.device_bytes:>12}"
+        f"{'  unwritten' if each.unwritten else ''}\n"
+        for each in extents(path)
+    ]
+    return "".join([f"{path.name}: {len(lines)} extents\n", *lines])
+
+
 def _extents(descriptor: int) -> Iterator[Extent]:
     start = 0
     while True:

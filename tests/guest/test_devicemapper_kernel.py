@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from devicemapper import device, libc, mounts, tools, uevents
+from devicemapper import control, device, libc, mounts, tools, uevents
 from devicemapper.device import MappedDevice
 from devicemapper.loop import LoopDevice
 from devicemapper.table import Segment, Table
@@ -303,6 +303,19 @@ def test_the_node_is_made_when_dmsetup_left_it_to_an_absent_udev(disk: Path, mon
     monkeypatch.setattr(device, "_UDEV_SOCKET", Path("/proc/self"))
     with MappedDevice(f"{RUN}node", _linear(disk)) as mapped:
         assert mapped.path.is_block_device()
+
+
+def test_what_is_done_by_ioctl_is_what_dmsetup_would_do_and_is_logged_as_such(disk: Path, tmp_path: Path) -> None:
+    listed = tools.run(["dmsetup", "targets"], timeout_s=20).stdout
+    assert control.targets() == {line.split()[0] for line in listed.splitlines()}
+    log = tmp_path / "commands.log"
+    with tools.logging_to(log), MappedDevice(f"{RUN}ioctl", _linear(disk)) as mapped:
+        assert f"{RUN}ioctl" in tools.run(["dmsetup", "ls"], timeout_s=20).stdout
+        mapped.swap_table(_dropping(disk))
+        assert mapped.live_table().segments[0].target.kind == "flakey"
+    lines = log.read_text().splitlines()
+    assert not mapped.path.exists()
+    assert lines[0] == f"dmsetup create {mapped.name} <<< $'{_linear(disk)}'" and "by system call" in lines[1]
 
 
 def test_reap_removes_devices_upon_devices_and_leaves_the_neighbours(disk: Path) -> None:

@@ -14,8 +14,9 @@ from typing import Any
 from torture.known import Known, told, without_known
 from torture.report.campaign_time import render as render_time
 from torture.report.coverage import render as render_coverage
-from torture.report.groups import Group, gather
+from torture.report.groups import Group, distinct
 from torture.report.matrix import render as render_matrix
+from torture.report.matrix import short_label
 from torture.report.summary import EXIT_CODES, KINDS, MEANING, count, first_line, overall
 from torture.statistics import wilson
 from torture.store import Trial
@@ -56,12 +57,12 @@ def _opening(trials: Sequence[Trial], facts: dict[str, Any]) -> Iterator[str]:
 
 def _findings(news: Sequence[Trial]) -> Iterator[str]:
     labs = list(dict.fromkeys(trial.lab for trial in news))
-    groups = [(lab, group) for lab in labs for group in gather(trial for trial in news if trial.lab == lab)]
+    groups = [(lab, group) for lab in labs for group in distinct([trial for trial in news if trial.lab == lab])]
     if not groups:
         return
     yield f"{count(len(groups), 'distinct finding')} that nobody has explained yet:"
     for number, (lab, group) in enumerate(groups[:MOST_FINDINGS], 1):
-        yield from _finding(number, group, lab if len(labs) > 1 else "")
+        yield from _finding(number, group, f"{short_label(lab)}, " if len(labs) > 1 else "")
     for number, (_, group) in enumerate(groups[MOST_FINDINGS : 2 * MOST_FINDINGS], MOST_FINDINGS + 1):
         yield f"{number}. {group.key.kind}: {_place(group)}; see trial {group.trial}"
     if len(groups) > 2 * MOST_FINDINGS:
@@ -72,7 +73,7 @@ def _finding(number: int, group: Group, lab: str) -> Iterator[str]:
     key = group.key
     told_by = f"reported by {group.example.reported}" if group.example.reported else "not reported"
     shared = ", ".join(f"{name} {value}" for name, value in sorted(group.shared.items()) if value)
-    yield f"{number}. {key.kind}: {f'{lab}, ' if lab else ''}{_place(group)}: {KINDS[key.kind]}"
+    yield f"{number}. {key.kind}: {lab}{_place(group)}: {KINDS[key.kind]}"
     sentences = (
         f"Seen in {_rates(group)}: {group.control}.",
         f"Expected {group.example.expected}, found {_short(first_line(group.example.found))}; {told_by}.",

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 
 from torture.plan import Plan
 from torture.store import Trial
@@ -68,6 +68,44 @@ def gather(trials: Iterable[Trial]) -> list[Group]:
     for group in groups.values():
         group.tried = Counter(_arm(trial) for trial in trials if was_tried(trial, group.key))
     return list(groups.values())
+
+
+def distinct(trials: Sequence[Trial]) -> list[Group]:
+    """Findings as one tells them to somebody: the same filesystem, fault, kind and promise are one, whatever the layout,
+    the read that showed it, and what was reported. The key is that of the first; `tried` counts trials with its layouts.
+    """
+    together: dict[tuple[str, str, str, str], list[Group]] = {}
+    for group in gather(trials):
+        together.setdefault(signature(group.key), []).append(group)
+    return [_merged(groups, trials) for groups in together.values()]
+
+
+def signature(key: Key) -> tuple[str, str, str, str]:
+    """What makes two findings distinct for somebody who is told of them."""
+    return key.filesystem, key.fault, key.kind, key.promise
+
+
+def _merged(groups: list[Group], trials: Sequence[Trial]) -> Group:
+    first = groups[0]
+    layouts = {group.key.layout for group in groups}
+    merged = Group(
+        key=replace(first.key, layout=", ".join(sorted(filter(None, layouts)))),
+        example=first.example,
+        trial=min(group.trial for group in groups),
+        pages=sum(group.pages for group in groups),
+        trials=set().union(*(group.trials for group in groups)),
+        losing_pins=set().union(*(group.losing_pins for group in groups)),
+        shared=dict(set.intersection(*(set(group.shared.items()) for group in groups))),
+    )
+    could = (
+        trial
+        for trial in trials
+        if trial.arm != "canary" and any(was_tried(trial, group.key) for group in groups)
+    )
+    for trial in could:
+        merged.tried[_arm(trial)] += 1
+        merged.seen[_arm(trial)] += trial.number in merged.trials
+    return merged
 
 
 def key_of(trial: Trial, finding: Finding) -> Key:

@@ -23,12 +23,18 @@ def render(trials: Sequence[Trial], news: Sequence[Trial]) -> Iterator[str]:
     labs = list(dict.fromkeys(lab for lab, _, _ in cells))
     rows = [("filesystem", *faults)]
     for lab, name in sorted({(lab, name) for lab, name, _ in cells}, key=lambda row: labs.index(row[0])):
-        heading = f"{name} [{lab.rpartition('/')[2]}]" if len(labs) > 1 else name
+        heading = f"{name} [{short_label(lab)}]" if len(labs) > 1 else name
         rows.append((heading, *(cells.get((lab, name, fault), "-") for fault in faults)))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     yield 'Trials by filesystem and fault. "80 <1/27": all 80 were clean, so at 95 % it fails less often than 1 in 27.'
     yield '"known": nothing was found but what is known. "notrun", "unknown": none could be run, or judged.'
     yield from ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
+
+
+def short_label(lab: str) -> str:
+    """A kernel without the directories of its path."""
+    path, *arguments = lab.split(" ")
+    return " ".join((path.rpartition("/")[2], *arguments))
 
 
 def _cells(trials: Sequence[Trial], news: Sequence[Trial]) -> dict[Place, str]:

@@ -7,7 +7,7 @@ from stories import finding, trial
 
 from torture.report import machine
 from torture.report.cells import Cell, outcomes
-from torture.report.groups import gather
+from torture.report.groups import distinct, gather
 from torture.report.summary import EXIT_CODES, overall, render
 from verify.outcome import Outcome
 
@@ -36,6 +36,18 @@ def test_equal_findings_are_told_once_and_counted() -> None:
 @pytest.mark.parametrize("difference", [{"layout": "written"}, {"kind": "torn"}, {"reported": "msync EIO"}])
 def test_different_findings_are_told_apart(difference: dict[str, str]) -> None:
     assert len(gather([trial(1, FAILED, finding(), finding(**difference))])) == 2
+
+
+def test_one_finding_on_several_layouts_is_told_once() -> None:
+    trials = [
+        trial(1, FAILED, finding(), finding(layout="written", reported="msync EIO")),
+        trial(2, FAILED, finding(pin="none"), arm="control"),
+        trial(3, FAILED, finding("torn")),
+    ]
+    first, second = distinct(trials)
+    assert (first.key.layout, first.trials, first.shared) == ("hole, written", {1, 2}, {"access": "store"})
+    assert (first.seen["pinned"], first.tried["pinned"], first.seen["control"]) == (1, 2, 1)
+    assert second.key.kind == "torn"
 
 
 def test_a_loss_that_both_reads_saw_is_told_once() -> None:
