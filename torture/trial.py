@@ -9,13 +9,10 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import signal
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -31,21 +28,18 @@ from torture.filesystems import Filesystem, filesystem
 from torture.fs_errors import FsErrors
 from torture.ground import Ground
 from torture.kernel_log import KernelLog, alarms
-from torture.moments import STRIKE, gate_names, is_strike, readable_warm
+from torture.moments import readable_warm
 from torture.plan import Plan
 from torture.record import COMMANDS, EXTENTS, KERNEL_LOG, LEDGER, POWER_OFF, Record
 from torture.scene import Scene
+from torture.work import Work
 from verify import ledger
 from verify.ledger import LedgerWriter
-from workloads import layouts, libc, worker
+from workloads import layouts, libc
 from workloads.access import ACCESSES
 from workloads.extents import extent_table
-from workloads.limits import UNLIMITED
-from workloads.plan import WorkerPlan
 from workloads.unsupported import Unsupported
-from workloads.worker import WorkerProcess, WorkerReport
 
-WORKER_TIMEOUT_S = 60.0
 EXTENTS_TIMEOUT_S = 120.0
 MKFS_TIMEOUT_S = 60.0
 PHASES = ("stack", "layout", "work", "break", "drop", "mend", "judge")
@@ -264,118 +258,22 @@ class _Trial:
     # -- work and break ------------------------------------------------------------------------------------------
 
     def _work_and_break(self, scene: Scene, mounted: ExitStack) -> None:
-        with ExitStack() as workers:
-            workers.enter_context(scene.running)
-            with self._phase("work"):
-                self._strike(scene, first=True)
-                running = [workers.enter_context(self._start(spec, scene)) for spec in self.plan.workers]
-                scene.workers[:] = running
-            for gate in self._gates():
-                self._pass_gate(gate, scene)
-            with self._phase("work"):
-                for fault in self.faults:
-                    fault.during(scene)
-                for process in running:
-                    self._wait(process)
-                self._hear(scene)
-                scene.refusals = _refusals(self.directory / LEDGER)
-            if not any(_waits_at(spec, STRIKE) for spec in self.plan.workers):
-                with self._phase("break"):
-                    self._strike(scene, first=False)
+        with ExitStack() as held:
+            held.enter_context(scene.running)
+            work = Work(scene, self.faults, self._phase, lambda: self._hear(scene))
+            work.carry_out(held)
             with self._phase("drop"):
                 for fault in self.faults:
                     fault.relent(scene)
                 scene.running.close()
                 if readable_warm(self.plan, self.faults):
                     self._observe(scene, "warm")
-                for process in running:
-                    self._end(process)
+                work.end()
         with self._phase("drop"):
             self._prove(scene, crashes=False)
             if not scene.filesystem.volatile:
                 mounted.close()
             self._hear(scene)
-
-    def _gates(self) -> Iterator[str]:
-        """Those that the faults know, in their order, then all others of the plan: nobody may wait at one for ever."""
-        known = list(gate_names(max((fault.rounds for fault in self.faults), default=0)))
-        yield from known
-        ops = (op for spec in self.plan.workers for op in spec.ops)
-        yield from dict.fromkeys(op.name for op in ops if op.kind == "gate" and op.name not in known)
-
-    def _pass_gate(self, gate: str, scene: Scene) -> None:
-        """Wait until all who stop at the gate stand there, let the faults strike or heal, and let them go on."""
-        pairs = zip(scene.workers, self.plan.workers, strict=True)
-        gated = [process for process, spec in pairs if _waits_at(spec, gate)]
-        patience_s = min((fault.patience_s for fault in self.faults), default=WORKER_TIMEOUT_S)
-        with self._phase("work"):
-            deadline = time.monotonic() + patience_s
-            for process in gated:
-                if not process.wait_gate(gate, max(0.0, deadline - time.monotonic())) and process.is_alive():
-                    scene.late.add(process.worker)
-                    scene.note(f"worker {process.worker} was not at gate {gate} after {patience_s:g} s")
-        if gated:
-            with self._phase("break"):
-                if gate == STRIKE:
-                    self._strike(scene, first=False)
-                else:
-                    self._turn(gate, scene)
-        self._hear(scene)
-        for process in gated:
-            process.release(gate)
-
-    def _turn(self, gate: str, scene: Scene) -> None:
-        """What heals does so, or strikes again."""
-        for fault in self.faults:
-            if fault.rounds and is_strike(gate):
-                fault.strike(scene)
-            elif fault.rounds:
-                fault.heal(scene)
-
-    def _strike(self, scene: Scene, first: bool) -> None:
-        for fault in self.faults:
-            if fault.strikes_first == first:
-                fault.strike(scene)
-
-    def _start(self, spec: WorkerPlan, scene: Scene) -> WorkerProcess:
-        options = [fault.options(scene.filesystem) for fault in self.faults]
-        memlock_bytes = [each.memlock_bytes for each in options if each.memlock_bytes is not None]
-        fsize_bytes = [each.fsize_bytes for each in options if each.fsize_bytes is not None]
-        return worker.start(
-            replace(spec, path=str(scene.mount_point / "files" / spec.path)),
-            run=self.plan.stamp_run,
-            ledger_path=self.directory / LEDGER,
-            uid=self.ground.uid,
-            gid=self.ground.gid,
-            memlock_bytes=min(memlock_bytes, default=self.plan.memlock_bytes),
-            fsize_bytes=min(fsize_bytes, default=UNLIMITED),
-            page_bytes=self.plan.page_bytes,
-        )
-
-    def _wait(self, process: WorkerProcess) -> None:
-        report = process.wait_finished(WORKER_TIMEOUT_S)
-        if report.state == "timeout":
-            raise _overdue(f"worker {report.worker}", process.pid)
-        if report.state == "unsupported":
-            raise NotRun(report.error)
-        if report.state == "died" and not self._was_killed(report) and not self._was_refused(report):
-            raise StepFailed(f"worker {report.worker} died", _died(report))
-
-    def _was_killed(self, report: WorkerReport) -> bool:
-        return report.signal == signal.SIGKILL and any(fault.kills_workers for fault in self.faults)
-
-    def _was_refused(self, report: WorkerReport) -> bool:
-        """Whether the filesystem turned the worker away (open, stat ...) as one of the faults makes it do."""
-        refuses = {number for fault in self.faults for number in fault.refuses}
-        ended = re.search(r"^\w+Error: \[Errno (\d+)\].*\Z", report.error.strip(), re.MULTILINE)
-        if ended is None or int(ended[1]) not in refuses:
-            return False
-        self.record.evidence.append(f"worker {report.worker} was turned away: {ended[0]}")
-        return True
-
-    def _end(self, process: WorkerProcess) -> None:
-        if process.end(WORKER_TIMEOUT_S).state == "timeout":
-            raise _overdue(f"the exit of worker {process.worker}", process.pid)
 
     def _prove(self, scene: Scene, crashes: bool) -> None:
         """Faults of the block stack prove themselves after the unmount, the others before it."""
@@ -430,30 +328,3 @@ def _make_durable(mount_point: Path) -> None:
         libc.syncfs(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _overdue(what: str, pid: int) -> Hung | StepFailed:
-    """A process that did not return in time is hung only if it sleeps uninterruptibly; on a slow machine it may run."""
-    evidence = requirements.blocked(pid)
-    if requirements.is_blocked(pid):
-        return Hung(what, WORKER_TIMEOUT_S, evidence)
-    return StepFailed(what, f"took more than {WORKER_TIMEOUT_S:g} s and is not blocked in the kernel\n{evidence}")
-
-
-def _waits_at(spec: WorkerPlan, gate: str) -> bool:
-    return any(op.kind == "gate" and op.name == gate for op in spec.ops)
-
-
-def _refusals(path: Path) -> Counter[str]:
-    """What the workers were told: how many stores and syncs were refused, by operation and error."""
-    counted: Counter[str] = Counter()
-    for record in ledger.read_ledger(path):
-        if isinstance(record, ledger.Stored):
-            counted.update(f"store {fault.how}" for fault in record.faults)
-        elif isinstance(record, ledger.Synced) and record.errno:
-            counted[f"sync {errno.errorcode.get(record.errno, record.errno)}"] += 1
-    return counted
-
-
-def _died(report: WorkerReport) -> str:
-    return report.error or f"exit code {report.exit_code}, signal {report.signal}"

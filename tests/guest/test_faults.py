@@ -167,6 +167,37 @@ def test_data_that_could_not_be_written_is_never_stale_blocks_on_xfs(stock: Tria
     assert record.proofs[0][1] and verdict.outcome == Outcome.passed, verdict
 
 
+@pytest.mark.parametrize("name", ["ext4", "xfs"])
+@pytest.mark.parametrize(
+    "fault", ["edquot-user", "edquot-project", "enospc-fragmented", "enospc-race", "enospc-metadata"]
+)
+def test_stores_without_space_are_refused_and_lose_nothing(stock: Trial, name: str, fault: str) -> None:
+    verdict, record = stock(name, fault)
+    assert record.proofs[0][1] and verdict.outcome == Outcome.passed, (verdict, record)
+    assert not fault.startswith("edquot") or any("quota warning 4" in line for line in record.evidence), record.evidence
+
+
+@pytest.mark.parametrize("name", ["ext4", "xfs"])
+@pytest.mark.parametrize("fault", ["thin-full", "thin-queue", "thin-metadata", "snapshot-full"])
+def test_space_that_runs_out_below_loses_nothing_that_was_synced(stock: Trial, name: str, fault: str) -> None:
+    verdict, record = stock(name, fault)
+    assert record.proofs[0][1] and verdict.outcome == Outcome.passed, (verdict, record)
+
+
+@pytest.mark.parametrize("name", ["ext4", "xfs"])
+@pytest.mark.parametrize("fault", ["fsize-limit", "memlock-limit", "oom-kill", "killed-guest"])
+def test_limits_and_kills_lose_nothing(stock: Trial, name: str, fault: str) -> None:
+    verdict, record = stock(name, fault)
+    assert record.proofs[0][1] and verdict.outcome == Outcome.passed, (verdict, record)
+
+
+def test_a_full_tmpfs_refuses_pins_and_stores(stock: Trial) -> None:
+    verdict, record = stock("tmpfs", "enospc")
+    assert record.proofs[0][1] and verdict.outcome == Outcome.passed, (verdict, record)
+    assert stock("tmpfs", "power-cut")[0].reason == "tmpfs has no disk, which fault power-cut needs"
+    assert stock("tmpfs", "zeroed-file")[0].reason.startswith("canary found")
+
+
 def test_faults_compose(stock: Trial) -> None:
     verdict, record = stock("ext4", "enospc+replay:states=10")
     assert [fired for _, fired, _ in record.proofs] == [True, True] and verdict.outcome == Outcome.passed, verdict
