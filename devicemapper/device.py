@@ -125,6 +125,10 @@ class MappedDevice:
         """A message to the target of the first segment, by ioctl. OSError if it does not take it."""
         control.send(self.name, message)
 
+    def ask(self, message: str) -> str:
+        """As `send`, through dmsetup: what the target answers, "" if nothing."""
+        return _dmsetup("message", self.name, "0", message).stdout.strip()
+
     def suspend(self) -> None:
         """Hold back all I/O from now on, after what is under way; a filesystem above is neither frozen nor synced."""
         _dmsetup("suspend", "--nolockfs", self.name)

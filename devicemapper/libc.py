@@ -6,7 +6,10 @@ Calls release the GIL and raise OSError with the errno of the call.
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import os
+
+FITHAW = 0xC0045878
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.mount.argtypes = (
@@ -32,3 +35,8 @@ def mount(source: bytes, directory: bytes, fstype: bytes, flags: int, options: b
 def unmount(directory: bytes, flags: int) -> None:
     """umount2(2)."""
     _check(_libc.umount2(directory, flags))
+
+
+def thaw(descriptor: int) -> None:
+    """FITHAW (fs/ioctl.c): EINVAL if the filesystem is not frozen, EOPNOTSUPP if it cannot be."""
+    fcntl.ioctl(descriptor, FITHAW, 0)

@@ -150,8 +150,28 @@ def reap(directory: Path, timeout_s: float = UNMOUNT_TIMEOUT_S) -> tuple[Path, .
     if any(mount.mount_point == Path("/") for mount in left):
         raise ValueError("every mount of this machine is below /")
     for mount in reversed(left):
+        thaw(mount.mount_point)
         unmount(mount.mount_point, timeout_s)
     return tuple(mount.mount_point for mount in reversed(left))
+
+
+def thaw(directory: Path) -> bool:
+    """Thaw the filesystem mounted on `directory`; False if it was not frozen, or cannot even be opened.
+
+    One that stays frozen when its last mount goes can only be thawed by mounting it again, and keeps its device:
+    freezing takes a reference to the superblock (freeze_super() in fs/super.c).
+    """
+    try:
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return False  # shut down, for instance; what is left of it is told by the unmount
+    try:
+        libc.thaw(descriptor)
+    except OSError:
+        return False  # EINVAL: not frozen; EOPNOTSUPP, ENOTTY: cannot be
+    finally:
+        os.close(descriptor)
+    return True
 
 
 def parse_mountinfo(line: str) -> Mount:

@@ -36,6 +36,35 @@ class State:
     minor: int
 
 
+@dataclass(frozen=True, slots=True)
+class PoolStatus:
+    """What a thin-pool says (thin-provisioning.rst): blocks used and in all, and its mode.
+
+    Modes: "rw", "out_of_data_space", "ro" (also for a pool out of metadata space); "fail" has no numbers.
+    """
+
+    used_metadata: int
+    metadata: int
+    used_data: int
+    data: int
+    mode: str
+
+    @property
+    def free_data(self) -> int:
+        """Blocks that can still be handed out."""
+        return self.data - self.used_data
+
+
+def pool_status(status: Status) -> PoolStatus:
+    """From the status of a thin-pool target. ValueError for any other."""
+    if status.kind != "thin-pool" or status.rest[0] == "Fail":
+        raise ValueError(f"no status of a working thin-pool: {status.kind} {' '.join(status.rest)}")
+    _, metadata, data, _, mode, *_ = status.rest
+    used_metadata, _, all_metadata = metadata.partition("/")
+    used_data, _, all_data = data.partition("/")
+    return PoolStatus(int(used_metadata), int(all_metadata), int(used_data), int(all_data), mode)
+
+
 def parse_status(text: str) -> tuple[Status, ...]:
     """The output of `dmsetup status DEVICE`. ValueError if it is not."""
     return tuple(_status(line) for line in text.splitlines() if line.strip())

@@ -164,16 +164,19 @@ class LogWrites:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """snapshot.rst: `origin` as it is, with everything written kept on `store` and forgotten when the table goes.
+    """snapshot.rst: `origin` as it is, with everything written kept on `store`: forgotten when the table goes, or, if
+    `persistent`, found again there (the store of a new one begins with a zeroed chunk).
 
     Nobody may write to the origin in the meantime. A full store makes the snapshot invalid: all its I/O then fails.
     """
 
     kind: ClassVar[str] = "snapshot"
+    PERSISTENT: ClassVar[str] = "P"
     TRANSIENT: ClassVar[str] = "N"
     origin: str
     store: str
     chunk_sectors: int = 8
+    persistent: bool = False
 
     def __post_init__(self) -> None:
         _check_device(self.origin)
@@ -182,20 +185,144 @@ class Snapshot:
             raise ValueError(f"a chunk of {self.chunk_sectors} sectors is no power of two")
 
     def arguments(self) -> tuple[str, ...]:
-        """ORIGIN STORE N CHUNK."""
-        return (self.origin, self.store, self.TRANSIENT, str(self.chunk_sectors))
+        """ORIGIN STORE P|N CHUNK."""
+        kept = self.PERSISTENT if self.persistent else self.TRANSIENT
+        return (self.origin, self.store, kept, str(self.chunk_sectors))
 
     @classmethod
     def parse(cls, arguments: Sequence[str]) -> Self:
-        """From ORIGIN STORE N CHUNK."""
-        origin, store, persistence, chunk = arguments
-        if persistence != cls.TRANSIENT:
-            raise ValueError(f"only transient snapshots are known, not {persistence}")
-        return cls(origin, store, int(chunk))
+        """From ORIGIN STORE P|N CHUNK."""
+        origin, store, kept, chunk = arguments
+        if kept not in (cls.PERSISTENT, cls.TRANSIENT):
+            raise ValueError(f"a snapshot is {cls.PERSISTENT} or {cls.TRANSIENT}, not {kept}")
+        return cls(origin, store, int(chunk), kept == cls.PERSISTENT)
+
+
+@dataclass(frozen=True, slots=True)
+class ThinPool:
+    """thin-provisioning.rst: blocks of `block_sectors` of `data`, handed out to thin devices on their first write.
+
+    `metadata` begins with a zeroed block when the pool is new. Without free blocks I/O waits, as the kernel's default
+    is, or fails with `error_if_no_space`. Messages: "create_thin ID", "delete ID".
+    """
+
+    ERROR_IF_NO_SPACE: ClassVar[str] = "error_if_no_space"
+
+    kind: ClassVar[str] = "thin-pool"
+    metadata: str
+    data: str
+    block_sectors: int = 128
+    features: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        _check_device(self.metadata)
+        _check_device(self.data)
+        if self.block_sectors < 128 or self.block_sectors % 128:
+            raise ValueError(f"a block of {self.block_sectors} sectors is no multiple of 128")
+
+    def arguments(self) -> tuple[str, ...]:
+        """METADATA DATA BLOCK LOW_WATER COUNT FEATURE..."""
+        return (self.metadata, self.data, str(self.block_sectors), "0", str(len(self.features)), *self.features)
+
+    @classmethod
+    def parse(cls, arguments: Sequence[str]) -> Self:
+        """From METADATA DATA BLOCK LOW_WATER [COUNT FEATURE...]."""
+        metadata, data, block, _, *rest = arguments
+        return cls(metadata, data, int(block), tuple(rest[1:]))
+
+
+@dataclass(frozen=True, slots=True)
+class Thin:
+    """thin-provisioning.rst: device number `device_id` of a pool."""
+
+    kind: ClassVar[str] = "thin"
+    pool: str
+    device_id: int
+
+    def __post_init__(self) -> None:
+        _check_device(self.pool)
+
+    def arguments(self) -> tuple[str, ...]:
+        """POOL ID."""
+        return (self.pool, str(self.device_id))
+
+    @classmethod
+    def parse(cls, arguments: Sequence[str]) -> Self:
+        """From POOL ID."""
+        pool, device_id = arguments
+        return cls(pool, int(device_id))
+
+
+@dataclass(frozen=True, slots=True)
+class Delay:
+    """delay.rst: reads come from one device after `read_ms`, writes and flushes go to another after `write_ms`.
+
+    With a delay of 0 ms they are passed on at once, so two devices are a way to treat reads and writes differently.
+    """
+
+    kind: ClassVar[str] = "delay"
+    read_device: str
+    read_offset_sectors: int
+    read_ms: int
+    write_device: str
+    write_offset_sectors: int
+    write_ms: int
+
+    def __post_init__(self) -> None:
+        _check_device(self.read_device, self.read_offset_sectors)
+        _check_device(self.write_device, self.write_offset_sectors)
+        if self.read_ms < 0 or self.write_ms < 0:
+            raise ValueError(f"negative delay: {self.read_ms} ms, {self.write_ms} ms")
+
+    def arguments(self) -> tuple[str, ...]:
+        """DEVICE OFFSET MS WRITE_DEVICE OFFSET MS."""
+        reads = (self.read_device, str(self.read_offset_sectors), str(self.read_ms))
+        return (*reads, self.write_device, str(self.write_offset_sectors), str(self.write_ms))
+
+    @classmethod
+    def parse(cls, arguments: Sequence[str]) -> Self:
+        """From DEVICE OFFSET MS [WRITE_DEVICE OFFSET MS]."""
+        device, offset, ms = arguments[:3]
+        write_device, write_offset, write_ms = arguments[3:] or (device, offset, ms)
+        return cls(device, int(offset), int(ms), write_device, int(write_offset), int(write_ms))
+
+
+@dataclass(frozen=True, slots=True)
+class Dust:
+    """dm-dust.rst: blocks of `block_bytes` fail to be read once they were marked by the message ADD_BAD with their number
+    and reads were told to fail by ENABLE, until they are written or DISABLE is sent. Numbers count from the target's start.
+    """
+
+    ADD_BAD: ClassVar[str] = "addbadblock"
+    ENABLE: ClassVar[str] = "enable"
+    DISABLE: ClassVar[str] = "disable"
+    QUIET: ClassVar[str] = "quiet"
+    COUNT_BAD: ClassVar[str] = "countbadblocks"
+
+    kind: ClassVar[str] = "dust"
+    device: str
+    offset_sectors: int
+    block_bytes: int
+
+    def __post_init__(self) -> None:
+        _check_device(self.device, self.offset_sectors)
+        if self.block_bytes < 512 or self.block_bytes & (self.block_bytes - 1):
+            raise ValueError(f"a dust block of {self.block_bytes} bytes is no power of two from 512 on")
+
+    def arguments(self) -> tuple[str, ...]:
+        """DEVICE OFFSET BLOCK."""
+        return (self.device, str(self.offset_sectors), str(self.block_bytes))
+
+    @classmethod
+    def parse(cls, arguments: Sequence[str]) -> Self:
+        """From DEVICE OFFSET BLOCK."""
+        device, offset, block = arguments
+        return cls(device, int(offset), int(block))
 
 
 TARGETS: dict[str, type[Target]] = {
-    target.kind: target for target in (Linear, Flakey, Error, Zero, LogWrites, Snapshot)
+    target.kind: target
+    for target in (Linear, Flakey, Error, Zero, LogWrites, Snapshot, ThinPool, Thin, Delay, Dust)
 }
 
 

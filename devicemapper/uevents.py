@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import errno
 import select
+import socket
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from typing import Any, Self
 from devicemapper.errors import BlockStackError
 
 _DATAGRAM_BYTES = 1 << 16
+_KOBJECT_UEVENT = 15  # NETLINK_KOBJECT_UEVENT, include/uapi/linux/netlink.h
+_KERNEL_GROUP = 1
 _FIRST_PAUSE_S = 0.02
 _LONGEST_PAUSE_S = 0.5
 
@@ -107,6 +110,48 @@ class UeventListener:
                 raise
             return []
         return [_uevent(message) for message in self._socket.marshal.parse(datagram)]
+
+
+class UeventRecord:
+    """Notes the kernel's uevents from `__enter__` to `__exit__`, as evidence: a plain socket, since nothing is awaited
+    and pyroute2 would cost its import. `missing` says why nothing could be noted."""
+
+    def __init__(self) -> None:
+        self._socket: socket.socket | None = None
+        self._events: list[str] = []
+        self.missing = ""
+
+    def __enter__(self) -> Self:
+        try:
+            self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC, _KOBJECT_UEVENT)
+            self._socket.setblocking(False)
+            self._socket.bind((0, _KERNEL_GROUP))
+        except OSError as error:
+            self.missing = str(error)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._socket:
+            self.events()
+            self._socket.close()
+            self._socket = None
+
+    def events(self) -> list[str]:
+        """All so far, in order, each as "ACTION DEVPATH"."""
+        while self._socket:
+            try:
+                head = self._socket.recv(_DATAGRAM_BYTES).split(b"\0", 1)[0]
+            except BlockingIOError:
+                break
+            except OSError as error:
+                if error.errno != errno.ENOBUFS:
+                    raise
+                self._events.append("lost some")
+                continue
+            self._events.append(head.decode(errors="replace").replace("@", " ", 1))
+        return self._events
 
 
 def wait_until(condition: Callable[[], bool], timeout_s: float) -> bool:

@@ -29,6 +29,7 @@ needs() {
 		mkfs.jfs|jfsutils|jfs
 		mkfs.reiserfs|reiserfsprogs|reiserfs
 		fio|fio|what make bench compares with
+		shellcheck|shellcheck|checks the scripts that torture export writes
 	TABLE
 }
 

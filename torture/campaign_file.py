@@ -176,8 +176,9 @@ def _request(file: _File, raw: dict[str, Any], draw_seed: Callable[[], int]) -> 
 
 
 def choose_names(given: tuple[str, ...], known: Mapping[str, object], default: tuple[str, ...]) -> tuple[str, ...]:
-    """Values of a dimension; a fault may carry parameters after its name."""
-    plain = tuple(value.partition(":")[0] if value not in known else value for value in given)
+    """Values of a dimension; a fault may carry parameters after its name, and others with a `+`."""
+    parts = (part for value in given for part in ([value] if value in known else value.split("+")))
+    plain = tuple(part.partition(":")[0] if part not in known else part for part in parts)
     chosen = choose("value", plain, known, default)
     return chosen if "all" in given or not given else tuple(dict.fromkeys(given))
 

@@ -6,36 +6,82 @@ The order matters: processes first, then mounts, dm devices, loops, files.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from devicemapper import device, loop, mounts
+from devicemapper.errors import BlockStackError
 from torture import processes
 from torture import run_id as runs
+from workloads import memory_cgroup
 
 
-def reap(scratches: Iterable[Path]) -> list[str]:
-    """Remove what dead runs left; returns one line for each thing removed. `scratches` are searched for their files."""
+@dataclass(frozen=True, slots=True)
+class Reaped:
+    """One line for each thing that was removed, and for each that resisted."""
+
+    done: tuple[str, ...]
+    stuck: tuple[str, ...]
+
+
+def reap(scratches: Iterable[Path]) -> Reaped:
+    """Remove what dead runs left. `scratches` are searched for their files. What resists keeps nothing else from going."""
     done = [f"ended process {pid} of {run}" for run, pid in _end_processes()]
+    stuck = []
+    if os.geteuid() == 0:
+        done += [_removed(group) for group in memory_cgroup.leftovers()]
     for home in _dead_homes(scratches):
-        if os.geteuid() == 0:
-            done += take_down(home, home.name)
+        try:
+            done += _remove_home(home)
+        except BlockStackError as error:
+            stuck.append(f"{home} stays: {error}")
+    return Reaped(tuple(done), tuple(stuck))
+
+
+def _remove_home(home: Path) -> list[str]:
+    """Of two that clean up at the same time, one waits for the other."""
+    with locked(home) as there:
+        if not there:
+            return []
+        done = take_down(home, home.name) if os.geteuid() == 0 else []
         shutil.rmtree(home, ignore_errors=True)
-        done.append(f"removed {home}")
-    return done
+        return [*done, f"removed {home}"]
+
+
+@contextmanager
+def locked(directory: Path) -> Iterator[bool]:
+    """Hold `directory` against others who do the same (flock(2)); False if it is gone by then."""
+    try:
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        yield False
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield directory.exists()
+    finally:
+        os.close(descriptor)
 
 
 def take_down(directory: Path, device_prefix: str) -> list[str]:
     """Undo the block stacks below `directory` and the dm devices named after a run; returns a line for each thing.
 
-    A suspended device is resumed first, or the unmount would wait for it forever.
+    A suspended device is resumed first, or the unmount would wait for it forever. Raises BlockStackError.
     """
     device.resume_suspended(device_prefix)
     done = [f"unmounted {place}" for place in mounts.reap(directory)]
     done += [f"removed dm device {name}" for name in device.reap(device_prefix)]
     return done + [f"detached {name}" for name in loop.reap(directory)]
+
+
+def _removed(group: Path) -> str:
+    group.rmdir()
+    return f"removed cgroup {group}"
 
 
 def _end_processes() -> Iterator[tuple[str, int]]:

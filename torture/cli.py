@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import asdict, replace
-from datetime import date
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +15,14 @@ from torture import clean as cleaning
 from torture import doctor as doctoring
 from torture import options as options_for
 from torture.contract.command import contract
-from torture.errors import BadRequest, MissingRequirement, TortureError
+from torture.errors import BadRequest, BrokenTool, MissingRequirement, TortureError
 from torture.export.command import export
-from torture.judge import judge
-from torture.known import known_of, without_known
+from torture.image.command import verify
 from torture.lab.disk import DISK_MIB, default_scratch
 from torture.labs import UML, KernelChoice
 from torture.order import Order
-from torture.report import campaign as campaign_report
 from torture.report import machine, summary
+from torture.report.shown import exit_code, shown
 from torture.reproduce import command as reproducing
 from torture.store import Trial
 
@@ -113,11 +111,7 @@ def _report(ended: session.Ended, as_json: bool) -> int:
     if ended.interrupted:
         print_to_stderr(f"interrupted; what was finished is kept in {ended.directory}, `torture resume` goes on")
         return EXIT_INTERRUPTED
-    return _exit_code_of(ended.trials, ended.facts)
-
-
-def _exit_code_of(trials: list[Trial], facts: dict[str, Any]) -> int:
-    return summary.EXIT_CODES[summary.overall(without_known(trials, known_of(facts), date.today()))]
+    return exit_code(ended.trials, ended.facts)
 
 
 def print_to_stderr(text: str) -> None:
@@ -138,10 +132,7 @@ def _print(trials: list[Trial], facts: dict[str, Any], as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(machine.document(trials, facts)))
         return
-    if facts["order"]["endless"]:
-        click.echo(campaign_report.render(trials, facts, known_of(facts), date.today()))
-    else:
-        click.echo(summary.render(trials).rstrip())
+    click.echo(shown(trials, facts))
 
 
 @cli.command()
@@ -157,30 +148,6 @@ def doctor(results: Path, scratch: Path | None, kernel: str, as_json: bool) -> i
     else:
         click.echo(doctoring.render(reports, missing), nl=False)
     return 0 if any(not report.unavailable for report in reports) else EXIT_NOTHING_RAN
-
-
-@cli.command()
-@click.argument("run_directory", type=click.Path(path_type=Path), metavar="RUN")
-@options_for.places
-@click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
-def verify(run_directory: Path, results: Path, scratch: Path | None, as_json: bool) -> int:
-    """Judge a stored run again, offline, from its ledgers and observations."""
-    directory = session.find_run(run_directory, results)
-    trials, facts = session.stored(directory)
-    again = [_judged_again(directory, trial) for trial in trials]
-    changed = [
-        f"trial {old.number}: was {old.verdict.outcome.value}, now {new.verdict.outcome.value}"
-        for old, new in zip(trials, again, strict=True)
-        if old.verdict.outcome != new.verdict.outcome
-    ]
-    for line in changed:
-        print_to_stderr(line)
-    _print(again, facts, as_json)
-    return _exit_code_of(again, facts)
-
-
-def _judged_again(directory: Path, trial: Trial) -> Trial:
-    return replace(trial, verdict=judge(trial.plan, directory / "trials" / trial.directory_name))
 
 
 @cli.command()
@@ -216,12 +183,14 @@ def show(
 @options_for.places
 def clean(results: Path, scratch: Path | None) -> int:
     """Remove what killed runs left: guests, mounts, dm devices, loop devices, scratch disks. Results stay."""
-    done = cleaning.reap(session.scratches(scratch))
-    click.echo("\n".join(done) if done else "nothing was left behind")
+    reaped = cleaning.reap(session.scratches(scratch))
+    click.echo("\n".join(reaped.done) if reaped.done else "nothing was left behind")
+    if reaped.stuck:
+        raise BrokenTool("; ".join(reaped.stuck), "see who uses it (fuser, dmesg), and run `torture clean` again")
     return 0
 
 
-for _command in (contract, *reproducing.COMMANDS):
+for _command in (contract, verify, *reproducing.COMMANDS):
     cli.add_command(_command)
 cli.add_command(export)
 

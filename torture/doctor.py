@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from devicemapper import tools
-from torture.faults import FAULTS
 from torture.filesystems import FILESYSTEMS
 from torture.lab.base import GuestLost, Lab
+
+_KINDS = {"filesystems": "", "faults": "fault", "layouts": "layout", "disturbances": "disturbance"}
+"""What the capabilities tell, and how each of it is called; filesystems have lines of their own form."""
 
 TOOLS = {
     "dmsetup": "dmsetup",
@@ -23,13 +25,11 @@ TOOLS = {
 
 @dataclass(frozen=True, slots=True)
 class LabReport:
-    """One lab: why it is unavailable ("" if it is not), its kernel, and why each filesystem and fault cannot be had."""
+    """One lab: why it is unavailable ("" if it is not), or what its kernel can do (torture.capabilities)."""
 
     lab: str
     unavailable: str
-    kernel: str = ""
-    filesystems: tuple[tuple[str, str], ...] = ()
-    faults: tuple[tuple[str, str], ...] = ()
+    capabilities: Mapping[str, Any] = field(default_factory=dict)
 
 
 def missing_tools() -> dict[str, str]:
@@ -51,18 +51,10 @@ def _examine(lab: Lab) -> LabReport:
     except GuestLost as lost:
         return LabReport(lab.name, str(lost))
     try:
-        return _report(lab.name, guest.probe())
+        answer = guest.probe()
     finally:
         guest.end()
-
-
-def _report(lab: str, capabilities: dict[str, Any]) -> LabReport:
-    targets = capabilities["targets"]
-    faults = tuple(
-        (name, "; ".join(filter(None, (targets[target] for target in sorted(fault.targets)))))
-        for name, fault in FAULTS.items()
-    )
-    return LabReport(lab, "", capabilities["kernel"], tuple(capabilities["filesystems"].items()), faults)
+    return LabReport(lab.name, "", {name: answer[name] for name in ("kernel", *_KINDS)})
 
 
 def render(reports: Iterable[LabReport], missing: dict[str, str]) -> str:
@@ -70,11 +62,43 @@ def render(reports: Iterable[LabReport], missing: dict[str, str]) -> str:
     lines = [f"missing program {program}: apt-get install {package}" for program, package in missing.items()]
     lines = lines or ["all external programs are installed"]
     for report in reports:
-        lines.append("")
-        if report.unavailable:
-            lines.append(f"lab {report.lab}: cannot run: {report.unavailable}")
-            continue
-        lines.append(f"lab {report.lab}: kernel {report.kernel}")
-        for heading, entries in (("filesystem", report.filesystems), ("fault", report.faults)):
-            lines += [f"  {heading} {name}: {'not here: ' + why if why else 'yes'}" for name, why in entries]
+        lines += ["", *_lab(report)]
     return "\n".join(lines) + "\n"
+
+
+def _lab(report: LabReport) -> Iterator[str]:
+    if report.unavailable:
+        yield f"lab {report.lab}: cannot run: {report.unavailable}"
+        return
+    yield f"lab {report.lab}: kernel {report.capabilities['kernel']}"
+    for name, why in report.capabilities["filesystems"].items():
+        yield f"  filesystem {name}: {'not here: ' + why if why else 'yes'}"
+    for kind, heading in _KINDS.items():
+        if heading:
+            for name, reasons in report.capabilities[kind].items():
+                yield f"  {heading} {name}: {_verdict(reasons)}"
+
+
+def _verdict(reasons: Mapping[str, str]) -> str:
+    """Yes; or why not; or why not on some filesystems."""
+    grouped: dict[str, list[str]] = {}
+    for name, why in reasons.items():
+        if why:
+            grouped.setdefault(why.removeprefix(f"{name} "), []).append(name)
+    if not reasons:
+        return "not here: there is no filesystem to try it on"
+    if not grouped:
+        return "yes"
+    if len(grouped) == 1 and len(next(iter(grouped.values()))) == len(reasons):
+        return f"not here: {next(iter(grouped))}"
+    return "yes; not " + "; ".join(f"on {_names(names, reasons)}: {why}" for why, names in grouped.items())
+
+
+def _names(names: list[str], all_names: Iterable[str]) -> str:
+    """A filesystem stands for all of its configurations that are in the list, if all are."""
+    families: dict[str, set[str]] = {}
+    for name in all_names:
+        families.setdefault(name.partition(":")[0], set()).add(name)
+    whole = {family for family, members in families.items() if members <= set(names)}
+    shown = (name.partition(":")[0] if name.partition(":")[0] in whole else name for name in names)
+    return ", ".join(dict.fromkeys(shown))

@@ -11,8 +11,11 @@ from dataclasses import dataclass, replace
 from itertools import product
 from random import Random
 
-from torture.faults import fault_class
+from torture.faults import fault_class, parts
+from torture.faults.base import Fault
+from torture.faults.zeroed_file import ZeroedFile
 from torture.filesystems import filesystem
+from torture.moments import with_gates
 from torture.plan import FaultSpec, FilePlan, Plan
 from torture.request import Request
 from torture.wide import draw_plans
@@ -68,6 +71,7 @@ def _arms(request: Request, plan: Plan) -> Iterator[Drawn]:
 
 def _canary(request: Request, name: str, fault: str) -> Plan:
     manner = _Manner("mlock", "store", "msync", background=False)
+    fault = ZeroedFile.name if filesystem(name).volatile else fault
     return _plan(request, name, FaultSpec(fault, {}), request.seed, ("hole",), [[manner]])
 
 
@@ -134,7 +138,7 @@ def _plan(
         for place, manner in enumerate(row)
     ]
     workers = tuple(
-        _worker(worker, file, first_page, request.pages, manner)
+        _worker(worker, file, first_page, request.pages, manner, fault_class(parts(fault)[-1].name))
         for worker, (file, first_page, manner) in enumerate(placed, 1)
     )
     return Plan(
@@ -142,7 +146,7 @@ def _plan(
         filesystem=name,
         files=files,
         workers=workers,
-        faults=(fault,),
+        faults=parts(fault),
         mkfs_options=request.mkfs_options,
         mount_options=request.mount_options,
         memlock_bytes=request.memlock_bytes,
@@ -150,8 +154,10 @@ def _plan(
     )
 
 
-def _worker(worker: int, file: FilePlan, first_page: int, pages: int, manner: _Manner) -> WorkerPlan:
-    ops = _ops(first_page, pages, manner)
+def _worker(
+    worker: int, file: FilePlan, first_page: int, pages: int, manner: _Manner, fault: type[Fault]
+) -> WorkerPlan:
+    ops = with_gates(_ops(first_page, pages, manner), fault, fault.moments[0])
     return WorkerPlan(worker, file.file, file.name, first_page, pages, manner.pin, manner.access, ops)
 
 

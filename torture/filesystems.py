@@ -8,6 +8,7 @@ Sizes are kept near the smallest that mkfs takes, so that filling and checking a
 
 from __future__ import annotations
 
+import errno
 from dataclasses import dataclass, field, replace
 
 from torture.errors import BadRequest
@@ -50,6 +51,9 @@ class Filesystem:
     `zero-range`, `collapse` (and insert range), `reflink` (FICLONE), `snapshot` (of subvolumes), `direct` (O_DIRECT),
     `freeze`, `shutdown` (its ioctl), `reserves` (page_mkwrite allocates or reserves, so a full filesystem is refused at
     the store), `journal` (metadata is consistent after a power cut, so fsck complaints then are findings).
+
+    `volatile`: it lives in memory, has no device, and is read again without an unmount between. With an errno of
+    `refuses_pins` it may refuse a pin when it is full.
     """
 
     name: str
@@ -62,7 +66,10 @@ class Filesystem:
     mount_options: tuple[str, ...] = ()
     features: frozenset[str] = frozenset()
     recovery: Recovery | None = None
+    copy_options: tuple[str, ...] = ()
     block_bytes: int = 4096
+    volatile: bool = False
+    refuses_pins: frozenset[int] = frozenset()
     remarks: str = field(default="")
 
     @property
@@ -129,6 +136,7 @@ _PLAIN: dict[str, Filesystem] = {
             check=Check(("xfs_repair", "-n", "-f")),
             package="xfsprogs",
             size_mib=300,
+            copy_options=("nouuid",),
             features=_RANGES | _ALWAYS | {"unwritten", "collapse", "reflink", "reserves", "journal", "shutdown"},
         ),
         Filesystem(
@@ -167,6 +175,19 @@ _PLAIN: dict[str, Filesystem] = {
             package="reiserfsprogs",
             size_mib=64,
             features=_ALWAYS | {"journal"},
+        ),
+        Filesystem(
+            name="tmpfs",
+            mkfs=("true",),  # there is nothing to make or to check
+            check=Check(("true",)),
+            package="coreutils",
+            size_mib=32,
+            mount_options=("size=32m",),
+            features=frozenset({"keep-size", "punch", "reserves"}),
+            volatile=True,
+            # A read fault of a hole allocates and charges the page (mm/shmem.c, shmem_get_folio_gfp), so that mlock
+            # of a full tmpfs fails: EFAULT of the populate, which mlock turns into ENOMEM (mm/mlock.c).
+            refuses_pins=frozenset({errno.ENOMEM, errno.EFAULT}),
         ),
     )
 }

@@ -63,21 +63,38 @@ class Ballast:
         return False
 
 
-def fill(scene: Scene, free_blocks: int) -> Ballast:
-    """Fill the filesystem of `scene`, then free `free_blocks` blocks. StepFailed when ENOSPC never came."""
+def fill(scene: Scene, free_blocks: int, *, scattered: bool = False) -> Ballast:
+    """Fill the filesystem of `scene`, then free `free_blocks` blocks: of one file, or, `scattered`, of as many files
+    with another one's block after each. StepFailed when ENOSPC never came."""
     directory = scene.mount_point / "ballast"
     directory.mkdir()
     block_bytes = os.statvfs(scene.mount_point).f_bsize
-    keep = directory / "kept-free"
-    if free_blocks:
-        _write(keep, free_blocks * block_bytes, scene)
+    kept_free = _keep_scattered(directory, free_blocks, scene) if scattered else _keep(directory, free_blocks, scene)
     preallocated = _preallocate(directory / "bulk", scene.mount_point)
     written = _write_until_full(directory, scene)
-    if free_blocks:
-        keep.unlink()
-        _sync(directory)
+    for path in kept_free:
+        path.unlink()
+    _sync(directory)
     free = os.statvfs(scene.mount_point).f_bavail
     return Ballast(directory, block_bytes, written, preallocated, free)
+
+
+def _keep(directory: Path, blocks: int, scene: Scene) -> list[Path]:
+    """What to remove in the end, so that so many blocks are free: one file."""
+    path = directory / "kept-free"
+    if not blocks:
+        return []
+    _write(path, blocks * os.statvfs(directory).f_bsize, scene)
+    return [path]
+
+
+def _keep_scattered(directory: Path, blocks: int, scene: Scene) -> list[Path]:
+    """Every second of twice as many files of one block, written in order and each at once."""
+    block_bytes = os.statvfs(directory).f_bsize
+    paths = [directory / f"scattered-{number}" for number in range(2 * blocks)]
+    for path in paths:
+        _write(path, block_bytes, scene)
+    return paths[::2]
 
 
 def _preallocate(path: Path, mount_point: Path) -> int:

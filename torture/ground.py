@@ -6,14 +6,17 @@ What the kernel can do is probed, never concluded from a version.
 from __future__ import annotations
 
 import os
-import platform
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from devicemapper import control, tools
-from torture.filesystems import FILESYSTEMS, Filesystem
+from devicemapper.device import MappedDevice
+from devicemapper.table import Table
+from devicemapper.targets import Flakey, Zero
+from torture.filesystems import Filesystem
 
-_TARGET_MODULES = {"linear": "dm-mod", "error": "dm-mod"}
+_PROBE_SECTORS = 8
+_TARGET_MODULES = {"linear": "dm-mod", "error": "dm-mod", "thin": "dm-thin-pool"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +25,7 @@ class Ground:
 
     `disk` is a block device or, where the lab has to make a loop device of it, an image file. `work` is a directory for
     mounts, off the device under test. `modules` is the tree that modprobe reads, "" for none. Workers run as `uid`.
-    `spares` are further disks, empty where the lab has none.
+    `spares` are further disks, empty where the lab has none. `expendable`: a guest whose power may be cut.
     """
 
     disk: Path
@@ -33,19 +36,7 @@ class Ground:
     uid: int = 65534
     gid: int = 65534
     spares: tuple[Path, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Capabilities:
-    """What one kernel can do, with a reason for everything that it cannot."""
-
-    kernel: str
-    filesystems: dict[str, str]
-    targets: dict[str, str]
-
-    def to_json(self) -> dict[str, object]:
-        """Plain data; an empty reason means it can."""
-        return asdict(self)
+    expendable: bool = False
 
 
 def load_module(name: str, modules: str) -> None:
@@ -73,12 +64,29 @@ def kernel_filesystems() -> set[str]:
 
 
 def target_missing(target: str, ground: Ground) -> str:
-    """Why device-mapper target `target` cannot be used here, "" if it can."""
+    """Why device-mapper target `target`, or `flakey FEATURE`, cannot be used here, "" if it can."""
     if not ground.device_mapper:
         return "the kernel has no device-mapper"
+    target, _, feature = target.partition(" ")
     if target not in _targets():
         load_module(_TARGET_MODULES.get(target, f"dm-{target}"), ground.modules)
-    return "" if target in _targets() else f"the kernel has no dm-{target}"
+    if target not in _targets():
+        return f"the kernel has no dm-{target}"
+    return _feature_missing(feature, ground) if feature else ""
+
+
+def _feature_missing(feature: str, ground: Ground) -> str:
+    """Why dm-flakey has no `feature` (a name with its arguments): a table with it is made, over a target of zeros."""
+    if reason := target_missing("zero", ground):
+        return reason
+    zeros = MappedDevice(f"{ground.run_id}-probe-zeros", Table.single(Zero(), _PROBE_SECTORS))
+    with zeros:
+        flaky = Table.single(Flakey(str(zeros.path), 0, up_s=0, down_s=1, features=(feature,)), _PROBE_SECTORS)
+        try:
+            with MappedDevice(f"{ground.run_id}-probe-flakey", flaky):
+                return ""
+        except tools.CommandFailed:
+            return f"dm-flakey of this kernel has no {feature.split()[0]}"
 
 
 def _targets() -> frozenset[str]:
@@ -96,12 +104,3 @@ def has_device_mapper(modules: str) -> bool:
     if "device-mapper" not in Path("/proc/misc").read_text():
         load_module("dm-mod", modules)
     return "device-mapper" in Path("/proc/misc").read_text()
-
-
-def probe(ground: Ground, targets: frozenset[str]) -> Capabilities:
-    """Everything `doctor` asks of a kernel."""
-    return Capabilities(
-        kernel=platform.release(),
-        filesystems={name: filesystem_missing(row, ground.modules) for name, row in FILESYSTEMS.items()},
-        targets={name: target_missing(name, ground) for name in sorted(targets)},
-    )

@@ -5,7 +5,7 @@ worker and command stays small. It talks JSON lines with `torture.lab.link` on t
 machine or User-mode Linux, over a socket in the local lab. Each trial is a child process of its own, so that the agent
 always answers, and a trial that breaks or hangs takes nothing with it.
 
-Requests: ping, probe, run, contract, dump, end. Replies: up, pong, capabilities, phase, done, dumped.
+Requests: ping, probe, run, go-on, contract, examine, dump, end. Replies: up, pong, capabilities, phase, done, dumped.
 """
 
 from __future__ import annotations
@@ -23,11 +23,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from torture import capabilities
 from torture import ground as grounds
 from torture import trial as trials
 from torture.contract import engine as contract
-from torture.faults import FAULTS
 from torture.ground import Ground
+from torture.image.examination import examine
 from torture.plan import PLAN, Plan
 
 _READ_BYTES = 1 << 16
@@ -89,15 +90,21 @@ class Agent:
             case "ping":
                 self._channel.say("pong")
             case "probe":
-                targets = frozenset(target for fault in FAULTS.values() for target in fault.targets)
-                self._channel.say("capabilities", **grounds.probe(self._ground, targets).to_json())
+                self._channel.say("capabilities", **capabilities.probe(self._ground).to_json())
             case "run":
                 directory = self._results / request["directory"]
                 plan = Plan.from_json((directory / PLAN).read_text())
                 self._start(lambda announce: trials.run_trial(plan, self._ground, directory, announce), directory)
+            case "go-on":
+                directory = self._results / request["directory"]
+                plan = Plan.from_json((directory / PLAN).read_text())
+                self._start(lambda announce: trials.go_on(plan, self._ground, directory, announce), directory)
             case "contract":
                 directory, name = self._results / request["directory"], request["filesystem"]
                 self._start(lambda announce: contract.run(name, self._ground, directory, announce), directory)
+            case "examine":
+                directory = self._results / request["directory"]
+                self._start(lambda announce: examine(self._ground, directory, announce), directory)
             case "dump":
                 self._dump(self._results / request["directory"])
 
@@ -168,6 +175,7 @@ def _prepare_guest(options: argparse.Namespace) -> None:
     for kind, place, extra in (
         ("proc", "/proc", ()),
         ("sysfs", "/sys", ()),
+        ("cgroup2", "/sys/fs/cgroup", ()),
         *(("tmpfs", place, ()) for place in options.scratch),
         ("hostfs", f"{options.scratch[0]}/results", ("-o", options.results)),
     ):
@@ -203,14 +211,22 @@ def main() -> None:
     work.mkdir(exist_ok=True)
     modules = _module_tree(work, options.modules)
     device_mapper = grounds.has_device_mapper(modules)
-    ground = Ground(options.disk, work, options.run_id, device_mapper, modules, spares=tuple(options.spare))
+    ground = Ground(
+        options.disk,
+        work,
+        options.run_id,
+        device_mapper,
+        modules,
+        spares=tuple(options.spare),
+        expendable=bool(options.scratch),
+    )
     results = Path(options.scratch[0]) / "results" if options.scratch else Path(options.results)
     gc.freeze()
     agent = Agent(_open_channel(options.channel), ground, results)
     try:
         agent.serve()
     except EOFError:
-        pass
+        pass  # the host is gone, or wants this guest to end: there is nobody to tell
     finally:
         agent.end_trial()
     if options.scratch:

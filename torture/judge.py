@@ -1,7 +1,7 @@
 """The verdict on a trial, from what it left: plan, record, ledger and observations. Pure but for reading these files.
 
 `torture run` judges every trial with this when it ends, and `torture verify` judges a stored one again, offline; both
-come to the same verdict because neither knows anything else.
+come to the same verdict because neither knows anything else. Of a disk image there is only a ledger and a cold read.
 """
 
 from __future__ import annotations
@@ -14,10 +14,12 @@ from pathlib import Path
 from torture.crash import outcome as crash
 from torture.faults import fault_class
 from torture.faults.planted import Planted, planted
+from torture.filesystems import filesystem
+from torture.moments import readable_warm
 from torture.plan import Plan
 from torture.record import LEDGER, Record
 from verify import checker, ledger, oracle
-from verify.finding import Finding, FindingKind, Promise
+from verify.finding import Finding, of_filesystem
 from verify.observation import Observation, read_observations
 from verify.outcome import Outcome, outcome_of
 
@@ -45,13 +47,12 @@ def judge(plan: Plan, directory: Path) -> Verdict:
 
 def _judge_run(plan: Plan, directory: Path, record: Record) -> Verdict:
     if record.hung:
-        hang = _finding("hang", "liveness", expected="returns", found=record.hung)
-        return Verdict(Outcome.failed, record.hung.splitlines()[0], (hang, *_alarms(record)))
+        return _hung(record)
     expected = oracle.expectations(ledger.read_ledger(directory / LEDGER))
     stored, refused = stored_pages(directory / LEDGER)
     if not stored and not refused:
         return Verdict(Outcome.unknown, "empty ledger: nothing was stored", ())
-    if unpinned := _failed_pins(directory / LEDGER):
+    if unpinned := _failed_pins(directory / LEDGER, _refused_pins(plan)):
         return Verdict(Outcome.unknown, f"nothing was pinned where it should be: {', '.join(unpinned)}", ())
     unfired = [f"{name} ({evidence})" for name, fired, evidence in record.proofs if not fired]
     if unfired:
@@ -70,8 +71,28 @@ def _judge_run(plan: Plan, directory: Path, record: Record) -> Verdict:
     return Verdict(outcome_of(findings), _reason(findings), tuple(findings))
 
 
+def judge_image(expected: oracle.Expectations, directory: Path) -> Verdict:
+    """Judge what an examination (torture.image) of a disk image left in `directory`."""
+    record = Record.read(directory)
+    if record.state != "ran":
+        outcome = Outcome.notrun if record.state == "notrun" else Outcome.unknown
+        return Verdict(outcome, record.reason, ())
+    if record.hung:
+        return _hung(record)
+    if record.unmountable:
+        return Verdict(Outcome.failed, "the filesystem would not mount", tuple(_unmountable(record)))
+    observations = _observations(expected, directory, "cold")
+    findings = [*checker.check(expected, observations, "cold"), *_complaints(record), *_alarms(record)]
+    return Verdict(outcome_of(findings), _reason(findings), tuple(findings))
+
+
+def _hung(record: Record) -> Verdict:
+    hang = of_filesystem("hang", "liveness", expected="returns", found=record.hung)
+    return Verdict(Outcome.failed, record.hung.splitlines()[0], (hang, *_alarms(record)))
+
+
 def _read_warm(plan: Plan) -> bool:
-    return all(fault_class(spec.name).readable_warm for spec in plan.faults)
+    return readable_warm(plan, [fault_class(spec.name) for spec in plan.faults])
 
 
 def _observations(expected: oracle.Expectations, directory: Path, read: str) -> dict[int, Iterator[Observation]]:
@@ -125,7 +146,13 @@ def stored_pages(path: Path) -> tuple[set[tuple[int, int]], set[tuple[int, int]]
     return accepted, refused
 
 
-def _failed_pins(path: Path) -> list[str]:
+def _refused_pins(plan: Plan) -> frozenset[int]:
+    """What the faults, and a full filesystem of this kind, may make a pin fail with: legal and loud."""
+    legal = filesystem(plan.filesystem).refuses_pins | {errno.EFAULT}
+    return legal.union(*(fault_class(spec.name).refuses_pins for spec in plan.faults))
+
+
+def _failed_pins(path: Path, legal: frozenset[int]) -> list[str]:
     """Pins that failed for a reason of their own: such a worker is a control arm in disguise.
 
     EFAULT is a refused page of a populate that write-faults (MADV_POPULATE_WRITE on a full filesystem): legal and loud.
@@ -142,7 +169,7 @@ def _failed_pins(path: Path) -> list[str]:
                 sizes_bytes[record.file] = record.size_bytes
             case ledger.Worker():
                 ends[record.worker] = record.file, (record.first_page + record.pages) * page_bytes
-            case ledger.Pinned(errno=error) if error not in (0, errno.EFAULT):
+            case ledger.Pinned(errno=error) if error and error not in legal:
                 file, end_byte = ends[record.worker]
                 if error != errno.ENOMEM or end_byte <= -(-sizes_bytes[file] // page_bytes) * page_bytes:
                     failed.append(f"worker {record.worker} {errno.errorcode.get(error, str(error))}")
@@ -152,38 +179,17 @@ def _failed_pins(path: Path) -> list[str]:
 def _complaints(record: Record) -> Iterator[Finding]:
     for command, clean, output in record.checked:
         if not clean:
-            yield _finding("fsck", "isolation", expected=f"{command} is clean", found=output[-2000:])
+            yield of_filesystem("fsck", "isolation", expected=f"{command} is clean", found=output[-2000:])
 
 
 def _alarms(record: Record) -> Iterator[Finding]:
     for line in record.alarms:
-        yield _finding("kernel", "liveness", expected="no alarm in the kernel log", found=line)
+        yield of_filesystem("kernel", "liveness", expected="no alarm in the kernel log", found=line)
 
 
 def _unmountable(record: Record) -> Iterator[Finding]:
-    yield _finding("unreadable", "sync", expected="mounts after the fault", found=record.unmountable)
+    yield of_filesystem("unreadable", "sync", expected="mounts after the fault", found=record.unmountable)
     yield from _alarms(record)
-
-
-def _finding(kind: FindingKind, promise: Promise, *, expected: str, found: str) -> Finding:
-    """A finding about the filesystem as a whole."""
-    return Finding(
-        kind=kind,
-        promise=promise,
-        file=0,
-        name="",
-        layout="",
-        pin="",
-        access="",
-        writer=None,
-        first_page=0,
-        pages=0,
-        sectors=0,
-        expected=expected,
-        found=found,
-        reported=None,
-        read="cold",
-    )
 
 
 def _reason(findings: Sequence[Finding]) -> str:

@@ -18,6 +18,8 @@ LEDGER = "ledger.jsonl"
 KERNEL_LOG = "kernel.log"
 COMMANDS = "commands.log"
 EXTENTS = "extents.txt"
+POWER_OFF = "power-off"
+"""Announced as a phase by a trial that wants its guest to be killed, and another one to go on (torture.lab.link)."""
 
 
 @dataclass(slots=True)

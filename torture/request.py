@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from torture.errors import BadRequest
-from torture.faults import FAULTS, fault_class, parse
+from torture.faults import FAULTS, parse
 from torture.filesystems import FILESYSTEMS, filesystem
 from torture.plan import FaultSpec
 from workloads.access import ACCESSES
@@ -25,6 +25,8 @@ DEFAULT_ACCESSES = ("store", "read")
 BACKGROUNDS = ("yes", "no")
 """Whether background writeback comes before the first sync."""
 ALL = "all"
+COMPOSED = ("enospc+power-cut", "enospc+shutdown", "edquot-user+power-cut")
+"""Faults that make sense together, and are drawn so."""
 MAX_PAGES = 1 << 18
 
 
@@ -74,7 +76,7 @@ def whole_space() -> Request:
         accesses=tuple(ACCESSES),
         syncs=tuple(SYNCS),
         disturbances=("none", *(name for name, row in DISTURBANCES.items() if not row.seldom and name != "background")),
-        faults=tuple(FaultSpec(name, {}) for name, fault in FAULTS.items() if not fault.canary),
+        faults=(*(FaultSpec(name, {}) for name, fault in FAULTS.items() if not fault.canary), *map(parse, COMPOSED)),
         wide=True,
     )
 
@@ -104,14 +106,12 @@ _DEFAULT_FAULT_SPECS = tuple(FaultSpec(name, {}) for name in DEFAULT_FAULTS)
 def choose_faults(
     given: Iterable[str], default: tuple[FaultSpec, ...] = _DEFAULT_FAULT_SPECS
 ) -> tuple[FaultSpec, ...]:
-    """Faults, `NAME` or `NAME:KEY=NUMBER`; `all` leaves out the canaries, which run anyway."""
+    """Faults, `NAME` or `NAME:KEY=NUMBER`, or `NAME+NAME` together; `all` leaves out the canaries, which run anyway."""
     values = tuple(dict.fromkeys(given))
     if not values:
         return default
     if ALL in values:
         return tuple(FaultSpec(name, {}) for name, fault in FAULTS.items() if not fault.canary)
-    for value in values:
-        fault_class(value.partition(":")[0])
     return tuple(parse(value) for value in values)
 
 

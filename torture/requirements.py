@@ -26,6 +26,7 @@ def check(plan: Plan, row: Filesystem, faults: Sequence[Fault], ground: Ground) 
     reasons = [
         filesystem_missing(row, ground.modules),
         *(target_missing(target, ground) for fault in faults for target in sorted(fault.targets)),
+        *(disk_missing(row, fault) for fault in faults),
         *(fault.missing(row, ground) for fault in faults),
         _features_missing(plan, row),
         _space_missing(plan, row),
@@ -34,6 +35,12 @@ def check(plan: Plan, row: Filesystem, faults: Sequence[Fault], ground: Ground) 
     for reason in filter(None, reasons):
         raise NotRun(reason)
     return platform.release()
+
+
+def disk_missing(row: Filesystem, fault: Fault | type[Fault]) -> str:
+    """Why a fault that needs a disk cannot strike a filesystem that has none, "" otherwise."""
+    needs = fault.targets or fault.crash or (fault.canary and not fault.for_volatile)
+    return f"{row.name} has no disk, which fault {fault.name} needs" if row.volatile and needs else ""
 
 
 def _features_missing(plan: Plan, row: Filesystem) -> str:

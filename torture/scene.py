@@ -21,13 +21,14 @@ from workloads.worker import WorkerProcess
 class Scene:
     """Mutable facts of the trial under way; made by `torture.trial`, handed to every fault.
 
-    `disk` is the scratch block device at the bottom, `mapped` the dm device on it (None where the lab has no
-    device-mapper), `mount_point` where the filesystem under test is mounted, `length_sectors` the size of the stack,
+    `disk` is the scratch block device at the bottom, `mapped` the dm device on it (None where the lab has no device-
+    mapper), `mount_point` where the filesystem under test is mounted, `length_sectors` the size of the stack,
     `directory` the trial's own directory for evidence, off the device under test, `refusals` what the workers were
-    told, such as {"store SIGBUS": 3, "sync ENOSPC": 1}. `files` are all that the layout made,
-    `workers` those that run. `spares` are disks for logs and copies, empty where the lab has none. What a fault enters
-    into `below` is undone after the dm device is removed. `heartbeat` is to be called now and then by whatever takes
-    longer than a minute.
+    told, such as {"store SIGBUS": 3, "sync ENOSPC": 1}. `files` are all that the layout made, `workers` those that run,
+    `late` the numbers of those that a gate did not wait for any longer. `spares` are disks for logs and copies, empty
+    where the lab has none. What a fault enters into `below` is undone after the dm device is removed, what into `running`
+    before the filesystem is unmounted. Workers run as user `uid` and group `gid`. `heartbeat` is to be called now and
+    then by whatever takes longer than a minute; `cut_power` ends the guest, and does not return.
     """
 
     plan: Plan
@@ -43,9 +44,14 @@ class Scene:
     spares: tuple[Path, ...] = ()
     workers: list[WorkerProcess] = field(default_factory=list)
     below: ExitStack = field(default_factory=ExitStack)
+    running: ExitStack = field(default_factory=ExitStack)
+    uid: int = 0
+    gid: int = 0
     heartbeat: Callable[[], None] = lambda: None
+    cut_power: Callable[[], None] = lambda: None
     refusals: Counter[str] = field(default_factory=Counter)
     evidence: list[str] = field(default_factory=list)
+    late: set[int] = field(default_factory=set)
 
     @property
     def block_device(self) -> Path:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -22,30 +23,31 @@ from devicemapper import mounts, tools
 from devicemapper.device import MappedDevice
 from devicemapper.errors import BlockStackError
 from devicemapper.loop import LoopDevice
-from torture import faults, requirements
+from devicemapper.uevents import UeventRecord
+from torture import cold, evidence, faults, requirements
 from torture.errors import BadRequest, Hung, NotRun, StepFailed
-from torture.faults.base import Fault
-from torture.filesystems import Filesystem, Recovery, filesystem
+from torture.faults.base import Below, Fault
+from torture.filesystems import Filesystem, filesystem
+from torture.fs_errors import FsErrors
 from torture.ground import Ground
 from torture.kernel_log import KernelLog, alarms
+from torture.moments import STRIKE, gate_names, is_strike, readable_warm
 from torture.plan import Plan
-from torture.record import COMMANDS, EXTENTS, KERNEL_LOG, LEDGER, Record
+from torture.record import COMMANDS, EXTENTS, KERNEL_LOG, LEDGER, POWER_OFF, Record
 from torture.scene import Scene
 from verify import ledger
 from verify.ledger import LedgerWriter
-from verify.observation import write_observations
-from verify.reader import observe_file
 from workloads import layouts, libc, worker
 from workloads.access import ACCESSES
 from workloads.extents import extent_table
+from workloads.limits import UNLIMITED
 from workloads.plan import WorkerPlan
 from workloads.unsupported import Unsupported
 from workloads.worker import WorkerProcess, WorkerReport
 
 WORKER_TIMEOUT_S = 60.0
-CHECK_TIMEOUT_S = 120.0
+EXTENTS_TIMEOUT_S = 120.0
 MKFS_TIMEOUT_S = 60.0
-GATE = "strike"
 PHASES = ("stack", "layout", "work", "break", "drop", "mend", "judge")
 
 Announce = Callable[[str], None]
@@ -56,10 +58,19 @@ def run_trial(plan: Plan, ground: Ground, directory: Path, announce: Announce) -
 
     `announce` is told the name of each phase as it begins. Never raises for what a filesystem does.
     """
-    trial = _Trial(plan, ground, directory, announce)
+    return _recorded(_Trial(plan, ground, directory, announce, Record()), _Trial.carry_out)
+
+
+def go_on(plan: Plan, ground: Ground, directory: Path, announce: Announce) -> Record:
+    """Go on with a trial whose guest was killed by a fault of it: mend, mount and observe. As `run_trial` otherwise."""
+    return _recorded(_Trial(plan, ground, directory, announce, Record.read(directory)), _Trial.go_on)
+
+
+def _recorded(trial: _Trial, act: Callable[[_Trial], None]) -> Record:
+    """What `act` raises, and all else that is known of the trial, is in its record at the end."""
     record = trial.record
     try:
-        trial.carry_out()
+        act(trial)
         record.state, record.reason = "ran", ""
     except (NotRun, Unsupported, BadRequest) as error:
         record.state, record.reason = "notrun", str(error)
@@ -73,17 +84,20 @@ def run_trial(plan: Plan, ground: Ground, directory: Path, announce: Announce) -
         record.state, record.reason = "unknown", f"{type(error).__name__}: {error}"
     finally:
         trial.keep_kernel_log()
-        record.write(directory)
+        record.write(trial.directory)
     return record
 
 
 class _Trial:
     """The state of one trial while it runs; `carry_out` reads top to bottom."""
 
-    def __init__(self, plan: Plan, ground: Ground, directory: Path, announce: Announce) -> None:
+    def __init__(self, plan: Plan, ground: Ground, directory: Path, announce: Announce, record: Record) -> None:
         self.plan, self.ground, self.directory, self.announce = plan, ground, directory, announce
-        self.record = Record()
+        self.record = record
         self.kernel_log = KernelLog()
+        self.fs_errors = FsErrors()
+        self.uevents = UeventRecord()
+        self.devices: list[str] = []
         self.files: list[ledger.File] = []
         self.faults: list[Fault] = []
 
@@ -92,6 +106,8 @@ class _Trial:
         self.faults = [faults.make(spec) for spec in self.plan.faults]
         with ExitStack() as stack:
             stack.enter_context(tools.logging_to(self.directory / COMMANDS))
+            stack.enter_context(self.fs_errors)
+            stack.enter_context(self.uevents)
             with self._phase("stack"):
                 self.record.kernel = requirements.check(self.plan, row, self.faults, self.ground)
                 scene = self._build(row, stack)
@@ -101,14 +117,29 @@ class _Trial:
             with self._phase("layout"):
                 self._lay_out(scene)
             self._work_and_break(scene, mounted)
-            with self._phase("mend"):
-                if not self._mend_and_mount(scene, mounted):
-                    return
-            with self._phase("judge"):
-                self._observe(scene, "cold")
-                self._keep_extents(scene)
-                mounted.close()
-                self._check(scene)
+            self._mend_and_judge(scene, mounted)
+
+    def go_on(self) -> None:
+        row = filesystem(self.plan.filesystem)
+        self.faults = [faults.make(spec) for spec in self.plan.faults]
+        self.files += (each for each in ledger.read_ledger(self.directory / LEDGER) if isinstance(each, ledger.File))
+        with ExitStack() as stack:
+            stack.enter_context(tools.logging_to(self.directory / COMMANDS))
+            with self._phase("stack"):
+                requirements.check(self.plan, row, self.faults, self.ground)
+                scene = self._build(row, stack)
+                self._prove(scene, crashes=False)
+            self._mend_and_judge(scene, stack.enter_context(ExitStack()))
+
+    def _mend_and_judge(self, scene: Scene, mounted: ExitStack) -> None:
+        with self._phase("mend"):
+            if not self._mend_and_mount(scene, mounted):
+                return
+        with self._phase("judge"):
+            self._observe(scene, "cold")
+            self._keep_extents(scene)
+            mounted.close()
+            self.record.checked.append(cold.check(scene.filesystem, scene.block_device))
 
     @contextmanager
     def _phase(self, name: str) -> Iterator[None]:
@@ -122,11 +153,23 @@ class _Trial:
     def keep_kernel_log(self) -> None:
         """Everything the kernel said since the trial began, and its alarms."""
         lines = self.kernel_log.since()
-        (self.directory / KERNEL_LOG).write_text("".join(f"{line}\n" for line in lines))
-        self.record.alarms = alarms(lines)
+        with open(self.directory / KERNEL_LOG, "a", encoding="utf-8") as log:
+            log.writelines(f"{line}\n" for line in lines)
+        self.record.alarms += alarms(lines)
         if not self.kernel_log.readable:
             self.record.evidence.append("the kernel log could not be read, so its alarms are not known")
         self.record.tainted = self.kernel_log.tainted
+        if self.devices:
+            self.record.evidence.append(self.uevents.missing or evidence.uevents(self.uevents.events(), self.devices))
+
+    def _cut_power(self) -> None:
+        """Have the guest killed; `go_on` takes over in the next one."""
+        self.record.state, self.record.reason = "unknown", "the guest was to be killed, and none went on with the trial"
+        self.keep_kernel_log()
+        self.record.write(self.directory)
+        self.announce(POWER_OFF)
+        while True:
+            signal.pause()
 
     # -- stack ---------------------------------------------------------------------------------------------------
 
@@ -135,20 +178,22 @@ class _Trial:
         if not disk.is_block_device():
             disk = stack.enter_context(LoopDevice(disk, size_bytes=length_sectors * 512)).path
         below = stack.enter_context(ExitStack())
+        name = f"{self.ground.run_id}-{self.directory.name}"
+        for fault in self.faults:
+            disk = fault.below(Below(disk, length_sectors, self.ground.spares, name, below))
         mapped = None
         if self.ground.device_mapper:
-            table = self.faults[0].table(str(disk), length_sectors) if self.faults else None
-            for fault in self.faults:
-                if fault.targets:
-                    table = fault.table(str(disk), length_sectors)
-            assert table is not None
-            mapped = stack.enter_context(MappedDevice(f"{self.ground.run_id}-{self.directory.name}", table))
+            tables = [fault.table(str(disk), length_sectors) for fault in self.faults]
+            decisive = [table for table, fault in zip(tables, self.faults, strict=True) if fault.targets]
+            mapped = stack.enter_context(MappedDevice(name, (decisive or tables)[-1]))
+        self.devices = [evidence.kernel_name(path) for path in (disk, *([mapped.path] if mapped else []))]
         mount_point = self.ground.work / "mnt"
         mount_point.mkdir(exist_ok=True)
         writer = stack.enter_context(LedgerWriter(self.directory / LEDGER))
-        writer.append(
-            ledger.Begin(ledger.LEDGER_VERSION, self.plan.stamp_run, self.plan.page_bytes, self.plan.identity)
-        )
+        if not self.files:
+            writer.append(
+                ledger.Begin(ledger.LEDGER_VERSION, self.plan.stamp_run, self.plan.page_bytes, self.plan.identity)
+            )
         return Scene(
             plan=self.plan,
             filesystem=row,
@@ -162,18 +207,34 @@ class _Trial:
             files=self.files,
             spares=self.ground.spares,
             below=below,
+            uid=self.ground.uid,
+            gid=self.ground.gid,
             heartbeat=lambda: self.announce("mend"),
+            cut_power=self._cut_power,
         )
 
     def _make_filesystem(self, scene: Scene, mounted: ExitStack) -> None:
         row = scene.filesystem
-        tools.run([*row.mkfs, *self.plan.mkfs_options, str(scene.block_device)], timeout_s=MKFS_TIMEOUT_S)
+        further = [word for fault in self.faults for word in fault.options(row).mkfs]
+        tools.run([*row.mkfs, *further, *self.plan.mkfs_options, str(scene.block_device)], timeout_s=MKFS_TIMEOUT_S)
         self._mount(scene, mounted)
+        self.fs_errors.watch(scene.mount_point)
+        if self.fs_errors.missing:
+            scene.note(f"the kernel does not report FAN_FS_ERROR: {self.fs_errors.missing}")
+
+    def _hear(self, scene: Scene) -> None:
+        """What the kernel said of errors of the filesystem, for the ledger: a report of what was stored before."""
+        for error in self.fs_errors.heard():
+            scene.ledger.append(error)
+            name = errno.errorcode.get(error.errno, str(error.errno))
+            scene.note(f"the filesystem reported {error.count} errors (FAN_FS_ERROR), the first {name}")
 
     def _mount(self, scene: Scene, mounted: ExitStack) -> None:
-        options = (*scene.filesystem.mount_options, *self.plan.mount_options)
+        row = scene.filesystem
+        further = [word for fault in self.faults for word in fault.options(row).mount]
+        options = (*row.mount_options, *further, *self.plan.mount_options)
         mounted.enter_context(
-            mounts.mount(scene.block_device, scene.mount_point, scene.filesystem.type, options)
+            mounts.mount(scene.block_device, scene.mount_point, row.type, options)
         )
 
     # -- layout --------------------------------------------------------------------------------------------------
@@ -204,37 +265,72 @@ class _Trial:
 
     def _work_and_break(self, scene: Scene, mounted: ExitStack) -> None:
         with ExitStack() as workers:
+            workers.enter_context(scene.running)
             with self._phase("work"):
                 self._strike(scene, first=True)
                 running = [workers.enter_context(self._start(spec, scene)) for spec in self.plan.workers]
                 scene.workers[:] = running
-                gated = [
-                    process for process, spec in zip(running, self.plan.workers, strict=True) if _is_gated(spec)
-                ]
-                for process in gated:
-                    process.wait_gate(GATE, WORKER_TIMEOUT_S)
-            if gated:
-                with self._phase("break"):
-                    self._strike(scene, first=False)
+            for gate in self._gates():
+                self._pass_gate(gate, scene)
             with self._phase("work"):
-                for process in gated:
-                    process.release(GATE)
+                for fault in self.faults:
+                    fault.during(scene)
                 for process in running:
                     self._wait(process)
+                self._hear(scene)
                 scene.refusals = _refusals(self.directory / LEDGER)
-            if not gated:
+            if not any(_waits_at(spec, STRIKE) for spec in self.plan.workers):
                 with self._phase("break"):
                     self._strike(scene, first=False)
             with self._phase("drop"):
                 for fault in self.faults:
                     fault.relent(scene)
-                if all(fault.readable_warm for fault in self.faults):
+                scene.running.close()
+                if readable_warm(self.plan, self.faults):
                     self._observe(scene, "warm")
                 for process in running:
                     self._end(process)
         with self._phase("drop"):
             self._prove(scene, crashes=False)
-            mounted.close()
+            if not scene.filesystem.volatile:
+                mounted.close()
+            self._hear(scene)
+
+    def _gates(self) -> Iterator[str]:
+        """Those that the faults know, in their order, then all others of the plan: nobody may wait at one for ever."""
+        known = list(gate_names(max((fault.rounds for fault in self.faults), default=0)))
+        yield from known
+        ops = (op for spec in self.plan.workers for op in spec.ops)
+        yield from dict.fromkeys(op.name for op in ops if op.kind == "gate" and op.name not in known)
+
+    def _pass_gate(self, gate: str, scene: Scene) -> None:
+        """Wait until all who stop at the gate stand there, let the faults strike or heal, and let them go on."""
+        pairs = zip(scene.workers, self.plan.workers, strict=True)
+        gated = [process for process, spec in pairs if _waits_at(spec, gate)]
+        patience_s = min((fault.patience_s for fault in self.faults), default=WORKER_TIMEOUT_S)
+        with self._phase("work"):
+            deadline = time.monotonic() + patience_s
+            for process in gated:
+                if not process.wait_gate(gate, max(0.0, deadline - time.monotonic())) and process.is_alive():
+                    scene.late.add(process.worker)
+                    scene.note(f"worker {process.worker} was not at gate {gate} after {patience_s:g} s")
+        if gated:
+            with self._phase("break"):
+                if gate == STRIKE:
+                    self._strike(scene, first=False)
+                else:
+                    self._turn(gate, scene)
+        self._hear(scene)
+        for process in gated:
+            process.release(gate)
+
+    def _turn(self, gate: str, scene: Scene) -> None:
+        """What heals does so, or strikes again."""
+        for fault in self.faults:
+            if fault.rounds and is_strike(gate):
+                fault.strike(scene)
+            elif fault.rounds:
+                fault.heal(scene)
 
     def _strike(self, scene: Scene, first: bool) -> None:
         for fault in self.faults:
@@ -242,13 +338,17 @@ class _Trial:
                 fault.strike(scene)
 
     def _start(self, spec: WorkerPlan, scene: Scene) -> WorkerProcess:
+        options = [fault.options(scene.filesystem) for fault in self.faults]
+        memlock_bytes = [each.memlock_bytes for each in options if each.memlock_bytes is not None]
+        fsize_bytes = [each.fsize_bytes for each in options if each.fsize_bytes is not None]
         return worker.start(
             replace(spec, path=str(scene.mount_point / "files" / spec.path)),
             run=self.plan.stamp_run,
             ledger_path=self.directory / LEDGER,
             uid=self.ground.uid,
             gid=self.ground.gid,
-            memlock_bytes=self.plan.memlock_bytes,
+            memlock_bytes=min(memlock_bytes, default=self.plan.memlock_bytes),
+            fsize_bytes=min(fsize_bytes, default=UNLIMITED),
             page_bytes=self.plan.page_bytes,
         )
 
@@ -258,13 +358,16 @@ class _Trial:
             raise _overdue(f"worker {report.worker}", process.pid)
         if report.state == "unsupported":
             raise NotRun(report.error)
-        if report.state == "died" and not self._was_refused(report):
+        if report.state == "died" and not self._was_killed(report) and not self._was_refused(report):
             raise StepFailed(f"worker {report.worker} died", _died(report))
+
+    def _was_killed(self, report: WorkerReport) -> bool:
+        return report.signal == signal.SIGKILL and any(fault.kills_workers for fault in self.faults)
 
     def _was_refused(self, report: WorkerReport) -> bool:
         """Whether the filesystem turned the worker away (open, stat ...) as one of the faults makes it do."""
         refuses = {number for fault in self.faults for number in fault.refuses}
-        ended = re.search(r"^OSError: \[Errno (\d+)\].*\Z", report.error.strip(), re.MULTILINE)
+        ended = re.search(r"^\w+Error: \[Errno (\d+)\].*\Z", report.error.strip(), re.MULTILINE)
         if ended is None or int(ended[1]) not in refuses:
             return False
         self.record.evidence.append(f"worker {report.worker} was turned away: {ended[0]}")
@@ -285,38 +388,28 @@ class _Trial:
 
     def _mend_and_mount(self, scene: Scene, mounted: ExitStack) -> bool:
         """False when the filesystem would not mount again: a finding, not a failed step."""
+        if scene.mapped and any(fault.targets for fault in self.faults):
+            scene.note(evidence.status(scene.mapped.status()))
         for fault in reversed(self.faults):
             fault.mend(scene)
         self._prove(scene, crashes=True)
         self.record.evidence += scene.evidence
         row = scene.filesystem
+        if row.volatile:
+            return True
         try:
             if row.recovery and any(fault.crash or fault.canary for fault in self.faults):
-                self._recover(row.recovery, scene)
+                crashed = any(fault.crash for fault in self.faults)  # a canary judges the tool, and its loss is planted
+                cold.recover(row.recovery, scene.block_device, must=crashed)
             self._mount(scene, mounted)
         except BlockStackError as error:
             self.record.unmountable = str(error)
             return False
         return True
 
-    def _recover(self, recovery: Recovery, scene: Scene) -> None:
-        argv = [*recovery.argv, str(scene.block_device)]
-        done = tools.run(argv, timeout_s=CHECK_TIMEOUT_S, ok=recovery.recovered)
-        output = done.stdout + done.stderr
-        crashed = any(fault.crash for fault in self.faults)  # a canary judges the tool, and its loss is planted
-        if crashed and recovery.failure and recovery.failure in output:
-            said = next(line for line in output.splitlines() if recovery.failure in line)
-            raise NotRun(f"{argv[0]} could not replay the journal ({said.strip()}), so the kernel cannot be judged")
-
     def _observe(self, scene: Scene, read: str) -> None:
-        for record in self.files:
-            observations = observe_file(
-                scene.mount_point / "files" / record.name,
-                run=self.plan.stamp_run,
-                content_file=record.content_file,
-                page_bytes=self.plan.page_bytes,
-            )
-            write_observations(self.directory / f"{read}-{record.file}.jsonl", observations)
+        run, page_bytes = self.plan.stamp_run, self.plan.page_bytes
+        cold.observe(self.files, scene.mount_point, self.directory, read, run=run, page_bytes=page_bytes)
 
     def _keep_extents(self, scene: Scene) -> None:
         """Where the files lie, for whoever looks at a finding. filefrag, a process, only where it knows more."""
@@ -325,17 +418,9 @@ class _Trial:
         try:
             text = "".join(map(extent_table, present))
         except OSError:  # no FIEMAP: filefrag tries FIBMAP, and says what it could not
-            done = tools.run(["filefrag", "-v", *map(str, present)], timeout_s=CHECK_TIMEOUT_S, ok=range(256))
+            done = tools.run(["filefrag", "-v", *map(str, present)], timeout_s=EXTENTS_TIMEOUT_S, ok=range(256))
             text = done.stdout + done.stderr
         (self.directory / EXTENTS).write_text(text)
-
-    def _check(self, scene: Scene) -> None:
-        check = scene.filesystem.check
-        argv = [*check.argv, str(scene.block_device)]
-        done = tools.run(argv, timeout_s=CHECK_TIMEOUT_S, ok=range(256))
-        output = done.stdout + done.stderr
-        clean = check.is_clean(done.exit_code, output)
-        self.record.checked.append((" ".join(argv), clean, output[-20000:]))
 
 
 def _make_durable(mount_point: Path) -> None:
@@ -355,8 +440,8 @@ def _overdue(what: str, pid: int) -> Hung | StepFailed:
     return StepFailed(what, f"took more than {WORKER_TIMEOUT_S:g} s and is not blocked in the kernel\n{evidence}")
 
 
-def _is_gated(spec: WorkerPlan) -> bool:
-    return any(op.kind == "gate" and op.name == GATE for op in spec.ops)
+def _waits_at(spec: WorkerPlan, gate: str) -> bool:
+    return any(op.kind == "gate" and op.name == gate for op in spec.ops)
 
 
 def _refusals(path: Path) -> Counter[str]:

@@ -12,8 +12,10 @@ from collections.abc import Iterator, Sequence
 from itertools import product
 from random import Random
 
+from torture.faults import fault_class, parts
 from torture.filesystems import Filesystem, filesystem
 from torture.manner import NO_DISTURBANCE, NO_SYNC, Manner, Met, Pair
+from torture.moments import with_gates
 from torture.plan import FaultSpec, FilePlan, Plan
 from torture.request import Request
 from workloads.disturbances import DISTURBANCES
@@ -131,16 +133,23 @@ def _plan(request: Request, name: str, fault: FaultSpec, random: Random, files: 
                 request.pages,
                 manner.pin,
                 manner.access,
-                tuple(_ops(first_page, request.pages, manner, random)),
+                _gated(fault, random, _ops(first_page, request.pages, manner, random)),
             )
             for worker, (file, first_page, manner) in enumerate(placed, 1)
         ),
-        faults=(_filled_in(fault, random),),
+        faults=tuple(_filled_in(part, random) for part in parts(fault)),
         mkfs_options=request.mkfs_options,
         mount_options=request.mount_options,
         memlock_bytes=request.memlock_bytes,
         page_bytes=request.page_bytes,
     )
+
+
+def _gated(fault: FaultSpec, random: Random, ops: Iterator[Op]) -> tuple[Op, ...]:
+    """Every worker has its own moment at which the fault may strike; the last one that waits for it sets the time."""
+    struck = fault_class(parts(fault)[-1].name)
+    drawn = tuple(ops)
+    return with_gates(drawn, struck, random.choice(struck.moments))
 
 
 def _filled_in(fault: FaultSpec, random: Random) -> FaultSpec:

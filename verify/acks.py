@@ -12,21 +12,28 @@ NEVER = 2**63
 class EndedSync:
     """A sync that returned: ledger positions of begin and end, and whether its success proves durability.
 
-    reported: kind and name of the errno, such as "msync ENOSPC"; None for a success.
+    reported: kind and name of the errno, such as "msync ENOSPC"; None for a success. `elsewhere`: it failed when asked
+    about other pages of the mapping, which may have used up the error of these: no report, but the end of all proof.
+    is_sync: False for a report that came without a sync, such as "FAN_FS_ERROR EIO": it takes nothing back that a
+    later sync vouches for.
     """
 
     began: int
     ended: int
     proves: bool
     reported: str | None
+    elsewhere: bool = False
+    is_sync: bool = True
 
 
 class Syncs:
     """The syncs that cover a page, given in the order in which they ended."""
 
     def __init__(self, syncs: Sequence[EndedSync]) -> None:
-        self._failures = [sync for sync in syncs if sync.reported]
+        self._failures = [sync for sync in syncs if sync.reported and sync.is_sync]
         self._failure_ends = [sync.ended for sync in self._failures]
+        self._doubt_ends = [sync.ended for sync in syncs if sync.elsewhere]
+        self._notices = [sync for sync in syncs if sync.reported and not sync.is_sync]
         proofs = sorted((sync.began, sync.ended) for sync in syncs if sync.proves)
         self._proof_begins = [began for began, _ in proofs]
         self._earliest_ends = _running_minimum([ended for _, ended in proofs])
@@ -39,6 +46,14 @@ class Syncs:
         """The first failed sync that ended after this position."""
         at = bisect_right(self._failure_ends, position)
         return self._failures[at] if at < len(self._failures) else None
+
+    def doubt_after(self, position: int) -> int:
+        """Where the first sync after this position ended that failed elsewhere, or NEVER."""
+        at = bisect_right(self._doubt_ends, position)
+        return self._doubt_ends[at] if at < len(self._doubt_ends) else NEVER
+    def notice_after(self, position: int) -> EndedSync | None:
+        """The first report without a sync after this position."""
+        return next((notice for notice in self._notices if notice.ended > position), None)
 
 
 def _running_minimum(ends: list[int]) -> list[int]:
@@ -68,6 +83,9 @@ def judge(began: int, ended: int | None, accepted: bool, covering: Sequence[Sync
     proven = NEVER
     if accepted and ended is not None:
         proven = min((syncs.proof_after(ended) for syncs in covering), default=NEVER)
-    if proven < (failure.ended if failure else NEVER):
+    doubt = min((syncs.doubt_after(began) for syncs in covering), default=NEVER)
+    if proven < min(failure.ended if failure else NEVER, doubt):
         return Verdict(acked=True, reported=None)
-    return Verdict(acked=False, reported=failure.reported if failure else None)
+    notices = [notice for syncs in covering if (notice := syncs.notice_after(began))]
+    told = min([*failures, *notices], key=lambda sync: sync.ended, default=None)
+    return Verdict(acked=False, reported=told.reported if told else None)

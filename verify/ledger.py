@@ -221,6 +221,18 @@ class Struck(_Record):
 
 
 @dataclass(frozen=True, slots=True)
+class FsError(_Record):
+    """By now a listener of FAN_FS_ERROR was told of `count` errors of the filesystem, the first with this errno.
+
+    A report of whatever was stored before: the application could have known (fanotify(7)). It takes back no sync.
+    """
+
+    TAG: ClassVar[str] = "fs_error"
+    errno: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class Note(_Record):
     """A remark for people; means nothing to the oracle."""
 
@@ -229,7 +241,21 @@ class Note(_Record):
 
 
 Record = (
-    Begin | File | Worker | Pinned | Store | Stored | Sync | Synced | Resize | Zeroed | Altered | Swap | Struck | Note
+    Begin
+    | File
+    | Worker
+    | Pinned
+    | Store
+    | Stored
+    | Sync
+    | Synced
+    | Resize
+    | Zeroed
+    | Altered
+    | Swap
+    | Struck
+    | FsError
+    | Note
 )
 _CODEC = Codec[_Record]({record.TAG: record for record in get_args(Record)})
 

@@ -5,7 +5,7 @@ segment by segment while the checker walks through a file, so memory does not de
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from errno import errorcode
 
 from verify import ledger
@@ -73,11 +73,12 @@ class _FileLog:
         self.whole_syncs: list[EndedSync] = []
         self.resizes: list[Resized] = []
 
-    def add_sync(self, ended: EndedSync, sync: ledger.Sync) -> None:
-        if sync.files and sync.pages:
-            self.placed.append(Placed(sync.first_page, sync.first_page + sync.pages, ended))
-        else:
+    def add_sync(self, ended: EndedSync, pages: range | None) -> None:
+        """A sync of these pages, or with None of the whole file."""
+        if pages is None:
             self.whole_syncs.append(ended)
+        else:
+            self.placed.append(Placed(pages.start, pages.stop, ended))
 
     def add_zeroes(self, first_byte: int, end_byte: int, when: "_When", page_bytes: int) -> None:
         for first_page, end_page, lo, hi in _pieces(first_byte, end_byte, page_bytes):
@@ -137,6 +138,8 @@ class _Reading:
             case ledger.Struck():
                 self.crash = self.crash or record.crash
                 self._struck_at = min(self._struck_at, position)
+            case ledger.FsError():
+                self._tell_all(position, record)
             case ledger.Pinned() | ledger.Note():
                 pass
 
@@ -211,8 +214,27 @@ class _Reading:
             proves=succeeded and self._can_prove(sync.kind, position),
             reported=None if succeeded else f"{sync.kind} {errorcode.get(synced.errno, synced.errno)}",
         )
+        asked = range(sync.first_page, sync.first_page + sync.pages) if sync.files and sync.pages else None
         for file in sync.files or self._files:
-            self._log(position, file).add_sync(ended, sync)
+            self._log(position, file).add_sync(ended, asked)
+            if asked and not succeeded:
+                self._doubt(replace(ended, reported=None, elsewhere=True), sync.worker, file)
+
+    def _doubt(self, failed: EndedSync, worker: int, file: int) -> None:
+        """What a worker's descriptor says of other pages that it maps means nothing once a sync of some has failed.
+
+        A writeback error is one of the whole file and is reported once through a descriptor (mm/filemap.c,
+        file_check_and_advance_wb_err), whatever range was asked for.
+        """
+        for _, mapped in self._workers:
+            if (mapped.worker, mapped.file) == (worker, file):
+                self._files[file].add_sync(failed, range(mapped.first_page, mapped.first_page + mapped.pages))
+
+    def _tell_all(self, position: int, error: ledger.FsError) -> None:
+        """An error of the filesystem does not say whose bytes are concerned: it may be anybody's."""
+        name = f"FAN_FS_ERROR {errorcode.get(error.errno, error.errno)}"
+        for log in self._files.values():
+            log.whole_syncs.append(EndedSync(position, position, proves=False, reported=name, is_sync=False))
 
     def _can_prove(self, kind: str, ended: int) -> bool:
         """Whether a success of a sync that ended there says that anything is durable.

@@ -18,9 +18,11 @@ from typing import Protocol
 from verify.ledger import Altered, LedgerWriter, Note, Resize, Zeroed
 from workloads import libc
 from workloads.children import in_child
+from workloads.limits import fsize_in_force
 from workloads.mapped_file import MappedFile
+from workloads.memory_cgroup import hierarchy
 from workloads.plan import Op
-from workloads.servant import Servant
+from workloads.servant import COMPACT_MEMORY, Servant, knob
 from workloads.unsupported import Unsupported
 from workloads.writeback import write_back
 
@@ -52,7 +54,8 @@ class Disturbance:
 
     `alone`: it changes the size of the file, so no other worker may be on it. `privileged`: the worker needs its
     servant, which is asked for `before` before the file is mapped. `for_pins`: pointless without a pin. `seldom`: not
-    drawn unless named, because most kernels under test cannot do it.
+    drawn unless named, because most kernels under test cannot do it. `probe`: raises Unsupported if this
+    kernel cannot.
     """
 
     name: str
@@ -63,6 +66,15 @@ class Disturbance:
     before: str = ""
     for_pins: bool = False
     seldom: bool = False
+    probe: Callable[[], object] = lambda: None
+
+    def missing(self) -> str:
+        """Why this kernel cannot do it, "" if it can."""
+        try:
+            self.probe()
+        except Unsupported as refusal:
+            return str(refusal)
+        return ""
 
 
 def _background(stage: Stage, op: Op) -> None:
@@ -189,9 +201,11 @@ def _freeze(stage: Stage, op: Op) -> None:
 
 
 def _ask(stage: Stage, service: str, argument: str = "") -> None:
-    failed = stage.servant.ask(service, argument)
-    if failed:
-        stage.ledger.append(Note(f"{service}: {errno.errorcode[failed]}"))
+    reply = stage.servant.ask(service, argument)
+    if reply.failed:
+        stage.ledger.append(Note(f"{service}: {errno.errorcode[reply.failed]}"))
+    elif reply.remark:
+        stage.ledger.append(Note(f"{service}: {reply.remark}"))
 
 
 def _pressure(stage: Stage, op: Op) -> None:
@@ -222,7 +236,8 @@ def _zero(stage: Stage, what: str, mode: int, first_byte: int, length_bytes: int
 def _alter(stage: Stage, record: Resize | Zeroed, what: str, call: Callable[[], None]) -> bool:
     """False if it failed, for want of space for instance; what it was to lead to must then not be tried."""
     stage.ledger.append(record)
-    failed = libc.errno_of(call)
+    with fsize_in_force():
+        failed = libc.errno_of(call)
     stage.ledger.append(Altered(stage.worker, failed))
     if failed in _IMPOSSIBLE:
         raise Unsupported(what, os.strerror(failed))
@@ -257,7 +272,13 @@ DISTURBANCES = {
         Disturbance("direct-writer", _direct_writer, needs="direct"),
         Disturbance("freeze", _freeze, needs="freeze", privileged=True),
         Disturbance("drop-caches", lambda stage, op: _ask(stage, "drop-caches"), privileged=True),
-        Disturbance("compaction", lambda stage, op: _ask(stage, "compact"), privileged=True, seldom=True),
-        Disturbance("memory-pressure", _pressure, privileged=True, before="join-cgroup", seldom=True),
+        Disturbance(
+            "compaction",
+            lambda stage, op: _ask(stage, "compact"),
+            privileged=True,
+            seldom=True,
+            probe=partial(knob, COMPACT_MEMORY),
+        ),
+        Disturbance("memory-pressure", _pressure, privileged=True, before="join-cgroup", probe=hierarchy),
     )
 }

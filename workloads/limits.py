@@ -1,10 +1,15 @@
-"""How much a worker may lock: RLIMIT_MEMLOCK (getrlimit(2))."""
+"""How much a worker may lock, and how big its files may be: RLIMIT_MEMLOCK and RLIMIT_FSIZE (getrlimit(2))."""
 
 from __future__ import annotations
 
 import resource
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 UNLIMITED = -1
+
+_fsize_bytes = UNLIMITED
 
 
 def highest_memlock_bytes() -> int:
@@ -33,3 +38,24 @@ def set_memlock(limit_bytes: int) -> None:
     """Limit this process to so many bytes, or as near as it can (see `attainable_memlock_bytes`)."""
     given = attainable_memlock_bytes(limit_bytes)
     resource.setrlimit(resource.RLIMIT_MEMLOCK, (given, given))
+
+
+def set_fsize(limit_bytes: int) -> None:
+    """Remember the limit on the files of this process for `fsize_in_force`; beyond it, calls then fail with EFBIG."""
+    global _fsize_bytes
+    _fsize_bytes = limit_bytes
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+
+
+@contextmanager
+def fsize_in_force() -> Iterator[None]:
+    """Only around what is done to the file under test: a worker's ledger is a file as well, and must not be limited."""
+    if _fsize_bytes == UNLIMITED:
+        yield
+        return
+    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (_fsize_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))

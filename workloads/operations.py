@@ -21,6 +21,7 @@ from workloads.access import ACCESSES, Access
 from workloads.channel import Channel, Message, Verb
 from workloads.disturbances import DISTURBANCES
 from workloads.generations import Generations, Run
+from workloads.limits import fsize_in_force
 from workloads.mapped_file import MappedFile
 from workloads.pins import PINS
 from workloads.plan import Op, WorkerPlan
@@ -120,7 +121,8 @@ class _Steps:
             place = (page, 1, run.generation, 0, self.mapped.page_bytes)
             self.ledger.append(Store(self.worker, self.mapped.file, *place))
             content = self._stamped(page, 1, run.generation)
-            failed = libc.errno_of(partial(_write_all, write, content, page * self.mapped.page_bytes))
+            with fsize_in_force():
+                failed = libc.errno_of(partial(_write_all, write, content, page * self.mapped.page_bytes))
             faults = (Fault(page, errno.errorcode[failed], failed, 0),) if failed else ()
             self.ledger.append(Stored(self.worker, faults))
 

@@ -12,17 +12,28 @@ import json
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import NoReturn, Self
 
 from workloads import libc
 from workloads.channel import Channel, Message, Verb
+from workloads.memory_cgroup import MemoryCgroup
 from workloads.unsupported import Unsupported
 
+DROP_CACHES, COMPACT_MEMORY = "drop_caches", "compact_memory"
 FREEZE_S = 0.1
 _FIRST_DESCRIPTOR = 3
-_CGROUPS = Path("/sys/fs/cgroup")
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """0 or the errno of a service, and what it has to say for the ledger."""
+
+    failed: int
+    remark: str
 
 
 class Servant:
@@ -36,16 +47,16 @@ class Servant:
             _serve(theirs)
         theirs.close()
 
-    def ask(self, service: str, argument: str = "") -> int:
-        """Have a row of `SERVICES` done; returns 0 or its errno. Raises Unsupported if the kernel has no such thing."""
+    def ask(self, service: str, argument: str = "") -> Reply:
+        """Have a row of `SERVICES` done. Raises Unsupported if the kernel has no such thing."""
         self._channel.send(Message(Verb.ASK, json.dumps([service, argument])))
         answer = self._channel.receive(None)
         if answer is None:
             raise BrokenPipeError(errno.EPIPE, f"the servant died of {service}")
-        failed, refusal = json.loads(answer.text)
+        failed, remark, refusal = json.loads(answer.text)
         if refusal:
             raise Unsupported(*refusal)
-        return int(failed)
+        return Reply(failed, remark)
 
     def __enter__(self) -> Self:
         return self
@@ -65,20 +76,20 @@ def _serve(channel: Channel) -> NoReturn:
         os.closerange(channel.fileno() + 1, os.sysconf("SC_OPEN_MAX"))
         while request := channel.receive(None):
             service, argument = json.loads(request.text)
-            SERVICES[service](argument, lambda failed: channel.send(_answer(failed)))
+            SERVICES[service](argument, lambda failed, remark: channel.send(_answer(failed, remark)))
         _leave_cgroup(worker)
         status = 0
     except Unsupported as refusal:
-        channel.send(Message(Verb.ANSWER, json.dumps([0, [refusal.what, refusal.reason]])))
+        channel.send(Message(Verb.ANSWER, json.dumps([0, "", [refusal.what, refusal.reason]])))
     finally:
         os._exit(status)
 
 
-def _answer(failed: int) -> Message:
-    return Message(Verb.ANSWER, json.dumps([failed, None]))
+def _answer(failed: int, remark: str) -> Message:
+    return Message(Verb.ANSWER, json.dumps([failed, remark, None]))
 
 
-Answer = Callable[[int], None]
+Answer = Callable[[int, str], None]
 
 
 def _freeze(directory: str, answer: Answer) -> None:
@@ -88,7 +99,7 @@ def _freeze(directory: str, answer: Answer) -> None:
         failed = libc.errno_of(lambda: libc.freeze(descriptor))
         if failed in (errno.EOPNOTSUPP, errno.ENOTTY):
             raise Unsupported("freezing", os.strerror(failed))
-        answer(failed)
+        answer(failed, "")
         if not failed:
             time.sleep(FREEZE_S)
             libc.thaw(descriptor)
@@ -98,52 +109,41 @@ def _freeze(directory: str, answer: Answer) -> None:
 
 def _drop_caches(_: str, answer: Answer) -> None:
     """Clean pages that nobody maps, and dentries and inodes (Documentation/admin-guide/sysctl/vm.rst)."""
-    _tell_kernel("drop_caches", "3", answer)
+    _tell_kernel(DROP_CACHES, "3", answer)
 
 
 def _compact(_: str, answer: Answer) -> None:
     """Move pages, mapped and mlocked ones too, in all zones."""
-    _tell_kernel("compact_memory", "1", answer)
+    _tell_kernel(COMPACT_MEMORY, "1", answer)
 
 
-def _tell_kernel(knob: str, value: str, answer: Answer) -> None:
-    path = Path("/proc/sys/vm") / knob
+def _tell_kernel(name: str, value: str, answer: Answer) -> None:
+    knob(name).write_text(value)
+    answer(0, "")
+
+
+def knob(name: str) -> Path:
+    """A file of /proc/sys/vm. Raises Unsupported if the kernel has none of that name."""
+    path = Path("/proc/sys/vm") / name
     if not path.exists():
-        raise Unsupported(f"vm.{knob}", "the kernel has none")
-    path.write_text(value)
-    answer(0)
+        raise Unsupported(f"vm.{name}", "the kernel has none")
+    return path
 
 
 def _join_cgroup(pid: str, answer: Answer) -> None:
     """Put a worker in a memory cgroup of its own, so that the pages it touches from now on are charged there."""
-    controllers = _CGROUPS / "cgroup.controllers"
-    if not controllers.exists() or "memory" not in controllers.read_text().split():
-        raise Unsupported("memory pressure", "no memory controller in cgroup 2")
-    (_CGROUPS / "cgroup.subtree_control").write_text("+memory")
-    group = _CGROUPS / f"torture-{pid}"
-    group.mkdir()
-    (group / "cgroup.procs").write_text(pid)
-    answer(0)
+    MemoryCgroup(pid).join()
+    answer(0, "")
 
 
 def _reclaim(pid: str, answer: Answer) -> None:
-    """Reclaim what can be of the worker's cgroup (memory.reclaim, since 5.19; EAGAIN means not all that much)."""
-    knob = _CGROUPS / f"torture-{pid}" / "memory.reclaim"
-    if not knob.exists():
-        raise Unsupported("memory pressure", "no memory.reclaim")
-    try:
-        knob.write_text("1G")
-    except OSError as error:
-        if error.errno != errno.EAGAIN:
-            raise
-    answer(0)
+    """Reclaim what can be of the worker's cgroup: clean pages that are not pinned, dirty ones after writeback."""
+    answer(0, MemoryCgroup(pid).reclaim())
 
 
 def _leave_cgroup(pid: str) -> None:
-    group = _CGROUPS / f"torture-{pid}"
-    if group.exists():
-        (_CGROUPS / "cgroup.procs").write_text(pid)
-        group.rmdir()
+    with suppress(Unsupported):
+        MemoryCgroup(pid).leave()
 
 
 SERVICES: dict[str, Callable[[str, Answer], None]] = {

@@ -24,7 +24,7 @@ from typing import Literal, NoReturn, Self
 from verify.ledger import LedgerWriter
 from workloads import libc
 from workloads.channel import Channel, Message, Verb
-from workloads.limits import set_memlock
+from workloads.limits import UNLIMITED, set_fsize, set_memlock
 from workloads.operations import carry_out, needs_servant
 from workloads.plan import Op, WorkerPlan
 from workloads.servant import Servant
@@ -64,6 +64,7 @@ class _Task:
     uid: int
     gid: int
     memlock_bytes: int
+    fsize_bytes: int
     page_bytes: int
 
 
@@ -76,14 +77,16 @@ def start(
     gid: int,
     memlock_bytes: int,
     page_bytes: int,
+    fsize_bytes: int = UNLIMITED,
 ) -> WorkerProcess:
     """Fork a worker that carries out `plan` at once, as user `uid` and group `gid`.
 
-    Its RLIMIT_MEMLOCK is `memlock_bytes`, or -1: as high as can be (see limits). It opens the ledger before
+    Its RLIMIT_MEMLOCK is `memlock_bytes`, or -1: as high as can be (see limits), and RLIMIT_FSIZE holds for what it does
+    to the file, not for its ledger. It opens the ledger before
     privileges are dropped, the file after. The calling thread must outlive the worker. Raises OSError if no
     process can be made; all else stands in the worker's report.
     """
-    task = _Task(plan, run, ledger_path, uid, gid, memlock_bytes, page_bytes)
+    task = _Task(plan, run, ledger_path, uid, gid, memlock_bytes, fsize_bytes, page_bytes)
     ours, theirs = Channel.pair()
     starter = os.getpid()
     pid = os.fork()
@@ -118,6 +121,10 @@ class WorkerProcess:
         """Wait until the worker stands at a gate. False: it did not in time, or never will (see wait_finished)."""
         self._listen_until(lambda: self._finished or name in self._gates, time.monotonic() + timeout_s)
         return name in self._gates
+
+    def is_alive(self) -> bool:
+        """Whether the process has not ended yet."""
+        return self._end is None and not self._ended_by(time.monotonic())
 
     def release(self, name: str) -> None:
         """Open a gate, now or in advance. Of a worker that is gone, nothing comes of it."""
@@ -227,6 +234,7 @@ def _cut_off(channel: Channel) -> None:
 
 def _confine(task: _Task) -> None:
     set_memlock(task.memlock_bytes)
+    set_fsize(task.fsize_bytes)
     if (os.getuid(), os.getgid()) != (task.uid, task.gid):
         os.setgroups([])
         os.setresgid(task.gid, task.gid, task.gid)

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -36,7 +36,8 @@ def lab(tmp_path: Path) -> Iterator[UmlLab]:
     """A lab whose guests are all gone at the end."""
     name = run_id.new_run_id()
     (tmp_path / "trials").mkdir()
-    yield UmlLab(name, tmp_path, SCRATCH, os.sysconf("SC_PAGE_SIZE"))
+    with run_id.Hold(name):  # or another run on this machine would clean it up
+        yield UmlLab(name, tmp_path, SCRATCH, os.sysconf("SC_PAGE_SIZE"))
     assert list(processes.marked(f"{run_id.ENVIRONMENT}={name}")) == []
     assert not any((SCRATCH / name).glob("guest-*"))
     (SCRATCH / name).rmdir()
@@ -59,14 +60,14 @@ def guest_processes(lab: UmlLab) -> list[int]:
     return list(processes.marked(f"{run_id.ENVIRONMENT}={lab.run_id}"))
 
 
-def when_a_trial_runs(lab: UmlLab, act: object) -> threading.Thread:
+def when_a_trial_runs(lab: UmlLab, act: Callable[[], None]) -> threading.Thread:
     """Calls `act` once the first trial has started its work."""
 
     def watch() -> None:
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline and not (lab.results / "trials/00001/ledger.jsonl").exists():
             time.sleep(0.02)
-        act()  # type: ignore[operator]
+        act()
 
     thread = threading.Thread(target=watch)
     thread.start()

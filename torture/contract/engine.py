@@ -48,7 +48,7 @@ _FILES = "files"
 def run(name: str, ground: Ground, directory: Path, announce: Callable[[str], None]) -> None:
     """Every stage on the filesystem `name`; `announce` is told the name of each as it begins."""
     row = filesystem(name)
-    missing = filesystem_missing(row, ground.modules)
+    missing = filesystem_missing(row, ground.modules) or ("nothing survives its unmount" if row.volatile else "")
     with open(directory / ENTRIES, "a", buffering=1) as book, tools.logging_to(directory / COMMANDS):
         for stage in STAGES:
             announce(stage.name)

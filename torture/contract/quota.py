@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 from collections.abc import Callable
@@ -10,32 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from devicemapper import tools
+from torture import quota
 from torture.errors import StepFailed
 from torture.ground import Ground
 from torture.scene import Scene
 from workloads.children import in_child
 
 _COMMAND_TIMEOUT_S = 30
-_Q_SETQUOTA, _USER_QUOTA, _BLOCK_LIMITS = 0x800008, 0, 1
 _LIMIT_KIB = 4
 _PROBE_BYTES = 1 << 16
-_libc = ctypes.CDLL(None, use_errno=True)
-
-
-class _Limits(ctypes.Structure):
-    """struct if_dqblk, include/uapi/linux/quota.h; limits in KiB."""
-
-    _fields_ = (
-        ("hard_kib", ctypes.c_uint64),
-        ("soft_kib", ctypes.c_uint64),
-        ("used_bytes", ctypes.c_uint64),
-        ("hard_inodes", ctypes.c_uint64),
-        ("soft_inodes", ctypes.c_uint64),
-        ("used_inodes", ctypes.c_uint64),
-        ("block_time", ctypes.c_uint64),
-        ("inode_time", ctypes.c_uint64),
-        ("valid", ctypes.c_uint32),
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +59,7 @@ def _write_as(ground: Ground, path: Path) -> int:
 
 
 def _limit_user(scene: Scene, ground: Ground) -> None:
-    limits = _Limits(hard_kib=_LIMIT_KIB, valid=_BLOCK_LIMITS)
-    command, device = _Q_SETQUOTA << 8 | _USER_QUOTA, os.fsencode(scene.block_device)
-    if _libc.quotactl(ctypes.c_int(command), device, ctypes.c_int(ground.uid), ctypes.byref(limits)) == -1:
-        number = ctypes.get_errno()
-        raise OSError(number, f"quotactl: {os.strerror(number)}")
+    quota.limit(scene.block_device, quota.Kind.USER, ground.uid, _LIMIT_KIB)
 
 
 def _limit_qgroup(scene: Scene, ground: Ground) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from verify import checker, ledger, observation, oracle
-from verify.finding import Finding, FindingKind
+from verify.finding import Finding, of_filesystem
 from verify.ledger import Record
 from verify.observation import Observation
 
@@ -69,11 +69,12 @@ class AsOf:
 def findings(seen: StateSeen, expected: oracle.Expectations) -> list[Finding]:
     """What is wrong with one state; each finding says in which."""
     if seen.unmountable:
-        found = [_of_filesystem("unreadable", "mounts after the power loss", seen.unmountable)]
+        found = [of_filesystem("unreadable", "sync", expected="mounts after the power loss", found=seen.unmountable)]
     else:
         found = checker.check(expected, seen.files, "cold")
     if seen.inconsistent:
-        found.append(_of_filesystem("fsck", "fsck is clean after the power loss and a mount", seen.inconsistent))
+        expected_words = "fsck is clean after the power loss and a mount"
+        found.append(of_filesystem("fsck", "sync", expected=expected_words, found=seen.inconsistent))
     return [replace(finding, found=f"{finding.found} (power lost: {seen.label})") for finding in found]
 
 
@@ -93,23 +94,3 @@ def read_states(path: Path) -> Iterator[StateSeen]:
     with open(path, encoding="utf-8") as lines:
         for line in lines:
             yield StateSeen.from_json(line)
-
-
-def _of_filesystem(kind: FindingKind, expected: str, found: str) -> Finding:
-    return Finding(
-        kind=kind,
-        promise="sync",
-        file=0,
-        name="",
-        layout="",
-        pin="",
-        access="",
-        writer=None,
-        first_page=0,
-        pages=0,
-        sectors=0,
-        expected=expected,
-        found=found,
-        reported=None,
-        read="cold",
-    )

@@ -9,6 +9,7 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
+from torture.artefacts import IMAGE
 from torture.errors import BadRequest
 from torture.export.mail import write_mail
 from torture.export.program import write_program
@@ -70,7 +71,7 @@ _MEANING = {
     "kernel.log": "what the kernel said",
     "commands.log": "every command that was run",
     "extents.txt": "where the files lie",
-    "disk.img.gz": "the disk as the trial left it",
+    IMAGE: "the disk as the trial left it",
     "pages.txt": "every bad page",
     "first-bad-page.txt": "the first bad page in hex",
     "checked.txt": "what fsck said",
@@ -96,11 +97,14 @@ def _readme(source: Source, names: list[str]) -> str:
 
 
 def _commands(source: Source) -> list[str]:
-    """The kernel stands in versions.json, and is somewhere else elsewhere."""
-    replay = f"torture replay {PLAN}"
+    """With a finding, the unpacked directory is one; it names the recorded kernel, which is somewhere else elsewhere."""
+    replay = "torture replay ." if source.finding else f"torture replay {PLAN}"
     arguments = source.versions.get("arguments", "")
     words = "".join(f" --kernel-arg {word}" for word in arguments.split())
-    return [f"  {replay}", f"  {replay} --kernel PATH-OF-A-USER-MODE-LINUX{words}"]
+    commands = [f"  {replay}", f"  {replay} --kernel PATH-OF-A-USER-MODE-LINUX{words}"]
+    if source.finding and source.directory and (source.directory / IMAGE).exists():
+        commands += ["", "To judge the kept disk again:", "", f"  torture verify . --image {IMAGE}"]
+    return commands
 
 
 def _read(name: str) -> str:

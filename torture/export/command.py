@@ -62,7 +62,7 @@ def export(
 
 def _bundle(source: Source, archive: Path) -> str:
     write_bundle(source, archive)
-    return f"{archive}: unpack it, then torture replay plan.json"
+    return f"{archive}: unpack it; its README says how to replay it"
 
 
 def _c(source: Source, directory: Path) -> str:

@@ -2,42 +2,90 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from torture.errors import BadRequest
 from torture.faults.base import Fault
+from torture.faults.corrupt_bio import CorruptBio
 from torture.faults.corrupt_byte import CorruptByte
+from torture.faults.corrupt_random import CorruptRandom
+from torture.faults.delay import Delay
+from torture.faults.delay_cut import DelayCut
+from torture.faults.dust import Dust
+from torture.faults.edquot_project import EdquotProject
+from torture.faults.edquot_user import EdquotUser
 from torture.faults.eio_data import EioData
+from torture.faults.eio_flapping import EioFlapping
+from torture.faults.eio_once import EioOnce
+from torture.faults.eio_reads import EioReads
 from torture.faults.eio_writes import EioWrites
 from torture.faults.enospc import Enospc
+from torture.faults.enospc_fragmented import EnospcFragmented
+from torture.faults.enospc_metadata import EnospcMetadata
+from torture.faults.enospc_race import EnospcRace
 from torture.faults.exposed_block import ExposedBlock
+from torture.faults.fsize_limit import FsizeLimit
 from torture.faults.kill_workers import KillWorkers
+from torture.faults.killed_guest import KilledGuest
 from torture.faults.lying_disk import LyingDisk
+from torture.faults.memlock_limit import MemlockLimit
 from torture.faults.misdirected_write import MisdirectedWrite
 from torture.faults.nothing import Nothing
 from torture.faults.old_region import OldRegion
+from torture.faults.oom_kill import OomKill
 from torture.faults.power_cut import PowerCut
 from torture.faults.replay import ReplayedCrashStates
 from torture.faults.shutdown import Shutdown
+from torture.faults.snapshot_full import SnapshotFull
 from torture.faults.stale_disk import StaleDisk
+from torture.faults.thin_full import ThinFull
+from torture.faults.thin_metadata import ThinMetadata
+from torture.faults.thin_queue import ThinQueue
 from torture.faults.torn_write import TornWrite
+from torture.faults.zeroed_file import ZeroedFile
 from torture.plan import FaultSpec
+
+_TOGETHER = "+"
 
 FAULTS: dict[str, type[Fault]] = {
     fault.name: fault
     for fault in (
         Nothing,
         Enospc,
+        EnospcFragmented,
+        EnospcRace,
+        EnospcMetadata,
+        EdquotUser,
+        EdquotProject,
+        ThinFull,
+        ThinQueue,
+        ThinMetadata,
+        SnapshotFull,
+        FsizeLimit,
+        MemlockLimit,
         EioWrites,
         EioData,
+        EioOnce,
+        EioFlapping,
+        EioReads,
+        Dust,
+        Delay,
+        DelayCut,
         PowerCut,
         Shutdown,
         KillWorkers,
+        KilledGuest,
+        OomKill,
         ReplayedCrashStates,
         LyingDisk,
         StaleDisk,
+        ZeroedFile,
         TornWrite,
         MisdirectedWrite,
         OldRegion,
         CorruptByte,
+        CorruptBio,
+        CorruptRandom,
         ExposedBlock,
     )
 }
@@ -56,7 +104,27 @@ def make(spec: FaultSpec) -> Fault:
 
 
 def parse(text: str) -> FaultSpec:
-    """`NAME` or `NAME:KEY=NUMBER,KEY=NUMBER` from the command line, checked."""
+    """`NAME`, `NAME:KEY=NUMBER,KEY=NUMBER`, or several of these with `+` between, from the command line, checked."""
+    specs = [_parse_one(part) for part in text.split(_TOGETHER)]
+    if len(specs) == 1:
+        return specs[0]
+    parameters = {f"{spec.name}.{key}": value for spec in specs for key, value in spec.parameters.items()}
+    return FaultSpec(_TOGETHER.join(spec.name for spec in specs), parameters)
+
+
+def parts(spec: FaultSpec) -> tuple[FaultSpec, ...]:
+    """The faults that a plan gets for what `parse` returned, in the order in which they are armed."""
+    names = spec.name.split(_TOGETHER)
+    if len(names) == 1:
+        return (spec,)
+    return tuple(FaultSpec(name, _own(name, spec.parameters)) for name in names)
+
+
+def _own(name: str, parameters: Mapping[str, int | str]) -> dict[str, int | str]:
+    return {key.partition(".")[2]: value for key, value in parameters.items() if key.partition(".")[0] == name}
+
+
+def _parse_one(text: str) -> FaultSpec:
     name, _, rest = text.partition(":")
     parameters: dict[str, int | str] = {}
     for pair in filter(None, rest.split(",")):

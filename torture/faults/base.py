@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 from devicemapper.table import Table
@@ -32,13 +34,40 @@ class Proof:
     evidence: str
 
 
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Further words for mkfs and mount, and limits of the workers in bytes (setrlimit(2)), None for the plan's."""
+
+    mkfs: tuple[str, ...] = ()
+    mount: tuple[str, ...] = ()
+    memlock_bytes: int | None = None
+    fsize_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Below:
+    """The bottom of a block stack that is being built: `disk` of `length_sectors`, spare disks, and a name for devices
+    between it and the top, which are entered into `held` and undone after it."""
+
+    disk: Path
+    length_sectors: int
+    spares: tuple[Path, ...]
+    name: str
+    held: ExitStack
+
+
 class Fault:
     """Base of all faults: does nothing. One subclass per fault, one file each, registered in `torture.faults`.
 
-    `targets` are the device-mapper targets it needs; `crash` means unsynced content may be lost; `canary` means it
-    plants a loss that must be found; `strikes_first` means it strikes before the first store instead of at the gate
-    or after the last operation; without `readable_warm` the files cannot be
-    read, or not be judged, before the unmount. With an errno of `refuses` the filesystem may turn workers away.
+    `targets` are the device-mapper targets it needs, or features as "flakey drop_writes"; `crash` means unsynced
+    content may be lost; `replays` that crash states are judged, though nothing crashes in the trial itself; `canary`
+    means it plants a loss that must be found; `strikes_first` means it strikes before the first store instead of at the
+    gate or after the last operation, `moments` where in the work a drawn plan may let it strike (torture.moments), the
+    first the plainest; `rounds` how often it heals while the workers go on, after it has waited `patience_s` for them to
+    come to a gate; without `readable_warm` the files cannot be read, or not be judged, before the unmount; `forgets`:
+    nor where workers went on after the strike, because what was written since then and is read again is not there.
+    `kills_workers`: those that it kills are missed by nobody. `for_volatile`: a canary of filesystems in memory. With an
+    errno of `refuses` the filesystem may turn workers away, with one of `refuses_pins` their pins.
     """
 
     name: ClassVar[str]
@@ -46,10 +75,18 @@ class Fault:
     targets: ClassVar[frozenset[str]] = frozenset()
     parameters: ClassVar[Mapping[str, Parameter]] = {}
     crash: ClassVar[bool] = False
+    replays: ClassVar[bool] = False
     canary: ClassVar[bool] = False
     strikes_first: ClassVar[bool] = False
     readable_warm: ClassVar[bool] = True
+    moments: ClassVar[tuple[str, ...]] = ("end",)
+    forgets: ClassVar[bool] = False
+    rounds: ClassVar[int] = 0
+    patience_s: ClassVar[float] = 60.0
+    kills_workers: ClassVar[bool] = False
+    for_volatile: ClassVar[bool] = False
     refuses: ClassVar[frozenset[int]] = frozenset()
+    refuses_pins: ClassVar[frozenset[int]] = frozenset()
 
     def __init__(self, given: Mapping[str, int | str]) -> None:
         unknown = set(given) - set(self.parameters)
@@ -75,6 +112,14 @@ class Fault:
             )
         return value
 
+    def options(self, row: Filesystem) -> Options:
+        """What it needs of mkfs, mount and the limits of workers."""
+        return Options()
+
+    def below(self, stack: Below) -> Path:
+        """The device that the table of the stack is built on: the disk, or one of its own making on that."""
+        return stack.disk
+
     def table(self, disk: str, length_sectors: int) -> Table:
         """The healthy table of the stack."""
         return Table.single(Linear(disk, 0), length_sectors)
@@ -83,7 +128,13 @@ class Fault:
         """After the layout is on disk and before the workers start."""
 
     def strike(self, scene: Scene) -> None:
-        """At the plan's moment."""
+        """At the plan's moment; again after each `heal` but the last."""
+
+    def heal(self, scene: Scene) -> None:
+        """At the plan's gates for it, each after a strike: the workers go on, and what they sync from now on must hold."""
+
+    def during(self, scene: Scene) -> None:
+        """While the workers store and sync; it may wait for something, but not for long."""
 
     def relent(self, scene: Scene) -> None:
         """When the workers are done and the fault has struck, before anything is read."""

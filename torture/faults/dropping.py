@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from devicemapper.device import MappedDevice
 from devicemapper.table import Table
 from devicemapper.targets import Flakey
 from torture.faults.base import Proof
@@ -33,12 +34,13 @@ def writes_completed(block_device: Path) -> int:
 
 
 class DroppedWrites:
-    """Swaps the dropping table in, and counts what is dropped until `stop_counting`."""
+    """Swaps the dropping table of the stack's device (or another) in, and counts what is dropped until `stop_counting`."""
 
-    def __init__(self, scene: Scene, table: Table) -> None:
-        assert scene.mapped is not None
-        scene.mapped.swap_table(table)
-        self._upper, self._lower = scene.mapped.path, scene.disk
+    def __init__(self, scene: Scene, table: Table, device: MappedDevice | None = None) -> None:
+        device = device or scene.mapped
+        assert device is not None
+        device.swap_table(table)
+        self._upper, self._lower = device.path, scene.disk
         self._before = (writes_completed(self._upper), writes_completed(self._lower))
         self._after: tuple[int, int] | None = None
 

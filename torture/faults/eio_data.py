@@ -7,15 +7,12 @@ there.
 from __future__ import annotations
 
 from devicemapper.table import Table
-from torture.errors import NotRun
+from torture.faults.data_sectors import count, data_sectors, untold
 from torture.faults.eio_writes import EioWrites
 from torture.faults.failing_writes import refusing
 from torture.filesystems import Filesystem
 from torture.ground import Ground
 from torture.scene import Scene
-from workloads.extents import extents
-
-_SECTOR_BYTES = 512
 
 
 class EioData(EioWrites):
@@ -27,20 +24,9 @@ class EioData(EioWrites):
     @classmethod
     def missing(cls, row: Filesystem, ground: Ground) -> str:
         """Addresses of extents must be the device's."""
-        return "btrfs does not tell where on the device its extents are" if row.type == "btrfs" else ""
+        return untold(row)
 
     def _broken(self, scene: Scene) -> Table:
-        return refusing(str(scene.disk), scene.length_sectors, self._data_sectors(scene))
-
-    def _data_sectors(self, scene: Scene) -> list[tuple[int, int]]:
-        found = []
-        for file in scene.files:
-            try:
-                placed = extents(scene.mount_point / "files" / file.name)
-            except OSError as error:
-                raise NotRun(f"{scene.filesystem.name} does not tell where its extents are: {error}") from error
-            found += [(each.device_bytes // _SECTOR_BYTES, each.length_bytes // _SECTOR_BYTES) for each in placed]
-        if not found:
-            raise NotRun("no file has extents before the first store, only holes")
-        scene.note(f"writes to {sum(sectors for _, sectors in found)} sectors of file data are refused")
-        return found
+        ranges = data_sectors(scene)
+        scene.note(f"writes to {count(ranges)} sectors of file data are refused")
+        return refusing(str(scene.disk), scene.length_sectors, ranges)

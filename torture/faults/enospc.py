@@ -9,7 +9,7 @@ from torture.faults.base import Fault, Parameter, Proof
 from torture.fill import Ballast, fill
 from torture.scene import Scene
 
-_SIGNS = ("store SIGBUS", "store EFAULT", "sync ENOSPC")
+SIGNS = ("store SIGBUS", "store EFAULT", "sync ENOSPC")
 
 
 class Enospc(Fault):
@@ -30,7 +30,7 @@ class Enospc(Fault):
 
     def proof(self, scene: Scene) -> Proof:
         """It fired when a store or a sync was refused, or when a probe write is refused now."""
-        seen = [f"{count} x {what}" for what, count in scene.refusals.items() if what in _SIGNS]
+        seen = [f"{count} x {what}" for what, count in scene.refusals.items() if what in SIGNS]
         if seen:
             return Proof(True, ", ".join(seen))
         refused = self._ballast.probe()

@@ -7,11 +7,11 @@ Documentation/block/stat.rst) is what was refused; unlike I/O counts it is not c
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from devicemapper.table import Segment, Table
-from devicemapper.targets import Flakey, Linear
+from devicemapper.targets import Flakey, Linear, Target
 from torture.faults.base import Proof
 from torture.scene import Scene
 
@@ -21,13 +21,23 @@ _SECTOR_BYTES = 512
 
 def refusing(disk: str, length_sectors: int, ranges: Iterable[tuple[int, int]]) -> Table:
     """A table that refuses writes to the (first sector, sectors) of `ranges` and maps the rest."""
+
+    def broken(first: int) -> Target:
+        return Flakey(disk, first, up_s=0, down_s=FOREVER_S, features=(Flakey.ERROR_WRITES,))
+
+    return covering(disk, length_sectors, ranges, broken)
+
+
+def covering(
+    disk: str, length_sectors: int, ranges: Iterable[tuple[int, int]], target: Callable[[int], Target]
+) -> Table:
+    """A table with `target`, which is told the first sector, on each of the `ranges`; the rest is mapped to `disk`."""
     segments: list[Segment] = []
     reached = 0
     for first, sectors in _merged(ranges):
         if first > reached:
             segments.append(Segment(reached, first - reached, Linear(disk, reached)))
-        broken = Flakey(disk, first, up_s=0, down_s=FOREVER_S, features=(Flakey.ERROR_WRITES,))
-        segments.append(Segment(first, sectors, broken))
+        segments.append(Segment(first, sectors, target(first)))
         reached = first + sectors
     if reached < length_sectors:
         segments.append(Segment(reached, length_sectors - reached, Linear(disk, reached)))
@@ -35,30 +45,40 @@ def refusing(disk: str, length_sectors: int, ranges: Iterable[tuple[int, int]]) 
 
 
 class RefusedWrites:
-    """Counts from its making to `stop`."""
+    """Counts the refused sectors from its making to `stop`."""
+
+    what = "writes"
+    field = 6
 
     def __init__(self, scene: Scene) -> None:
         assert scene.mapped is not None
         self._upper, self._lower = scene.mapped.path, scene.disk
         self._before = self._difference()
-        self._refused = 0
+        self.sectors = 0
 
     def stop(self) -> None:
-        """Call after the unmount."""
-        self._refused = self._difference() - self._before
+        """Call when all I/O has ended, such as after the unmount."""
+        self.sectors = self._difference() - self._before
 
     def proof(self) -> Proof:
-        """It fired when a write was refused."""
-        return Proof(self._refused > 0, f"{self._refused} sectors of writes were refused with EIO")
+        """It fired when an I/O was refused."""
+        return Proof(self.sectors > 0, f"{self.sectors} sectors of {self.what} were refused with EIO")
 
     def _difference(self) -> int:
-        return _sectors_written(self._upper) - _sectors_written(self._lower)
+        return _sectors(self._upper, self.field) - _sectors(self._lower, self.field)
 
 
-def _sectors_written(block_device: Path) -> int:
+class RefusedReads(RefusedWrites):
+    """The same of reads: field 3 of stat.rst."""
+
+    what = "reads"
+    field = 2
+
+
+def _sectors(block_device: Path, field: int) -> int:
     number = block_device.stat().st_rdev
     stat = Path(f"/sys/dev/block/{os.major(number)}:{os.minor(number)}/stat").read_text().split()
-    return int(stat[6])
+    return int(stat[field])
 
 
 def _merged(ranges: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:

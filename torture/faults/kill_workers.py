@@ -12,6 +12,9 @@ class KillWorkers(Fault):
     name = "kill-workers"
     meaning = "SIGKILL to every worker while its pages are pinned, clean unmount"
 
+    kills_workers = True
+    moments = ("end", "middle", "late")
+
     _killed = 0
 
     def strike(self, scene: Scene) -> None:

@@ -9,8 +9,10 @@ from __future__ import annotations
 import json
 import mmap
 import os
-from collections.abc import Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import ClassVar
 
@@ -48,7 +50,7 @@ class Place:
     device_bytes: int
 
 
-class PlantedDamage(Fault):
+class PlantedDamage(Fault, ABC):
     """A subclass says the `kind` that must be found, and what the page is turned into."""
 
     canary = True
@@ -59,7 +61,7 @@ class PlantedDamage(Fault):
     @classmethod
     def missing(cls, row: Filesystem, ground: Ground) -> str:
         """A btrfs that is damaged refuses to be read, and does not tell where its extents are."""
-        return "btrfs does not tell where on the device its extents are" if row.type == "btrfs" else ""
+        return f"{row.name} does not tell where on the device its extents are" if row.type == "btrfs" else ""
 
     def relent(self, scene: Scene) -> None:
         """Choose one page of each file, while the filesystem is mounted."""
@@ -78,15 +80,20 @@ class PlantedDamage(Fault):
                 sectors = self.damage(page, place, scene)
                 os.pwritev(descriptor, [page], place.device_bytes)
                 planted.append(Planted(self.kind, place.file, place.page, sectors))
-        (scene.directory / PLANTED).write_text(json.dumps([asdict(each) for each in planted]))
+        leave(planted, scene)
 
+    @abstractmethod
     def damage(self, page: memoryview, place: Place, scene: Scene) -> int:
         """Change the page in place; returns the sectors that were changed."""
-        raise NotImplementedError
 
     def proof(self, scene: Scene) -> Proof:
         """It fired when pages were damaged."""
         return Proof(bool(self._places), f"{len(self._places)} pages damaged on the disk")
+
+
+def leave(damage: Iterable[Planted], scene: Scene) -> None:
+    """Write down for the judge what must be found."""
+    (scene.directory / PLANTED).write_text(json.dumps([asdict(each) for each in damage]))
 
 
 def planted(directory: Path) -> tuple[Planted, ...]:
@@ -115,6 +122,33 @@ def stamped(
 
 def _places(scene: Scene) -> Iterator[Place]:
     """The first page of each file that was stored whole and has a block."""
+    for _, places in groupby(stored_places(scene), lambda place: place.file):
+        yield next(places)
+
+
+def stored_places(scene: Scene) -> Iterator[Place]:
+    """Every page that was stored whole and has a block, by file and page, with what was stored there last."""
+    stored = _stored_whole(scene)
+    for file in scene.files:
+        device = {
+            (each.offset_bytes + at) // scene.plan.page_bytes: each.device_bytes + at
+            for each in extents(scene.mount_point / "files" / file.name)
+            if not each.unwritten
+            for at in range(0, each.length_bytes, scene.plan.page_bytes)
+        }
+        for page in sorted(page for number, page in stored if number == file.file and page in device):
+            generation, writer = stored[file.file, page]
+            yield Place(file.file, page, generation, writer, device[page])
+
+
+def stored_whole_only(scene: Scene) -> bool:
+    """Whether every store was of whole pages."""
+    stores = (each for each in ledger.read_ledger(scene.ledger_path) if isinstance(each, ledger.Store))
+    return all((each.lo, each.hi) == (0, scene.plan.page_bytes) and not each.crossing for each in stores)
+
+
+def _stored_whole(scene: Scene) -> dict[tuple[int, int], tuple[int, int]]:
+    """(generation, worker) of the last store to each (file, page)."""
     stored: dict[tuple[int, int], tuple[int, int]] = {}
     outstanding: dict[int, ledger.Store] = {}
     for record in ledger.read_ledger(scene.ledger_path):
@@ -127,14 +161,4 @@ def _places(scene: Scene) -> Iterator[Place]:
                     (store.file, page): (store.generation, store.worker)
                     for page in range(store.first_page, store.first_page + store.pages)
                 }
-    for file in scene.files:
-        device = {
-            (each.offset_bytes + at) // scene.plan.page_bytes: each.device_bytes + at
-            for each in extents(scene.mount_point / "files" / file.name)
-            if not each.unwritten
-            for at in range(0, each.length_bytes, scene.plan.page_bytes)
-        }
-        pages = sorted(page for number, page in stored if number == file.file and page in device)
-        if pages:
-            generation, writer = stored[file.file, pages[0]]
-            yield Place(file.file, pages[0], generation, writer, device[pages[0]])
+    return stored

@@ -21,6 +21,8 @@ class PowerCut(Fault):
     meaning = "dm-flakey drop_writes, then unmount and mount"
     targets = frozenset({"flakey"})
     crash = True
+    forgets = True
+    moments = ("end", "middle", "late")
 
     _dropped: DroppedWrites
 

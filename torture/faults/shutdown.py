@@ -33,6 +33,8 @@ class Shutdown(Fault):
     }
     crash = True
     readable_warm = False
+    moments: ClassVar[tuple[str, ...]] = ("end", "middle", "late")
+    refuses: ClassVar[frozenset[int]] = frozenset({errno.EIO, errno.EROFS, errno.ESHUTDOWN, errno.EUCLEAN})
 
     _proof = Proof(False, "it was not struck")
 

@@ -41,13 +41,16 @@ class Guest(Protocol):
         """The scratch disk, as a file or device of the host."""
 
     def probe(self) -> dict[str, Any]:
-        """What the kernel can do: see torture.ground.Capabilities."""
+        """What the kernel can do: see torture.capabilities.Capabilities."""
 
     def run(self, plan: Plan, directory: Path, on_phase: Callable[[str], None]) -> None:
         """Run one trial; everything it leaves is in `directory`, below the run directory. Raises GuestLost."""
 
     def contract(self, filesystem: str, directory: Path, on_phase: Callable[[str], None]) -> None:
         """Carry out torture.contract on one filesystem; its entries are in `directory`. Raises GuestLost."""
+
+    def examine(self, directory: Path, on_phase: Callable[[str], None]) -> None:
+        """Mount, read and check the image that is the guest's disk (torture.image.examination). Raises GuestLost."""
 
     def end(self) -> None:
         """Shut down in order, or by force after a few seconds; nothing of the guest is left running."""

@@ -6,18 +6,31 @@ since every plan has a run number of its own.
 
 from __future__ import annotations
 
+import errno
+import gzip
 import os
 import shutil
+import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
-from torture.errors import MissingRequirement
+from torture.errors import BadRequest, MissingRequirement
 from torture.filesystems import FILESYSTEMS
 from verify import stamp
 
 DISK_MIB = max(row.size_mib for row in FILESYSTEMS.values()) + 20
 _CHUNK_BYTES = 1 << 20
+_GZIP = b"\x1f\x8b"
 _DISK_WRITER = 0xFFFFFFFD
 _SPARE_BYTES = 64 << 20
+
+
+def provide_disk(path: Path, image: Path | None, page_bytes: int) -> None:
+    """The disk of a new guest: `image`, which is moved there, or one that is full of stamps."""
+    if image is None:
+        make_disk(path, 0, page_bytes)
+    else:
+        image.rename(path)
 
 
 def make_disk(path: Path, run: int, page_bytes: int) -> None:
@@ -42,6 +55,35 @@ def make_disk(path: Path, run: int, page_bytes: int) -> None:
                 page_bytes=page_bytes,
             )
             disk.write(content)
+
+
+def copy_image(image: Path, target: Path) -> None:
+    """A sparse copy of a disk image, raw or gzipped. MissingRequirement without room, BadRequest if it cannot be read."""
+    try:
+        with open(target, "xb") as out:
+            for chunk in image_chunks(image):
+                if chunk.count(0) == len(chunk):
+                    out.seek(len(chunk), os.SEEK_CUR)
+                else:
+                    out.write(chunk)
+            out.truncate()
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        full = f"{target.parent} has no room for a copy of {image}"
+        raise MissingRequirement(full, "choose another --scratch") from error
+
+
+def image_chunks(image: Path) -> Iterator[bytes]:
+    """The content of a disk image, raw or gzipped, in pieces of 1 MiB. BadRequest if it cannot be read."""
+    try:
+        with open(image, "rb") as raw:
+            packed = raw.peek(len(_GZIP))[: len(_GZIP)] == _GZIP
+            with gzip.GzipFile(fileobj=raw) if packed else raw as source:
+                while chunk := source.read(_CHUNK_BYTES):
+                    yield chunk
+    except (OSError, EOFError, zlib.error) as error:
+        raise BadRequest(f"cannot read image {image}: {error}", "give a raw disk image, or a gzipped one") from error
 
 
 def default_scratch() -> Path:

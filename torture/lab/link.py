@@ -18,36 +18,38 @@ from typing import Any
 from torture import processes
 from torture.lab.base import BOOT_TIMEOUT_S, PHASE_TIMEOUT_S, PROBE_TIMEOUT_S, GuestLost
 from torture.plan import PLAN, Plan
+from torture.record import POWER_OFF
+
+Launch = Callable[[int], "subprocess.Popen[bytes]"]
+"""Starts a guest, given the descriptor of its end of the line."""
 
 _DUMP_TIMEOUT_S = 10.0
 _END_TIMEOUT_S = 10.0
 
 
 class LinkedGuest:
-    """A guest whose agent answers on a socket, and whose processes are one session that `process` leads.
+    """A guest whose agent answers on a socket, and whose processes are one session that a process leads.
 
+    `launch` starts that process, with the other end of the line, on the disk in `home`, again if the power was cut.
     `marker` is a NAME=VALUE that only this guest's processes have in their environment; `home`, its disk and other
     scratch files, is removed when the guest ends.
     """
 
-    def __init__(
-        self,
-        process: subprocess.Popen[bytes],
-        line: socket.socket,
-        console: Path,
-        results: Path,
-        marker: str,
-        home: Path,
-    ) -> None:
-        self._process, self._line, self._console, self._results = process, line, console, results
+    def __init__(self, launch: Launch, console: Path, results: Path, marker: str, home: Path) -> None:
+        self._launch, self._console, self._results = launch, console, results
         self._marker, self._home = marker, home
-        self._pending = b""
-        self._phase = ""
         try:
-            self.kernel = str(self._await("up", BOOT_TIMEOUT_S)["kernel"])
+            self._boot()
         except GuestLost:
             self.kill()
             raise
+
+    def _boot(self) -> None:
+        self._pending, self._phase = b"", ""
+        self._line, theirs = socket.socketpair()
+        with theirs:
+            self._process = self._launch(theirs.fileno())
+        self.kernel = str(self._await("up", BOOT_TIMEOUT_S)["kernel"])
 
     @property
     def disk(self) -> Path:
@@ -55,7 +57,7 @@ class LinkedGuest:
         return self._home / "disk.img"
 
     def probe(self) -> dict[str, Any]:
-        """See torture.ground.Capabilities."""
+        """See torture.capabilities.Capabilities."""
         self._ask("probe")
         return self._await("capabilities", PROBE_TIMEOUT_S)
 
@@ -68,12 +70,19 @@ class LinkedGuest:
         """Carry out the conformance experiments on one filesystem; stages that do not end are dumped as phases are."""
         self._carry_out("contract", directory, on_phase, filesystem=filesystem)
 
+    def examine(self, directory: Path, on_phase: Callable[[str], None]) -> None:
+        """Mount the image that is the guest's disk, read and check it as `directory` asks (torture.image.examination)."""
+        self._carry_out("examine", directory, on_phase)
+
     def _carry_out(self, request: str, directory: Path, on_phase: Callable[[str], None], **fields: Any) -> None:
         relative = str(directory.relative_to(self._results))
         self._ask(request, directory=relative, **fields)
         while True:
             try:
                 reply = self._next(PHASE_TIMEOUT_S)
+                if reply["event"] == "phase" and reply["name"] == POWER_OFF:
+                    self._cut_power(relative)
+                    continue
             except GuestLost as lost:
                 if lost.hung:
                     lost.evidence = self._dump(relative)
@@ -85,6 +94,12 @@ class LinkedGuest:
             if reply["event"] == "phase":
                 self._phase = str(reply["name"])
                 on_phase(self._phase)
+
+    def _cut_power(self, directory: str) -> None:
+        """End every process of the guest, boot a fresh one on the same disk, and have it go on with the trial."""
+        self._end_processes()
+        self._boot()
+        self._ask("go-on", directory=directory)
 
     def end(self) -> None:
         """Ask the agent to end, wait a little, then use force on whatever is left."""

@@ -7,7 +7,6 @@ the faults that need none still run.
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -15,19 +14,23 @@ from pathlib import Path
 
 from torture import clean
 from torture import run_id as runs
-from torture.lab.disk import make_disk
+from torture.lab.disk import provide_disk
 from torture.lab.link import LinkedGuest
 
 
 @dataclass(frozen=True, slots=True)
 class LocalLab:
-    """Agents on this kernel. `device`: a block device that the user gave up, instead of images and loop devices."""
+    """Agents on this kernel. `device`: a block device that the user gave up, instead of images and loop devices.
+
+    `image`: a disk in `scratch` that the only agent takes over, instead of a fresh one.
+    """
 
     run_id: str
     results: Path
     scratch: Path
     page_bytes: int
     device: Path | None = None
+    image: Path | None = None
     name: str = "local"
 
     @property
@@ -48,25 +51,26 @@ class LocalLab:
         home = self.scratch / self.run_id / f"guest-{index}"
         home.mkdir(parents=True)
         disk = self.device or home / "disk.img"
-        make_disk(disk, 0, self.page_bytes)
+        provide_disk(disk, self.image, self.page_bytes)
         marker = f"{runs.ENVIRONMENT}_GUEST={self.run_id}/{index}"
         name, _, value = marker.partition("=")
         console = self.results / f"console-{index}.log"
-        ours, theirs = socket.socketpair()
-        command = [sys.executable, "-m", "torture.guest", "--channel", str(theirs.fileno())]
-        command += ["--disk", str(disk), "--work", str(home / "work")]
+        command = [sys.executable, "-m", "torture.guest", "--disk", str(disk), "--work", str(home / "work")]
         command += ["--run-id", f"{self.run_id}-{home.name}", "--results", str(self.results)]
-        with theirs, open(console, "ab") as log:
-            process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                pass_fds=[theirs.fileno()],
-                start_new_session=True,
-                env={**os.environ, runs.ENVIRONMENT: self.run_id, name: value},
-            )
-        return _LocalGuest(process, ours, console, self.results, marker, home)
+
+        def launch(line: int) -> subprocess.Popen[bytes]:
+            with open(console, "ab") as log:
+                return subprocess.Popen(
+                    [*command, "--channel", str(line)],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    pass_fds=[line],
+                    start_new_session=True,
+                    env={**os.environ, runs.ENVIRONMENT: self.run_id, name: value},
+                )
+
+        return _LocalGuest(launch, console, self.results, marker, home)
 
 
 class _LocalGuest(LinkedGuest):

@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
-import socket
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from pathlib import Path
 
 from torture import run_id as runs
 from torture.errors import BadRequest
-from torture.lab.disk import make_disk
+from torture.lab.disk import provide_disk
 from torture.lab.link import LinkedGuest
 
 PACKAGED_KERNEL = "linux.uml"
@@ -34,7 +33,10 @@ _SCRATCH_CANDIDATES = ("/mnt", "/run", "/tmp", "/srv", "/opt", "/var/tmp")
 
 @dataclass(frozen=True, slots=True)
 class UmlLab:
-    """Guests of one kernel. `kernel` is a path or "" for the packaged one; `scratch` holds the disks."""
+    """Guests of one kernel. `kernel` is a path or "" for the packaged one; `scratch` holds the disks.
+
+    `image`: a disk in `scratch` that the only guest takes over, instead of a fresh one.
+    """
 
     run_id: str
     results: Path
@@ -43,6 +45,7 @@ class UmlLab:
     kernel: str = ""
     kernel_arguments: tuple[str, ...] = ()
     memory_mib: int = MEMORY_MIB
+    image: Path | None = None
     name: str = "uml"
 
     @property
@@ -60,12 +63,12 @@ class UmlLab:
         return ""
 
     def boot(self, index: int) -> LinkedGuest:
-        """Start a guest with a fresh disk."""
+        """Start a guest with a disk of its own."""
         kernel = check_kernel(self.kernel) if self.kernel else str(shutil.which(PACKAGED_KERNEL))
         home = self.scratch / self.run_id / f"guest-{index}"
         home.mkdir(parents=True)
         disk = home / "disk.img"
-        make_disk(disk, 0, self.page_bytes)
+        provide_disk(disk, self.image, self.page_bytes)
         for spare in _spares(home):
             with open(spare, "xb") as hole:
                 hole.truncate(SPARE_MIB << 20)
@@ -74,18 +77,20 @@ class UmlLab:
         init.chmod(0o755)
         marker = f"{runs.ENVIRONMENT}_GUEST={self.run_id}/{index}"
         console = self.results / f"console-{index}.log"
-        ours, theirs = socket.socketpair()
-        with theirs, open(console, "ab") as log:
-            process = subprocess.Popen(
-                [kernel, *self._arguments(home, disk, init, theirs.fileno())],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                pass_fds=[theirs.fileno()],
-                start_new_session=True,
-                env=self._environment(marker),
-            )
-        return LinkedGuest(process, ours, console, self.results, marker, home)
+
+        def launch(line: int) -> subprocess.Popen[bytes]:
+            with open(console, "ab") as log:
+                return subprocess.Popen(
+                    [kernel, *self._arguments(home, disk, init, line)],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    pass_fds=[line],
+                    start_new_session=True,
+                    env=self._environment(marker),
+                )
+
+        return LinkedGuest(launch, console, self.results, marker, home)
 
     def _arguments(self, home: Path, disk: Path, init: Path, line: int) -> list[str]:
         return [

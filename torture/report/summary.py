@@ -10,6 +10,7 @@ from textwrap import fill
 from torture.report.cells import Cell, outcomes
 from torture.report.groups import Group, gather
 from torture.store import Trial
+from verify.finding import Finding
 from verify.outcome import Outcome, worst
 
 EXIT_CODES = {
@@ -161,7 +162,7 @@ def _closing(trials: Sequence[Trial]) -> str:
     planted = f"{found} of {len(canaries)} planted losses found" if canaries else "no canary was run"
     return (
         f"{len(trials) - len(canaries)} trials ({counts}); {planted}.\n"
-        f"Outcome: {outcome.value} - {MEANING[outcome]} (exit code {EXIT_CODES[outcome]})."
+        f"{outcome_line(outcome)}"
     )
 
 
@@ -177,11 +178,20 @@ def detail(trial: Trial, directory: Path) -> str:
     for worker in plan.workers:
         steps = ", ".join(f"{op.kind} {op.name}".strip() for op in worker.ops)
         lines.append(f"  worker {worker.worker}: file {worker.file}, pin {worker.pin}, access {worker.access}: {steps}")
-    for finding in trial.verdict.findings:
-        pages = f"{finding.first_page}..{finding.first_page + finding.pages - 1}" if finding.pages else "all"
-        lines.append(
-            f"  {finding.kind} ({finding.promise}, {finding.read}): {finding.name or 'filesystem'} pages {pages}"
-            f" sectors {finding.sectors:#x}: expected {finding.expected}, found {finding.found}"
-            + (f"; reported by {finding.reported}" if finding.reported else "; not reported")
-        )
+    lines += [f"  {finding_line(finding)}" for finding in trial.verdict.findings]
     return "\n".join(line for line in lines if line)
+
+
+def finding_line(finding: Finding) -> str:
+    """One finding with its facts."""
+    pages = f"{finding.first_page}..{finding.first_page + finding.pages - 1}" if finding.pages else "all"
+    return (
+        f"{finding.kind} ({finding.promise}, {finding.read}): {finding.name or 'filesystem'} pages {pages}"
+        f" sectors {finding.sectors:#x}: expected {finding.expected}, found {finding.found}"
+        + (f"; reported by {finding.reported}" if finding.reported else "; not reported")
+    )
+
+
+def outcome_line(outcome: Outcome) -> str:
+    """An outcome, what it means, and the exit code."""
+    return f"Outcome: {outcome.value} - {MEANING[outcome]} (exit code {EXIT_CODES[outcome]})."

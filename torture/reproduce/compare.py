@@ -66,7 +66,8 @@ def looks(pairs: int) -> list[int]:
 class Comparison:
     """A source: each of `plans` in both arms, which of them first drawn from `seed`, at most `pairs` pairs.
 
-    `expected` are signatures that A is known for. `judged` is filled at the look that ended it, or by `conclude`.
+    `expected` are signatures that A is known for; `fails`: A is known to fail, maybe not how. `judged` is filled at the
+    look that ended it, or by `conclude`.
     """
 
     arms: tuple[Arm, Arm]
@@ -74,6 +75,7 @@ class Comparison:
     pairs: int
     seed: int
     expected: tuple[Key, ...] = ()
+    fails: bool = False
     trials: list[Trial] = field(default_factory=list)
     judged: list[Judged] = field(default_factory=list)
     stopped_at: int = 0
@@ -104,7 +106,7 @@ class Comparison:
         if not self.judged:
             self.judged, self.stopped_at = self._look(), len(self.trials)
         if not self.judged:
-            self.judged = [judge(self._count(None), self._alpha(1), expected=bool(self.expected))]
+            self.judged = [judge(self._count(None), self._alpha(1), expected=self._is_about_a_fix)]
 
     @property
     def was_clear(self) -> bool:
@@ -129,11 +131,22 @@ class Comparison:
         """Every signature that is expected or was seen; none when nothing failed and nothing was expected to."""
         seen = {key for trial in self.trials if was_judged(trial) for key in self._keys(trial)}
         everything = dict.fromkeys((*self.expected, *in_order(seen)))
-        about_a_fix = self.arms[0] != replace(self.arms[1], name=self.arms[0].name)
-        return [
-            judge(self._count(key), self._alpha(len(everything)), expected=about_a_fix and key in self.expected)
-            for key in everything
-        ]
+        counts = [self._count(key) for key in everything]
+        alpha = self._alpha(len(everything)) if everything else 0.0
+        judged = [judge(each, alpha, expected=self._is_expected(each)) for each in counts]
+        if judged and self._is_about_a_fix and not any(each.a_seen for each in counts):
+            judged.append(judge(self._count(None), alpha, expected=True))
+        return judged
+
+    @property
+    def _is_about_a_fix(self) -> bool:
+        """Whether A should fail and B may not: the same twice is compared only to see that nothing is seen."""
+        differ = self.arms[0] != replace(self.arms[1], name=self.arms[0].name)
+        return differ and (self.fails or bool(self.expected))
+
+    def _is_expected(self, counts: Counts) -> bool:
+        """Without a signature that A is known for, what it shows is taken for it."""
+        return self._is_about_a_fix and (counts.key in self.expected if self.expected else counts.a_seen > 0)
 
     def _keys(self, trial: Trial) -> set[Key]:
         """Signatures under the filesystem's name in A, so that two filesystems can be compared."""

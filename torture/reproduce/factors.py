@@ -1,14 +1,31 @@
-"""Which factors of a small failing plan matter: it is varied in one word at a time. Pure."""
+"""Which factors of a small failing plan matter: it is varied in one word at a time. Pure.
+
+"Needs" is said only of what was left out, or changed, in trials that then did not fail. What no trial decided, because
+the budget ended before, is said to be not tested.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from enum import Enum
 
 from torture.faults import FAULTS, fault_class
 from torture.filesystems import filesystem
-from torture.plan import FaultSpec, Plan
-from torture.reproduce.shrinkers import LAYOUTS_BY_PLAINNESS, NOTHING, Step, with_word, words_of
+from torture.plan import Plan
+from torture.reproduce.shrinkers import (
+    LAYOUTS_BY_PLAINNESS,
+    NOTHING,
+    Shrinker,
+    Step,
+    fewer_faults,
+    fewer_operations,
+    fewer_options,
+    fewer_pages,
+    fewer_workers,
+    with_word,
+    words_of,
+)
 
 _ALTERNATIVES: dict[str, tuple[str, ...]] = {
     "layout": tuple(name for name in LAYOUTS_BY_PLAINNESS if name in ("written", "hole", "unwritten", "reflinked")),
@@ -31,16 +48,32 @@ def variations(plan: Plan) -> Iterator[Step]:
 
 
 def name_factors(plan: Plan, decide: Decide) -> list[str]:
-    """One phrase for each factor, what is needed first."""
-    needed: list[str] = []
-    free: list[str] = []
+    """One phrase for each factor: what is needed, what is not tested, what does not matter."""
+    phrases = [
+        *_words(plan, decide),
+        _fault(plan, decide),
+        *_operations(plan, decide),
+        *_amounts(plan, decide),
+        *_options(plan, decide),
+    ]
+    return list(dict.fromkeys(text for wanted in Standing for standing, text in phrases if standing is wanted))
+
+
+class Standing(Enum):
+    """What is known of a factor, in the order in which it is told."""
+
+    needed = 0
+    untested = 1
+    free = 2
+
+
+Phrase = tuple[Standing, str]
+
+
+def _words(plan: Plan, decide: Decide) -> Iterator[Phrase]:
     for dimension, place, old in _places(plan):
         words = _alternatives(plan, dimension, old)
-        outcomes = {new: decide(with_word(plan, dimension, place, old, new)) for new in words}
-        (free if all(outcomes.values()) else needed).append(_phrase(dimension, old, outcomes))
-    fault = _fault(plan.faults)
-    (free if plan.faults in ((), (NOTHING,)) else needed).append(fault)
-    return list(dict.fromkeys([*needed, *_operations(plan), *_options(plan), *free]))
+        yield _phrase(dimension, old, {new: decide(with_word(plan, dimension, place, old, new)) for new in words})
 
 
 def _places(plan: Plan) -> Iterator[tuple[str, int, str]]:
@@ -57,16 +90,23 @@ def _alternatives(plan: Plan, dimension: str, old: str) -> list[str]:
     return [word for word in _ALTERNATIVES[dimension] if word != old and (word not in _NEEDS or row.has(_NEEDS[word]))]
 
 
-def _phrase(dimension: str, old: str, outcomes: dict[str, bool | None]) -> str:
-    shows = [old, *(word for word, outcome in outcomes.items() if outcome)]
+def _phrase(dimension: str, old: str, outcomes: dict[str, bool | None]) -> Phrase:
+    shown = [word for word, outcome in outcomes.items() if outcome]
     not_shown = [word for word, outcome in outcomes.items() if outcome is False]
-    if not not_shown:
-        tried = [word for word, outcome in outcomes.items() if outcome]
-        return f"any {_NAMES[dimension]}" if tried else f"{_NAMES[dimension]} {old}"
+    untested = [word for word, outcome in outcomes.items() if outcome is None]
+    rest = f" ({_or(untested)}: not tested)" if untested else ""
+    if not_shown:
+        return Standing.needed, f"{_need(dimension, [old, *shown], not_shown)}{rest}"
+    name = _NAMES[dimension]
+    if untested:
+        return Standing.untested, f"{name} {_or([old, *shown])}{rest}"
+    return Standing.free, f"any {name}" if shown else f"{name} {old}"
+
+
+def _need(dimension: str, shows: Sequence[str], not_shown: Sequence[str]) -> str:
     if dimension == "pin" and "none" in not_shown:
-        rest = [word for word in not_shown if word != "none"]
-        also = f", not {_or(rest)}" if rest else ""
-        return f"needs the pin: {_or(shows)} before the first store{also}"
+        others = [word for word in not_shown if word != "none"]
+        return f"needs the pin: {_or(shows)} before the first store{f', not {_or(others)}' if others else ''}"
     if len(shows) > len(not_shown):
         return f"any {_NAMES[dimension]} but {_or(not_shown)}"
     return f"needs {_NAMES[dimension]} {_or(shows)}, not {_or(not_shown)}"
@@ -75,34 +115,52 @@ def _phrase(dimension: str, old: str, outcomes: dict[str, bool | None]) -> str:
 _NAMES = {"layout": "layout", "pin": "pin", "sync": "sync", "access": "access path"}
 
 
-def _fault(faults: Sequence[FaultSpec]) -> str:
-    if tuple(faults) in ((), (NOTHING,)):
-        return "no fault and no crash needed"
-    named = " and ".join(f"{fault.name} ({FAULTS[fault.name].meaning})" for fault in faults)
-    crash = "" if any(fault_class(fault.name).crash for fault in faults) else "; no crash needed"
-    return f"needs the fault {named}{crash}"
+def _fault(plan: Plan, decide: Decide) -> Phrase:
+    if plan.faults in ((), (NOTHING,)):
+        return Standing.free, "no fault and no crash needed"
+    named = " and ".join(f"{fault.name} ({FAULTS[fault.name].meaning})" for fault in plan.faults)
+    kinds = [fault_class(fault.name) for fault in plan.faults]
+    crash = "" if any(kind.crash or kind.replays for kind in kinds) else "; no crash needed"
+    state = ": only a replayed crash state shows it" if any(kind.replays for kind in kinds) else ""
+    return _told(f"the fault {named}{crash}{state}", plan, decide, fewer_faults, "without it")
 
 
-def _operations(plan: Plan) -> Iterator[str]:
-    """The operations that are left, none of which can be left out; a second store to the same pages is named."""
+def _operations(plan: Plan, decide: Decide) -> Iterator[Phrase]:
+    """The operations that are left; a second store to the same pages is named."""
     for worker in plan.workers:
         done = ", ".join(f"{op.kind} {op.name}".strip() for op in worker.ops)
-        yield f"needs {'this operation' if len(worker.ops) == 1 else 'these operations in this order'}: {done}"
+        these = "this operation" if len(worker.ops) == 1 else "these operations in this order"
+        standing, text = _told(f"{these}: {done}", plan, decide, fewer_operations, "with fewer")
+        yield standing, text
         stores = [place for place, op in enumerate(worker.ops) if op.kind == "store"]
         between = [op.kind for op in worker.ops[stores[0] + 1 : stores[-1]]] if stores else []
-        if set(between) - {"store"}:
-            yield "needs the re-store: the pages are stored to again after a writeback"
+        if standing is Standing.needed and set(between) - {"store"}:
+            yield standing, "needs the re-store: the pages are stored to again after a writeback"
+
+
+def _amounts(plan: Plan, decide: Decide) -> Iterator[Phrase]:
     pages = sum(worker.pages for worker in plan.workers)
-    yield "one page is enough" if pages == 1 else f"needs {pages} pages"
+    if pages == 1:
+        yield Standing.needed, "one page is enough"
+    else:
+        yield _told(f"{pages} pages", plan, decide, fewer_pages, "with fewer")
     if len(plan.workers) > 1:
-        yield f"needs {len(plan.workers)} workers on {len(plan.files)} file{'s' if len(plan.files) > 1 else ''}"
+        amount = f"{len(plan.workers)} workers on {len(plan.files)} file{'s' if len(plan.files) > 1 else ''}"
+        yield _told(amount, plan, decide, fewer_workers, "with fewer")
 
 
-def _options(plan: Plan) -> Iterator[str]:
+def _options(plan: Plan, decide: Decide) -> Iterator[Phrase]:
     if plan.mkfs_options:
-        yield f"needs the mkfs options {' '.join(plan.mkfs_options)}"
+        yield _told(f"the mkfs options {' '.join(plan.mkfs_options)}", plan, decide, fewer_options, "without")
     if plan.mount_options:
-        yield f"needs the mount options {','.join(plan.mount_options)}"
+        yield _told(f"the mount options {','.join(plan.mount_options)}", plan, decide, fewer_options, "without")
+
+
+def _told(what: str, plan: Plan, decide: Decide, shrinker: Shrinker, untested: str) -> Phrase:
+    """`what` is needed if every plan with less of it was tested and did not fail."""
+    if all(decide(step.plan) is False for step in shrinker(plan)):
+        return Standing.needed, f"needs {what}"
+    return Standing.untested, f"{what} (not tested {untested})"
 
 
 def _or(words: Sequence[str]) -> str:

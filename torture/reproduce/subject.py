@@ -29,7 +29,8 @@ _FORMS = "give RUN, RUN/TRIAL, the directory of a finding, or a plan as JSON"
 class Subject:
     """A plan; the signatures it showed (none when it is not known to fail); the lab and kernel it failed on.
 
-    `recorded` holds versions by name, as versions.json of a finding does.
+    `recorded` holds versions by name, as versions.json of a finding does. `directory`: where the trial left its ledger
+    and the rest, None for a bare plan.
     """
 
     plan: Plan
@@ -38,6 +39,7 @@ class Subject:
     lab: str = UML
     kernel: KernelChoice = _PACKAGED
     recorded: dict[str, str] = field(default_factory=dict)
+    directory: Path | None = None
 
 
 def find_subject(given: Path, results: Path) -> Subject:
@@ -51,7 +53,7 @@ def find_subject(given: Path, results: Path) -> Subject:
             return _of_trial(candidate, None)
         if (found := _run_and_number(candidate)) is not None:
             return _of_trial(*found)
-    raise BadRequest(f"there is nothing to reproduce in {given}", _FORMS)
+    raise BadRequest(f"there is no run, finding or plan {given}", _FORMS)
 
 
 def _run_and_number(path: Path) -> tuple[Path, int] | None:
@@ -76,6 +78,7 @@ def _of_trial(run: Path, number: int | None) -> Subject:
         lab=LOCAL if trial.lab == LOCAL else UML,
         kernel=kernel,
         recorded={"kernel": trial.kernel, **kernel_facts(kernel)},
+        directory=run / "trials" / trial.directory_name,
     )
 
 
@@ -123,6 +126,7 @@ def _of_finding(directory: Path) -> Subject:
         lab=versions["lab"],
         kernel=kernel,
         recorded={name: value for name, value in versions.items() if name != "lab"},
+        directory=directory,
     )
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from devicemapper import libc, mounts
+from devicemapper import libc, loop, mounts, tools
+from devicemapper.loop import LoopDevice
 from devicemapper.mounts import Mount, parse_mountinfo
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
@@ -80,6 +81,22 @@ def test_reap_undoes_mounts_upon_mounts_and_leaves_the_neighbours(tmp_path: Path
         assert [mount.mount_point for mount in mounts.mounts_under(tmp_path)] == [neighbour]
     with pytest.raises(ValueError):
         mounts.reap(Path("/"))
+
+
+@pytest.mark.root
+@needs_root
+def test_reap_thaws_what_a_killed_run_left_frozen(tmp_path: Path) -> None:
+    """Otherwise the superblock stays, and with it the loop device."""
+    image, place = tmp_path / "image", tmp_path / "mnt"
+    image.touch()
+    os.truncate(image, 16 << 20)
+    place.mkdir()
+    tools.run(["mkfs.ext4", "-q", str(image)], 30)
+    with LoopDevice(image) as disk:
+        libc.mount(os.fsencode(disk.path), os.fsencode(place), b"ext4", 0, b"")
+        tools.run(["fsfreeze", "--freeze", str(place)], 30)
+        assert mounts.reap(place) == (place,)
+    assert not any(device.backing_file == image for device in loop.attached())
 
 
 def test_a_call_that_does_not_return_is_given_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devicemapper.status import State, Status, parse_state, parse_status
+from devicemapper.status import PoolStatus, State, Status, parse_state, parse_status, pool_status
 from devicemapper.table import Segment, Table
-from devicemapper.targets import TARGETS, Error, Flakey, Linear, Target, Zero
+from devicemapper.targets import TARGETS, Delay, Dust, Error, Flakey, Linear, Target, Zero
 
 _devices = st.sampled_from(["/dev/loop0", "/dev/mapper/torture-1", "254:3"])
 _sectors = st.integers(0, 2**40)
@@ -23,6 +23,8 @@ _targets: st.SearchStrategy[Target] = st.one_of(
     st.builds(Flakey, _devices, _sectors, st.integers(0, 999), st.integers(1, 999), _features),
     st.just(Error()),
     st.just(Zero()),
+    st.builds(Delay, _devices, _sectors, st.integers(0, 9), _devices, _sectors, st.integers(0, 9)),
+    st.builds(Dust, _devices, _sectors, st.sampled_from([512, 4096])),
 )
 
 
@@ -111,7 +113,12 @@ def test_flakey_without_an_interval_or_with_an_unknown_feature_is_refused() -> N
 
 
 def test_every_target_is_registered_under_the_kernels_name() -> None:
-    assert set(TARGETS) == {"linear", "flakey", "error", "zero", "log-writes", "snapshot"}
+    assert all(name == target.kind for name, target in TARGETS.items())
+    assert {"linear", "flakey", "log-writes", "snapshot", "thin-pool", "thin", "delay", "dust"} <= set(TARGETS)
+
+
+def test_a_delay_of_one_device_treats_reads_and_writes_alike() -> None:
+    assert Table.parse("0 8 delay 7:0 16 50") == Table.single(Delay("7:0", 16, 50, "7:0", 16, 50), 8)
 
 
 def test_status_lines_keep_the_words_of_the_target() -> None:
@@ -131,12 +138,36 @@ def test_the_state_of_a_device() -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["0 8 log-writes /dev/a /dev/b", "0 8 snapshot /dev/a /dev/b N 8", "0 8 snapshot 7:0 7:1 N 16"]
+    "line",
+    [
+        "0 8 log-writes /dev/a /dev/b",
+        "0 8 snapshot /dev/a /dev/b N 8",
+        "0 8 snapshot 7:0 7:1 P 16",
+        "0 8 thin-pool 7:0 7:1 128 0 1 error_if_no_space",
+        "0 8 thin-pool 7:0 7:1 256 0 0",
+        "0 8 thin /dev/pool 3",
+    ],
 )
-def test_the_targets_of_crash_states_read_as_they_are_written(line: str) -> None:
+def test_the_targets_below_a_stack_read_as_they_are_written(line: str) -> None:
     assert str(Table.parse(line)) == line
 
 
-def test_only_transient_snapshots_are_known() -> None:
-    with pytest.raises(ValueError, match="only transient"):
-        Table.parse("0 8 snapshot /dev/a /dev/b P 8")
+@pytest.mark.parametrize(
+    ("line", "wrong"),
+    [
+        ("0 8 snapshot /dev/a /dev/b X 8", "a snapshot is P or N"),
+        ("0 8 thin-pool /dev/a /dev/b 100 0 0", "no multiple of 128"),
+    ],
+)
+def test_what_the_kernel_would_refuse_is_refused(line: str, wrong: str) -> None:
+    with pytest.raises(ValueError, match=wrong):
+        Table.parse(line)
+
+
+def test_the_status_of_a_thin_pool() -> None:
+    words = "0 1024 thin-pool 1 214/2048 132/1024 - out_of_data_space discard_passdown error_if_no_space - 1024\n"
+    (status,) = parse_status(words)
+    assert pool_status(status) == PoolStatus(214, 2048, 132, 1024, "out_of_data_space")
+    assert pool_status(status).free_data == 892
+    with pytest.raises(ValueError, match="no status of a working thin-pool: thin-pool Fail"):
+        pool_status(Status(0, 8, "thin-pool", ("Fail",)))

@@ -24,10 +24,17 @@ def arms(same: bool = False) -> tuple[Arm, Arm]:
 
 
 def compare(
-    a: Rule, b: Rule, *, seed: int = 0, pairs: int = 64, expected: bool = True, same: bool = False
+    a: Rule,
+    b: Rule,
+    *,
+    seed: int = 0,
+    pairs: int = 64,
+    expected: bool = True,
+    same: bool = False,
+    fails: bool = False,
 ) -> Comparison:
     plans = (replace(plan(), seed=turn) for turn in count())
-    source = Comparison(arms(same), plans, pairs, seed, (EXPECTED,) if expected else ())
+    source = Comparison(arms(same), plans, pairs, seed, (EXPECTED,) if expected else (), fails=fails)
     follow_fast(source, {"a": FakeLab(a, seed), "b": FakeLab(b, seed + 1000)})
     source.conclude()
     return source
@@ -75,6 +82,20 @@ def test_what_never_fails_on_a_proves_nothing_about_b() -> None:
     assert verdict(source) is Verdict.not_reproducible and source.stopped_at == 32
     assert "so B (0 of 16) proves nothing" in render(source)
     assert document(source, {})["verdict"] == "not reproducible on A"
+
+
+def test_a_plan_that_never_fails_on_a_proves_nothing_either() -> None:
+    """A plan names no signature, but whoever gives one says that it fails."""
+    for b in (0, 0.05):
+        source = compare(always(0), always(b), pairs=16, expected=False, fails=True)
+        assert verdict(source) is Verdict.not_reproducible
+        assert "Not reproducible on A (0 of 16), so B" in render(source)
+    assert verdict(compare(always(0), always(0), expected=False, fails=True, same=True)) is Verdict.no_difference
+
+
+def test_a_plan_that_fails_on_a_is_fixed_or_not_without_a_signature() -> None:
+    assert verdict(compare(always(1), always(0), expected=False, fails=True)) is Verdict.fixed
+    assert verdict(compare(always(1), always(1), expected=False, fails=True)) is Verdict.not_fixed
 
 
 def test_pairs_are_in_random_order_and_share_their_seeds() -> None:

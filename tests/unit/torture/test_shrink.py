@@ -12,11 +12,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from torture.draw import draw
+from torture.errors import BadRequest
 from torture.plan import FaultSpec, Plan
+from torture.report.groups import Key
+from torture.reproduce.factors import name_factors
 from torture.reproduce.sequential import ERROR, RateTest, Tally, rate_test
 from torture.reproduce.shrink import Position, Shrink
-from torture.reproduce.shrinkers import SHRINKERS, smaller, subsets
+from torture.reproduce.shrink_command import chosen_target
+from torture.reproduce.shrinkers import SHRINKERS, smaller, subsets, with_word
 from torture.reproduce.shrunk import document, factors, render
+from torture.reproduce.subject import Subject
 from torture.request import Request
 from torture.store import Store
 from workloads.plan import WorkerPlan
@@ -115,6 +120,54 @@ def test_an_interrupted_shrink_goes_on_where_it_stood(tmp_path: Path) -> None:
     taken = first.position.taken
     assert second.position.phase == "done" and second.position.taken[: len(taken)] == taken
     assert len(second.plan.files) == 1
+
+
+def test_what_the_budget_did_not_reach_is_not_tested_and_never_needed() -> None:
+    plan = large_plan()
+    named = name_factors(plan, lambda plan: None)
+    assert named and not [phrase for phrase in named if "need" in phrase and "no crash needed" not in phrase]
+    assert "the fault enospc" in " ".join(named) and all("not tested" in phrase for phrase in named)
+
+
+def test_a_replayed_state_is_no_lack_of_a_crash() -> None:
+    plan = replace(large_plan(), faults=(FaultSpec("replay", {}),))
+    said = next(phrase for phrase in name_factors(plan, lambda plan: False) if "the fault" in phrase)
+    assert said.startswith("needs the fault replay") and said.endswith("only a replayed crash state shows it")
+    assert "no crash needed" not in said
+
+
+def test_a_budget_that_ends_early_says_what_it_left_open(tmp_path: Path) -> None:
+    class Cut(Shrink):
+        def next(self):  # type: ignore[no-untyped-def]
+            return None if self.position.phase == "vary" else super().next()
+
+    search = Cut(large_plan(), "fake", None)
+    follow(search, {"fake": FakeLab(full_hole)}, tmp_path).close()
+    named = factors(search)
+    assert any(phrase.startswith("needs the fault enospc") for phrase in named), "the search itself left it out"
+    assert any(phrase.startswith("needs this operation: store") for phrase in named)
+    pin = next(phrase for phrase in named if phrase.startswith("pin none"))
+    assert "mlock" in pin and "not tested" in pin
+    assert "The budget ended in phase vary" in render(search)
+
+
+def test_a_word_is_needed_only_where_another_was_tried() -> None:
+    plan = large_plan()
+    file = plan.files[0]
+    small = replace(plan, files=(file,), workers=tuple(each for each in plan.workers if each.file == file.file)[:1])
+    tried = with_word(small, "layout", 0, file.layout, "written")
+    named = name_factors(small, lambda plan: False if plan == tried else None)
+    layout = next(phrase for phrase in named if "layout" in phrase)
+    assert layout.startswith(f"needs layout {file.layout}, not written (") and layout.endswith(": not tested)")
+
+
+def test_one_of_several_findings_is_kept() -> None:
+    both = tuple(Key("xfs", "none", "hole", kind, "sync", "cold", "") for kind in ("clone-changed", "lost"))
+    found = Subject(large_plan(), "RUN/1", both)
+    assert [chosen_target(found, kind).kind for kind in (None, "lost")] == ["clone-changed", "lost"]  # type: ignore[union-attr]
+    assert chosen_target(Subject(large_plan(), "plan.json"), None) is None
+    with pytest.raises(BadRequest, match="RUN/1 has no finding of kind torn; it has clone-changed, lost"):
+        chosen_target(found, "torn")
 
 
 def complexity(plan: Plan) -> tuple[int, ...]:

@@ -30,6 +30,7 @@ class Deed:
     ended: int | None = None
     sure: bool = False
     state: str = "open"
+    provable: bool = True
 
     def before(self, other: "Deed") -> bool:
         """Was it over when the other one began?"""
@@ -98,6 +99,9 @@ def deeds_at(records: list[Record], page: int | None, byte: int) -> list[Deed]:
                 if covers(sync, page):
                     proves = not swapped and sync.kind != "sync_file_range"
                     settle(deeds, began, proves, record.errno)
+                elif record.errno and 1 in sync.files and sync.worker in mapped_by(records, page):
+                    for deed in deeds:
+                        deed.provable = deed.provable and deed.state == "acked"
     return deeds
 
 
@@ -107,6 +111,12 @@ def stores_to(store: ledger.Store, page: int, byte: int, page_bytes: int) -> boo
         start, end = store.first_page * page_bytes + store.lo, end_page * page_bytes + store.hi
         return start <= page * page_bytes + byte < end
     return store.first_page <= page < store.first_page + store.pages and store.lo <= byte < store.hi
+
+
+def mapped_by(records: list[Record], page: int | None) -> set[int]:
+    """The workers whose descriptor an error of this page of file 1 goes to, whatever range they sync."""
+    mappings = [each for each in records if isinstance(each, ledger.Worker) and each.file == 1]
+    return {each.worker for each in mappings if page in range(each.first_page, each.first_page + each.pages)}
 
 
 def covers(sync: ledger.Sync, page: int | None) -> bool:
@@ -124,7 +134,7 @@ def settle(deeds: list[Deed], began: int, proves: bool, errno: int) -> None:
             continue
         if errno:
             deed.state = "failed"
-        elif proves and deed.sure and deed.ended is not None and deed.ended < began:
+        elif proves and deed.provable and deed.sure and deed.ended is not None and deed.ended < began:
             deed.state = "acked"
 
 
@@ -173,6 +183,9 @@ def ledgers(draw: st.DrawFn, page_bytes: int, steps: int = 14, resize: bool = Tr
         ledger.File(1, "a", size, "hole", "target", 1, (Base(0, PAGES, base),)),
         ledger.File(2, "b", size, "hole", "bystander", 2, ()),
     ]
+    if draw(st.booleans()):
+        first = draw(st.integers(0, PAGES - 1))
+        records.append(ledger.Worker(1, 1, "mlock", "store", first, draw(st.integers(1, PAGES - first))))
     storing: dict[int, ledger.Store] = {}
     syncing: set[int] = set()
     altering = ""

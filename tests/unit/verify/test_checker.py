@@ -252,6 +252,19 @@ def test_a_failed_sync_of_other_pages_excuses_nothing(story):
     assert [(f.kind, f.first_page) for f in story.check(story.pages(*[1] * 8))] == [("lost", 2), ("late", 4)]
 
 
+@pytest.mark.parametrize(("mapped", "found"), [(8, []), (4, [("lost", "sync")])])
+def test_a_sync_after_one_that_failed_on_other_pages_of_the_mapping_proves_nothing(tmp_path, mapped, found):
+    """The descriptor may have used up the error of these pages for those."""
+    story = Story(tmp_path)
+    story.file(base="stamp")
+    story.worker(0, mapped)
+    story.store(2, 4, 2)
+    story.sync(EIO, pages=(2, 2))
+    story.sync(pages=(4, 2))
+    story.crash()
+    assert [(f.kind, f.promise) for f in story.check(story.pages(*[0] * 8))] == found
+
+
 @pytest.mark.parametrize("plant", ["foreign", "other page", "rot", "other run"])
 def test_a_report_excuses_old_content_only(tmp_path, plant):
     story = Story(tmp_path)

@@ -1,7 +1,7 @@
 """The oracle agrees with the brute-force model, in memory that does not depend on the size of files."""
 
 import tracemalloc
-from errno import ENOSPC
+from errno import EIO, ENOSPC, EUCLEAN
 
 import pytest
 from brute_force import PAGES, ledgers, truth_at, truth_of_size
@@ -98,6 +98,20 @@ def test_a_report_names_the_sync_and_its_errno():
     records = [BEGIN, FILE, STORE, ledger.Stored(1, ()), SYNC, ledger.Synced(1, ENOSPC)]
     (segment,) = oracle.expectations(records).files[1].segments(8)
     assert [event.reported for event in segment.history.events] == ["msync ENOSPC"]
+
+
+def test_an_error_of_the_filesystem_reports_what_was_stored_before_it_and_nothing_later():
+    later = [ledger.Store(1, 1, 0, 8, 2, 0, 4096), ledger.Stored(1, ())]
+    records = [BEGIN, FILE, STORE, ledger.Stored(1, ()), ledger.FsError(EUCLEAN, 1), *later]
+    (segment,) = oracle.expectations(records).files[1].segments(8)
+    assert [event.reported for event in segment.history.events] == ["FAN_FS_ERROR EUCLEAN", None]
+
+
+def test_an_error_of_the_filesystem_takes_back_no_sync():
+    """Unlike a failed sync: who synced after it and was told that all is well may rely on that."""
+    records = [BEGIN, FILE, STORE, ledger.Stored(1, ()), ledger.FsError(EIO, 1), SYNC, ledger.Synced(1, 0)]
+    (segment,) = oracle.expectations(records).files[1].segments(8)
+    assert [(event.acked, event.reported) for event in segment.history.events] == [(True, None)]
 
 
 def walk_peak_bytes(pages: int) -> int:

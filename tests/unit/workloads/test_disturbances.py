@@ -4,6 +4,7 @@ import errno
 import mmap
 import os
 import re
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -14,7 +15,7 @@ import pytest
 from verify import checker, ledger, oracle
 from verify.ledger import Altered, LedgerWriter, Note, Record, Resize, Zeroed, read_ledger
 from verify.reader import observe_file
-from workloads import layouts, libc, worker
+from workloads import layouts, libc, memory_cgroup, worker
 from workloads.disturbances import DISTURBANCES
 from workloads.layouts import LAYOUTS
 from workloads.mapped_file import MappedFile
@@ -272,7 +273,39 @@ def test_a_store_waits_for_the_thaw(scratch: Callable[[list[str], int], Path]) -
 
 
 @pytest.mark.root
-def test_a_servant_refuses_what_the_kernel_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("workloads.servant._CGROUPS", Path("/nowhere"))
+def test_memory_pressure_reclaims_what_the_worker_uses(directory: Path) -> None:
+    try:
+        memory_cgroup.hierarchy()
+    except Unsupported as missing:
+        pytest.skip(str(missing))
+    others = set(memory_cgroup.leftovers())
+    records, found = run_worker(directory, "hole", Op("store"), Op("memory-pressure"), Op("store"), pin="none")
+    assert found == []
+    (said,) = [record.text for record in records if isinstance(record, Note)]
+    before, after = (int(number) for number in re.findall(r"(\d+) KiB", said))
+    assert before > after
+    deadline = time.monotonic() + 10
+    while set(memory_cgroup.leftovers()) - others and time.monotonic() < deadline:
+        time.sleep(0.05)  # the servant of a worker that was killed
+    assert set(memory_cgroup.leftovers()) <= others
+
+
+@pytest.mark.root
+def test_a_servant_refuses_what_the_kernel_lacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mounts = tmp_path / "mountinfo"
+    mounts.write_text("1 0 0:1 / /proc rw - proc proc rw\n2 0 0:2 / /c rw - cgroup cgroup rw,cpu\n")
+    monkeypatch.setattr("workloads.memory_cgroup._MOUNTS", mounts)
     with Servant() as servant, pytest.raises(Unsupported, match="memory pressure is not supported here"):
         servant.ask("join-cgroup", "1")
+
+
+@pytest.mark.root
+def test_a_group_whose_worker_was_killed_is_left_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    try:
+        root = memory_cgroup.hierarchy().root
+    except Unsupported as missing:
+        pytest.skip(str(missing))
+    nobody = root / f"torture-{2**22 + os.getpid()}"
+    nobody.mkdir()
+    assert nobody in memory_cgroup.leftovers()
+    nobody.rmdir()

@@ -1,0 +1,45 @@
+"""What follows a crash, for trials and for images alike: recover, read the files cold, ask fsck. Runs in the lab."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from devicemapper import tools
+from torture.errors import NotRun
+from torture.filesystems import Filesystem, Recovery
+from verify.ledger import File
+from verify.observation import write_observations
+from verify.reader import observe_file
+
+CHECK_TIMEOUT_S = 120.0
+FILES = "files"
+"""The directory of a filesystem under test that holds its files."""
+
+
+def recover(recovery: Recovery, device: Path, *, must: bool) -> None:
+    """Run what the kernel leaves to user space. NotRun when the tool could not do it and the kernel `must` be judged;
+    BlockStackError when the tool gave up on the filesystem."""
+    argv = [*recovery.argv, str(device)]
+    done = tools.run(argv, timeout_s=CHECK_TIMEOUT_S, ok=recovery.recovered)
+    output = done.stdout + done.stderr
+    if must and recovery.failure and recovery.failure in output:
+        said = next(line for line in output.splitlines() if recovery.failure in line)
+        raise NotRun(f"{argv[0]} could not replay the journal ({said.strip()}), so the kernel cannot be judged")
+
+
+def observe(files: Iterable[File], mount_point: Path, directory: Path, read: str, *, run: int, page_bytes: int) -> None:
+    """Leave what reading each file shows in `directory`, as `READ-FILE.jsonl`."""
+    for record in files:
+        observations = observe_file(
+            mount_point / FILES / record.name, run=run, content_file=record.content_file, page_bytes=page_bytes
+        )
+        write_observations(directory / f"{read}-{record.file}.jsonl", observations)
+
+
+def check(row: Filesystem, device: Path) -> tuple[str, bool, str]:
+    """fsck: its command line, whether the filesystem is clean, and what it said."""
+    argv = [*row.check.argv, str(device)]
+    done = tools.run(argv, timeout_s=CHECK_TIMEOUT_S, ok=range(256))
+    output = done.stdout + done.stderr
+    return " ".join(argv), row.check.is_clean(done.exit_code, output), output[-20000:]

@@ -1,0 +1,66 @@
+"""EIO on writes of file data for a while, in the middle of the work; then the disk is healed and the workers go on.
+
+A sync that failed promises nothing for the pages that it covered, and none that succeeds later rescues them. What is
+stored and synced once the disk is healed must be there.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from torture.faults.base import Proof
+from torture.faults.data_sectors import untold_or_moving
+from torture.faults.eio_data import EioData
+from torture.faults.failing_writes import RefusedWrites
+from torture.filesystems import Filesystem
+from torture.ground import Ground
+from torture.scene import Scene
+from verify import ledger
+
+
+class EioOnce(EioData):
+    """Strikes and heals at gates, while the pages are mapped and pinned."""
+
+    name = "eio-once"
+    meaning = "writes to file data fail with EIO, then the disk heals and the workers go on"
+    strikes_first = False
+    moments: ClassVar[tuple[str, ...]] = ("middle", "start")
+    rounds = 1
+
+    _counts: tuple[RefusedWrites, ...] = ()
+    _counting: RefusedWrites | None = None
+
+    @classmethod
+    def missing(cls, row: Filesystem, ground: Ground) -> str:
+        """What is stored must go to the sectors that the file has."""
+        return untold_or_moving(row)
+
+    def strike(self, scene: Scene) -> None:
+        """Refuse from now on."""
+        assert scene.mapped is not None
+        scene.ledger.append(ledger.Struck(self.name, crash=True))
+        broken = self._broken(scene)
+        self._counting = RefusedWrites(scene)
+        scene.mapped.swap_table(broken)
+
+    def heal(self, scene: Scene) -> None:
+        """Take writes again. I/O under way is waited for by the swap."""
+        assert scene.mapped is not None
+        scene.mapped.swap_table(self.table(str(scene.disk), scene.length_sectors))
+        self._stop_counting()
+
+    def mend(self, scene: Scene) -> None:
+        """A plan without a gate for it is healed now."""
+        if self._counting is not None:
+            self.heal(scene)
+
+    def proof(self, scene: Scene) -> Proof:
+        """It fired when writes were refused in at least one round."""
+        sectors = [each.sectors for each in self._counts]
+        return Proof(any(sectors), f"sectors of writes refused with EIO, by round: {sectors}")
+
+    def _stop_counting(self) -> None:
+        if self._counting is not None:
+            self._counting.stop()
+            self._counts = (*self._counts, self._counting)
+            self._counting = None

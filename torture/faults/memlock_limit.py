@@ -1,0 +1,36 @@
+"""RLIMIT_MEMLOCK: the workers may lock less than they map, so pins fail with ENOMEM or EAGAIN and workers go on."""
+
+from __future__ import annotations
+
+import errno
+from collections import Counter
+from collections.abc import Mapping
+from typing import ClassVar
+
+from torture.faults.base import Fault, Options, Parameter, Proof
+from torture.filesystems import Filesystem
+from torture.scene import Scene
+from verify.ledger import Pinned, read_ledger
+
+
+class MemlockLimit(Fault):
+    """ENOMEM from mlock(2), EAGAIN from mmap(2) with MAP_LOCKED: a mapping that is pinned in part, or not at all."""
+
+    name = "memlock-limit"
+    meaning = "RLIMIT_MEMLOCK of the workers is too small, so that pins fail"
+    parameters: ClassVar[Mapping[str, Parameter]] = {"kib": Parameter(8, 0, 1 << 40, "the limit in KiB")}
+    refuses_pins: ClassVar[frozenset[int]] = frozenset({errno.ENOMEM, errno.EAGAIN, errno.EPERM})
+    refuses: ClassVar[frozenset[int]] = frozenset({errno.ENOMEM, errno.EAGAIN, errno.EPERM})
+
+    def options(self, row: Filesystem) -> Options:
+        """For all workers."""
+        return Options(memlock_bytes=self.values["kib"] << 10)
+
+    def proof(self, scene: Scene) -> Proof:
+        """It fired when a pin failed; a plan that pins nothing has nothing that it could strike."""
+        if scene.plan.is_control:
+            return Proof(True, "nothing is pinned in this arm")
+        pins = (record for record in read_ledger(scene.ledger_path) if isinstance(record, Pinned))
+        failed = Counter(errno.errorcode.get(pin.errno, str(pin.errno)) for pin in pins if pin.errno)
+        words = ", ".join(f"{count} pins failed with {name}" for name, count in failed.items())
+        return Proof(bool(failed), words or "no pin failed")

@@ -1,0 +1,139 @@
+"""`torture compare`: options in, a verdict and an exit code out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from torture import options as options_for
+from torture import session
+from torture.draw import draw
+from torture.errors import BadRequest
+from torture.filesystems import filesystem
+from torture.labs import UML, KernelChoice
+from torture.plan import Plan
+from torture.report.summary import EXIT_CODES
+from torture.reproduce import compare as comparing
+from torture.reproduce import workshop
+from torture.reproduce.shared_options import EXIT_INTERRUPTED, Places, jobs_option, json_option, say, time_option
+from torture.reproduce.subject import Subject, find_subject
+from torture.reproduce.verdict import Verdict, overall
+from verify.outcome import Outcome
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _arm_options(command: F) -> F:
+    """What may differ between the arms, and what both have."""
+    for side in ("b", "a"):
+        for name, meaning in (
+            ("fs", "a filesystem"),
+            ("mkfs-options", "options for mkfs, in one word for the shell"),
+            ("mount-options", "options for mount, separated by commas"),
+        ):
+            option = click.option(f"--{name}-{side}", help=f"Arm {side.upper()} alone: {meaning}.")
+            command = option(command)
+        command = click.option(
+            f"--kernel-arg-{side}", multiple=True, help=f"A kernel parameter of arm {side.upper()}; repeatable."
+        )(command)
+    for name, meaning in (("mkfs-options", "Options for mkfs"), ("mount-options", "Options for mount")):
+        command = click.option(f"--{name}", default="", help=f"{meaning} of drawn plans, both arms.")(command)
+    return command
+
+
+@click.command()
+@options_for.dimensions
+@options_for.places
+@click.option("--kernel", "kernels", multiple=True, help="Kernel of A, then of B; given once: of both.")
+@click.option("--kernel-arg", "kernel_arguments", multiple=True, help="A kernel parameter of both arms; repeatable.")
+@_arm_options
+@click.option("--plan", type=click.Path(path_type=Path), help="Compare on this plan.")
+@click.option("--finding", type=click.Path(path_type=Path), help="Compare on a RUN, RUN/TRIAL or finding directory.")
+@click.option("--pairs", type=click.IntRange(2, 100_000), default=64, show_default=True, help="Pairs at most.")
+@click.option("--pages", type=int, default=8, show_default=True, help="Drawn plans: pages each worker maps.")
+@click.option("--workers", type=int, default=2, show_default=True, help="Drawn plans: workers on each file.")
+@click.option("--seed", type=int, help="Seed of plans and order (default: drawn).")
+@time_option
+@jobs_option
+@json_option
+def compare(results: Path, scratch: Path | None, as_json: bool, **options: Any) -> int:
+    """Run the same plans in two arms, kernels or configurations, in random order: is the failure of A fixed in B?
+
+    Exit codes: 0 fixed, or no difference; 3 not fixed or worse; 5 not reproducible on A, or nothing was judged.
+    """
+    seed = session.draw_seed() if options["seed"] is None else options["seed"]
+    found = _compared(options, results)
+    arms = _arms(options, found)
+    lab = found.lab if found else UML
+    order = Places(results, scratch, options["jobs"], options["time_limit_s"]).order(
+        lab, tuple(dict.fromkeys(arm.kernel for arm in arms)), seed
+    )
+    plans = _same_plan(found.plan) if found else _drawn({**options, "seed": seed})
+    expected = found.expected if found else ()
+    source = comparing.Comparison(arms, plans, options["pairs"], seed, expected, fails=found is not None)
+    with workshop.opened(order, "compare", say(as_json)) as shop:
+        interrupted = shop.run(source, 2 * options["pairs"])
+        source.conclude()
+        result = comparing.document(source, shop.store.facts())
+        shop.store.describe(comparison=result["signatures"], verdict=result["verdict"])
+    click.echo(json.dumps(result) if as_json else comparing.render(source))
+    if interrupted:
+        return EXIT_INTERRUPTED
+    verdict = overall(source.judged).verdict
+    if verdict in (Verdict.not_reproducible, Verdict.unjudged):
+        return EXIT_CODES[Outcome.unknown]
+    return EXIT_CODES[Outcome.failed if comparing.is_bad(verdict) else Outcome.passed]
+
+
+def _compared(options: dict[str, Any], results: Path) -> Subject | None:
+    """The plan or finding that is compared on; None when plans are drawn."""
+    given = [options[name] for name in ("plan", "finding") if options[name]]
+    dimensions = [name for name in options if name.endswith("_values") and options[name]]
+    if len(given) > 1 or (given and dimensions):
+        raise BadRequest("more than one thing to compare on", "give one of --plan, --finding, or --fs, --layout ...")
+    return find_subject(given[0], results) if given else None
+
+
+def _arms(options: dict[str, Any], found: Subject | None) -> tuple[comparing.Arm, comparing.Arm]:
+    kernels = options["kernels"] or ((found.kernel.path,) if found else ("",))
+    if len(kernels) > 2:
+        raise BadRequest("--kernel was given more than twice", "give that of A, then that of B")
+    own = options["kernel_arguments"]
+    if not own and found and not options["kernel_arg_a"] and not options["kernel_arg_b"] and not options["kernels"]:
+        own = found.kernel.arguments
+    first, second = (
+        _arm(options, side, KernelChoice(path, (*own, *options[f"kernel_arg_{side}"])), found)
+        for side, path in (("a", kernels[0]), ("b", kernels[-1]))
+    )
+    return first, second
+
+
+def _arm(options: dict[str, Any], side: str, kernel: KernelChoice, found: Subject | None) -> comparing.Arm:
+    name, mkfs, mount = (options[f"{option}_{side}"] for option in ("fs", "mkfs_options", "mount_options"))
+    return comparing.Arm(
+        name=side.upper(),
+        kernel=kernel,
+        lab=workshop.lab_name(found.lab if found else UML, kernel),
+        filesystem=None if name is None else filesystem(name).name,
+        mkfs_options=None if mkfs is None else tuple(mkfs.split()),
+        mount_options=None if mount is None else tuple(filter(None, mount.split(","))),
+    )
+
+
+def _same_plan(plan: Plan) -> Iterator[Plan]:
+    """The plan with its own seed, then with the next ones."""
+    return (replace(plan, seed=plan.seed + turn) for turn in count())
+
+
+def _drawn(options: dict[str, Any]) -> Iterator[Plan]:
+    """The plans of a request, again and again with other seeds."""
+    request = options_for.request({**options, "count": 1, "control": False, "memlock_bytes": -1, "plan_files": ()})
+    request = replace(request, canary=False)
+    for turn in count():
+        yield from (item.plan for item in draw(replace(request, seed=request.seed + turn), ""))

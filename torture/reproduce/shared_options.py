@@ -1,0 +1,60 @@
+"""What `replay`, `compare` and `shrink` share: options, places, and the kernel that a subject is run on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from torture.lab.disk import default_scratch
+from torture.labs import KernelChoice
+from torture.order import Order
+from torture.reproduce.subject import Subject
+from torture.request import Request
+
+EXIT_INTERRUPTED = 130
+
+subject_argument = click.argument("subject", type=click.Path(path_type=Path), metavar="RUN[/TRIAL]|FINDING|PLAN")
+kernel_option = click.option("--kernel", help="Another User-mode Linux kernel than the recorded; '' is the packaged one.")
+kernel_arguments_option = click.option(
+    "--kernel-arg", "kernel_arguments", multiple=True, help="A kernel parameter instead of the recorded; repeatable."
+)
+jobs_option = click.option("--jobs", type=click.IntRange(1, 64), help="Guests at a time (default: the cores).")
+time_option = click.option("--time", "time_limit_s", type=click.FloatRange(min=1), help="Start no trial after SECONDS.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where results and disks go, and how many guests run how long."""
+
+    results: Path
+    scratch: Path | None
+    jobs: int | None
+    time_limit_s: float | None = None
+
+    def order(self, lab: str, kernels: tuple[KernelChoice, ...], seed: int) -> Order:
+        """The order of a run that its own source fills with tasks."""
+        return Order(
+            request=Request(seed=seed),
+            results=self.results,
+            scratch=self.scratch or default_scratch(),
+            lab=lab,
+            kernels=kernels,
+            jobs=self.jobs,
+            time_limit_s=self.time_limit_s,
+        )
+
+
+def say(as_json: bool) -> Any:
+    """Where the first line goes: JSON leaves stdout to machines."""
+    return (lambda text: click.echo(text, err=True)) if as_json else click.echo
+
+
+def chosen_kernel(subject: Subject, kernel: str | None, arguments: tuple[str, ...]) -> KernelChoice:
+    """The recorded kernel, unless the user chose another."""
+    if kernel is None:
+        return KernelChoice(subject.kernel.path, arguments or subject.kernel.arguments)
+    return KernelChoice(kernel, arguments)

@@ -1,0 +1,112 @@
+"""`torture shrink`: options in, a smaller plan with its factors and an exit code out."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, get_args
+
+import click
+
+from torture import options as options_for
+from torture import session
+from torture.errors import BadRequest
+from torture.plan import Plan
+from torture.report.summary import EXIT_CODES
+from torture.reproduce import shrink as shrinking
+from torture.reproduce import shrunk, workshop
+from torture.reproduce.shared_options import (
+    EXIT_INTERRUPTED,
+    Places,
+    chosen_kernel,
+    jobs_option,
+    json_option,
+    kernel_arguments_option,
+    kernel_option,
+    say,
+    subject_argument,
+)
+from torture.reproduce.signature import Likeness, likeness
+from torture.reproduce.subject import Subject, find_subject
+from verify.finding import FindingKind
+from verify.outcome import Outcome
+
+
+@click.command()
+@subject_argument
+@options_for.places
+@kernel_option
+@kernel_arguments_option
+@click.option(
+    "--time",
+    "time_limit_s",
+    type=click.FloatRange(min=1),
+    default=600,
+    show_default=True,
+    help="Start no trial after SECONDS; a shrink that is given as RUN goes on.",
+)
+@jobs_option
+@click.option("--finding-kind", type=click.Choice(get_args(FindingKind)), help="Which of its findings to keep.")
+@json_option
+def shrink(subject: Path, results: Path, scratch: Path | None, as_json: bool, **options: Any) -> int:
+    """Find a smaller plan that fails as surely in the same way, and name the factors that matter.
+
+    Exit codes: 0 done, 5 the budget was too small or the plan does not fail.
+    """
+    tell = say(as_json)
+    try:
+        run = session.find_run(subject, results)
+        goes_on = session.stored(run)[1].get("purpose") == "shrink"
+    except BadRequest:
+        goes_on = False
+    if goes_on:
+        with workshop.reopened(run, "shrink", tell) as shop:
+            return _carry_on(shop, options["time_limit_s"], as_json)
+    found = find_subject(subject, results)
+    kernel = chosen_kernel(found, options["kernel"], options["kernel_arguments"])
+    order = Places(results, scratch, options["jobs"]).order(found.lab, (kernel,), found.plan.seed)
+    target = _plain(chosen_target(found, options["finding_kind"]))
+    with workshop.opened(order, "shrink", tell) as shop:
+        position = asdict(shrinking.Position(found.plan.to_json()))
+        shop.store.describe(subject=found.origin, original=found.plan.to_json(), target=target, position=position)
+        return _carry_on(shop, options["time_limit_s"], as_json)
+
+
+def chosen_target(found: Subject, kind: str | None) -> Likeness | None:
+    """The failure that is to stay: of a kind, or the first; None when the subject is not known to fail."""
+    fitting = [key for key in found.expected if kind in (None, key.kind)]
+    if kind and not fitting:
+        kinds = ", ".join(dict.fromkeys(key.kind for key in found.expected)) or "none that is recorded"
+        raise BadRequest(f"{found.origin} has no finding of kind {kind}", f"it has {kinds}")
+    return likeness(fitting[0]) if fitting else None
+
+
+def _carry_on(shop: workshop.Workshop, time_limit_s: float, as_json: bool) -> int:
+    """Search from where the store says it stands."""
+    facts = shop.store.facts()
+    search = shrinking.Shrink(
+        Plan.from_json(facts["original"]),
+        next(iter(shop.labs)),
+        Likeness(**facts["target"]) if facts["target"] else None,
+        before=shop.store.trials(),
+        first_number=1 + max((task.number for task in shop.store.tasks()), default=0),
+        position=shrinking.Position(**facts["position"]),
+        remember=lambda position: shop.store.describe(position=asdict(position), target=_plain(search.target)),
+        say=lambda text: click.echo(text, err=True),
+    )
+    interrupted = shop.run(search, None, time_limit_s)
+    plan = shop.directory / "shrunk.json"
+    plan.write_text(search.plan.to_json() + "\n")
+    if as_json:
+        click.echo(json.dumps(shrunk.document(search, shop.store.facts())))
+    else:
+        click.echo(f"{shrunk.render(search)}\nThe plan is in {plan}; `torture replay {shop.directory}` runs it.")
+    if interrupted:
+        return EXIT_INTERRUPTED
+    done = search.position.phase == "done" and not search.is_hopeless
+    return EXIT_CODES[Outcome.passed if done else Outcome.unknown]
+
+
+def _plain(target: Likeness | None) -> dict[str, str] | None:
+    return None if target is None else asdict(target)

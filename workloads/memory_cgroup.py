@@ -1,0 +1,107 @@
+"""A memory cgroup around one worker, of version 1 or 2, so that its pages can be put under pressure and no others.
+
+Who it belongs to: the worker's servant makes it before the file is mapped, so that what the worker touches from then on
+is charged there, and removes it at the end. `leftovers` is for whoever cleans up after a servant that was killed.
+Documentation/admin-guide/cgroup-v2.rst (memory.high) and cgroup-v1/memory.rst (memory.limit_in_bytes).
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from workloads.unsupported import Unsupported
+
+LIMIT_BYTES = 64 << 10
+"""Far below what a worker uses, so that the kernel reclaims all that it can."""
+_PREFIX = "torture-"
+_MOUNTS = Path("/proc/self/mountinfo")
+
+
+@dataclass(frozen=True, slots=True)
+class Hierarchy:
+    """A mounted hierarchy with the memory controller. Writing `limit` reclaims at once down to it; `no_limit` ends it."""
+
+    root: Path
+    limit: str
+    no_limit: str
+    usage: str
+    version: int
+
+
+class MemoryCgroup:
+    """The group of worker `pid`. Raises Unsupported where the kernel has no memory controller."""
+
+    def __init__(self, pid: str) -> None:
+        self._hierarchy = hierarchy()
+        self._pid = pid
+        self._group = self._hierarchy.root / f"{_PREFIX}{pid}"
+
+    def join(self) -> None:
+        """Make the group and put the worker in it."""
+        subtree = self._hierarchy.root / "cgroup.subtree_control"
+        if subtree.exists():
+            subtree.write_text("+memory")
+        self._group.mkdir()
+        (self._group / "cgroup.procs").write_text(self._pid)
+
+    def reclaim(self) -> str:
+        """Limit the group for a moment; returns what that did, in words. EBUSY: not so much could be reclaimed."""
+        limit = self._group / self._hierarchy.limit
+        before = self._used()
+        try:
+            limit.write_text(str(LIMIT_BYTES))
+        except OSError as error:
+            if error.errno != errno.EBUSY:
+                raise
+        after = self._used()
+        limit.write_text(self._hierarchy.no_limit)
+        return f"{before >> 10} KiB were charged to the worker, {after >> 10} KiB are after reclaim"
+
+    def starve(self) -> int:
+        """Allow the group nothing (memory.max of version 2, which kills when it cannot reclaim); returns how many
+        processes the kernel killed for it."""
+        (self._group / "memory.max").write_text("0")
+        events = (line.split() for line in (self._group / "memory.events").read_text().splitlines())
+        return next(int(count) for name, count in events if name == "oom_kill")
+
+    def step_out(self) -> None:
+        """Put the process that joined back where it was; those it has forked stay."""
+        (self._hierarchy.root / "cgroup.procs").write_text(self._pid)
+
+    def leave(self) -> None:
+        """Put it back and remove the group, if there is one."""
+        if self._group.exists():
+            with suppress(ProcessLookupError):  # it was killed: the group is empty
+                self.step_out()
+            self._group.rmdir()
+
+    def _used(self) -> int:
+        return int((self._group / self._hierarchy.usage).read_text())
+
+
+def hierarchy() -> Hierarchy:
+    """Where the memory controller is mounted. Raises Unsupported if it is not."""
+    for line in _MOUNTS.read_text().splitlines():
+        place, _, source = line.partition(" - ")
+        kind, _, options = source.split(" ", 2)
+        root = Path(place.split()[4])
+        if kind == "cgroup2" and "memory" in (root / "cgroup.controllers").read_text().split():
+            return Hierarchy(root, "memory.high", "max", "memory.current", 2)
+        if kind == "cgroup" and "memory" in options.split(","):
+            return Hierarchy(root, "memory.limit_in_bytes", "-1", "memory.usage_in_bytes", 1)
+    raise Unsupported("memory pressure", "no cgroup hierarchy with the memory controller is mounted")
+
+
+def leftovers() -> Iterator[Path]:
+    """Groups of workers that are gone."""
+    try:
+        root = hierarchy().root
+    except Unsupported:
+        return
+    for group in root.glob(f"{_PREFIX}*"):
+        if not Path("/proc", group.name.removeprefix(_PREFIX)).exists():
+            yield group
