@@ -23,6 +23,7 @@ from math import sqrt
 from random import Random
 
 from torture.draw import Drawn, draw
+from torture.faults import parts
 from torture.manner import Met, manners_of
 from torture.plan import FaultSpec, Plan
 from torture.request import Request
@@ -92,9 +93,11 @@ class Breadth:
 
     def _place_of(self, plan: Plan) -> int:
         """The place that `plan` was drawn for; of no place of this request, the first."""
-        spec = plan.faults[0]
+        given = [(spec.name, spec.parameters.items()) for spec in plan.faults]
         fits = (
-            name == plan.filesystem and fault.name == spec.name and fault.parameters.items() <= spec.parameters.items()
+            name == plan.filesystem
+            and [part.name for part in parts(fault)] == [spec for spec, _ in given]
+            and all(part.parameters.items() <= have for part, (_, have) in zip(parts(fault), given, strict=True))
             for name, fault in self._order
         )
         return next((number for number, fit in enumerate(fits) if fit), 0)

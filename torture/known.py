@@ -76,7 +76,8 @@ class Known:
 
 def _syncs(worker: WorkerPlan) -> set[str]:
     """The syncs of a worker, and `nothing` if it did not sync its last stores."""
-    nothing = {NO_SYNC} if worker.ops and worker.ops[-1].kind != "sync" else set[str]()
+    last = [op.kind for op in worker.ops if op.kind in ("store", "sync")][-1:]
+    nothing = set[str]() if last == ["sync"] else {NO_SYNC}
     return nothing | {op.name for op in worker.ops if op.kind == "sync"}
 
 
