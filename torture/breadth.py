@@ -7,7 +7,7 @@ own: that of a finding is run when there is one (torture.schedule).
 
 Every pair of filesystem and fault comes once, near-full filesystems first; then those that had least. A fault whose
 trials take k times as long as others counts sqrt(k) for each, so that slow ones come less often and still get more time
-than quick ones. A pair whose trials could never be run counts `HOPELESS` for each.
+than quick ones. A pair whose trials could never be run or judged counts `HOPELESS` for each.
 
 All that decides is what was scheduled (`account`) and what finished (`finished`), so a resumed campaign goes on with the
 same plans.
@@ -23,6 +23,7 @@ from math import sqrt
 from random import Random
 
 from torture.draw import Drawn, draw
+from torture.faults import parts
 from torture.manner import Met, manners_of
 from torture.plan import FaultSpec, Plan
 from torture.request import Request
@@ -45,8 +46,8 @@ class Breadth:
         self._taken: Counter[int] = Counter()
         self._seconds: dict[str, float] = {}
         self._finished: Counter[str] = Counter()
-        self._ran: Counter[tuple[str, str]] = Counter()
-        self._notrun: Counter[tuple[str, str]] = Counter()
+        self._judged: Counter[tuple[str, str]] = Counter()
+        self._in_vain: Counter[tuple[str, str]] = Counter()
         self._met = Met()
         self._plans = 0
         self._left: deque[tuple[Drawn, str]] = deque()
@@ -72,11 +73,11 @@ class Breadth:
         self._left.extend((Drawn(task.plan, task.arm), lab) for lab in self._labs[1:])
 
     def finished(self, trial: Trial) -> None:
-        """How long it took, and whether it could be run."""
-        fault = trial.plan.fault_names
-        counted = self._notrun if trial.verdict.outcome is Outcome.notrun else self._ran
-        counted[trial.plan.filesystem, fault] += 1
-        if counted is self._ran:
+        """How long it took, and whether it could be run and judged."""
+        fault, outcome = trial.plan.fault_names, trial.verdict.outcome
+        in_vain = outcome in (Outcome.notrun, Outcome.unknown)
+        (self._in_vain if in_vain else self._judged)[trial.plan.filesystem, fault] += 1
+        if outcome is not Outcome.notrun:
             self._seconds[fault] = self._seconds.get(fault, 0.0) + trial.seconds
             self._finished[fault] += 1
 
@@ -92,9 +93,11 @@ class Breadth:
 
     def _place_of(self, plan: Plan) -> int:
         """The place that `plan` was drawn for; of no place of this request, the first."""
-        spec = plan.faults[0]
+        given = [(spec.name, spec.parameters.items()) for spec in plan.faults]
         fits = (
-            name == plan.filesystem and fault.name == spec.name and fault.parameters.items() <= spec.parameters.items()
+            name == plan.filesystem
+            and [part.name for part in parts(fault)] == [spec for spec, _ in given]
+            and all(part.parameters.items() <= have for part, (_, have) in zip(parts(fault), given, strict=True))
             for name, fault in self._order
         )
         return next((number for number, fit in enumerate(fits) if fit), 0)
@@ -104,7 +107,7 @@ class Breadth:
         return min(range(len(self._order)), key=lambda number: self._taken[number] * self._weight(*self._order[number]))
 
     def _weight(self, name: str, fault: FaultSpec) -> float:
-        if self._notrun[name, fault.name] > 1 and not self._ran[name, fault.name]:
+        if self._in_vain[name, fault.name] > 1 and not self._judged[name, fault.name]:
             return HOPELESS
         if not self._finished[fault.name]:
             return 1.0

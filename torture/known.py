@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import date
+from fnmatch import fnmatchcase
 from typing import Any
 
 from torture.manner import NO_SYNC, manner_of
@@ -23,8 +24,9 @@ class Known:
 
     `filesystem`, `fault`, `layout`, `kind`, `promise`, `pin`, `access` are as the finding has them. `sync`, `background`
     and `disturbance` are those of a worker on the pages concerned; `sync` may also be that of any worker if it syncs the
-    whole filesystem, and is `nothing` for a worker which did not sync its last stores. `expected` and `found` are parts
-    of what was expected and found, such as a line of the kernel log.
+    whole filesystem, and is `nothing` for a worker which did not sync its last stores. In all of these `*` stands for any
+    text, as in `enospc*`. `expected` and `found` are parts of what was expected and found, such as a line of the kernel
+    log.
     """
 
     reason: str
@@ -55,7 +57,7 @@ class Known:
         )
         return (
             today < date.fromisoformat(self.expires)
-            and all(want in ("", have) for want, have in wanted)
+            and all(_fits(want, have) for want, have in wanted)
             and self.expected in finding.expected
             and self.found in finding.found
             and self._covers_a_manner(plan, finding)
@@ -64,19 +66,24 @@ class Known:
     def _covers_a_manner(self, plan: Plan, finding: Finding) -> bool:
         if not (self.sync or self.background or self.disturbance):
             return True
-        everywhere = self.sync in _whole_filesystem_syncs(plan)
+        everywhere = any(_fits(self.sync, name) for name in _whole_filesystem_syncs(plan))
         return any(
-            (self.sync in ("", *_syncs(worker)) or everywhere)
-            and self.background in ("", manner.background)
-            and self.disturbance in ("", manner.disturbance)
+            (everywhere or any(_fits(self.sync, name) for name in _syncs(worker)))
+            and _fits(self.background, manner.background)
+            and _fits(self.disturbance, manner.disturbance)
             for worker in concerned(plan, finding)
             for manner in [manner_of(plan, worker)]
         )
 
 
+def _fits(wanted: str, have: str) -> bool:
+    return not wanted or fnmatchcase(have, wanted)
+
+
 def _syncs(worker: WorkerPlan) -> set[str]:
     """The syncs of a worker, and `nothing` if it did not sync its last stores."""
-    nothing = {NO_SYNC} if worker.ops and worker.ops[-1].kind != "sync" else set[str]()
+    last = [op.kind for op in worker.ops if op.kind in ("store", "sync")][-1:]
+    nothing = set[str]() if last == ["sync"] else {NO_SYNC}
     return nothing | {op.name for op in worker.ops if op.kind == "sync"}
 
 

@@ -32,7 +32,7 @@ def doing(*ops: Op) -> Plan:
         {},
         {"filesystem": "ext4", "fault": "none", "layout": "hole", "kind": "lost", "promise": "store"},
         {"pin": "mlock", "access": "store", "sync": "msync", "background": "no", "disturbance": "punch"},
-        {"found": "zer"},
+        {"found": "zer", "fault": "n*", "sync": "m*"},
     ],
 )
 def test_it_covers_what_it_says(fields: dict[str, str]) -> None:
@@ -47,6 +47,7 @@ def test_it_covers_what_it_says(fields: dict[str, str]) -> None:
         {"pin": "none"},
         {"sync": "fsync"},
         {"sync": "nothing"},
+        {"fault": "non"},
         {"background": "yes"},
         {"disturbance": "freeze"},
         {"found": "generation"},
