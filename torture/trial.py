@@ -24,14 +24,14 @@ from devicemapper.device import MappedDevice
 from devicemapper.errors import BlockStackError
 from devicemapper.loop import LoopDevice
 from devicemapper.uevents import UeventRecord
-from torture import evidence, faults, requirements
+from torture import evidence, faults, gates, requirements
 from torture.errors import BadRequest, Hung, NotRun, StepFailed
 from torture.faults.base import Fault
 from torture.filesystems import Filesystem, Recovery, filesystem
 from torture.fs_errors import FsErrors
 from torture.ground import Ground
 from torture.kernel_log import KernelLog, alarms
-from torture.moments import STRIKE, gate_names, is_strike, readable_warm
+from torture.moments import STRIKE, readable_warm
 from torture.plan import Plan
 from torture.record import COMMANDS, EXTENTS, KERNEL_LOG, LEDGER, Record
 from torture.scene import Scene
@@ -228,14 +228,14 @@ class _Trial:
                 self._strike(scene, first=True)
                 running = [workers.enter_context(self._start(spec, scene)) for spec in self.plan.workers]
                 scene.workers[:] = running
-            for gate in self._gates():
+            for gate in gates.all_gates(self.plan, self.faults):
                 self._pass_gate(gate, scene)
             with self._phase("work"):
                 for process in running:
                     self._wait(process)
                 self._hear(scene)
                 scene.refusals = _refusals(self.directory / LEDGER)
-            if not any(_waits_at(spec, STRIKE) for spec in self.plan.workers):
+            if not any(gates.waits_at(spec, STRIKE) for spec in self.plan.workers):
                 with self._phase("break"):
                     self._strike(scene, first=False)
             with self._phase("drop"):
@@ -250,41 +250,20 @@ class _Trial:
             mounted.close()
             self._hear(scene)
 
-    def _gates(self) -> Iterator[str]:
-        """Those that the faults know, in their order, then all others of the plan: nobody may wait at one for ever."""
-        known = list(gate_names(max((fault.rounds for fault in self.faults), default=0)))
-        yield from known
-        ops = (op for spec in self.plan.workers for op in spec.ops)
-        yield from dict.fromkeys(op.name for op in ops if op.kind == "gate" and op.name not in known)
-
     def _pass_gate(self, gate: str, scene: Scene) -> None:
-        """Wait until all who stop at the gate stand there, let the faults strike or heal, and let them go on."""
-        pairs = zip(scene.workers, self.plan.workers, strict=True)
-        gated = [process for process, spec in pairs if _waits_at(spec, gate)]
+        """Let the faults strike or heal while the workers stand at the gate, and then let them go on."""
         patience_s = min((fault.patience_s for fault in self.faults), default=WORKER_TIMEOUT_S)
         with self._phase("work"):
-            deadline = time.monotonic() + patience_s
-            for process in gated:
-                if not process.wait_gate(gate, max(0.0, deadline - time.monotonic())) and process.is_alive():
-                    scene.late.add(process.worker)
-                    scene.note(f"worker {process.worker} was not at gate {gate} after {patience_s:g} s")
+            gated = gates.assemble(gate, scene, patience_s)
         if gated:
             with self._phase("break"):
                 if gate == STRIKE:
                     self._strike(scene, first=False)
                 else:
-                    self._turn(gate, scene)
+                    gates.turn(gate, scene, self.faults)
         self._hear(scene)
         for process in gated:
             process.release(gate)
-
-    def _turn(self, gate: str, scene: Scene) -> None:
-        """What heals does so, or strikes again."""
-        for fault in self.faults:
-            if fault.rounds and is_strike(gate):
-                fault.strike(scene)
-            elif fault.rounds:
-                fault.heal(scene)
 
     def _strike(self, scene: Scene, first: bool) -> None:
         for fault in self.faults:
@@ -404,10 +383,6 @@ def _overdue(what: str, pid: int) -> Hung | StepFailed:
     if requirements.is_blocked(pid):
         return Hung(what, WORKER_TIMEOUT_S, evidence)
     return StepFailed(what, f"took more than {WORKER_TIMEOUT_S:g} s and is not blocked in the kernel\n{evidence}")
-
-
-def _waits_at(spec: WorkerPlan, gate: str) -> bool:
-    return any(op.kind == "gate" and op.name == gate for op in spec.ops)
 
 
 def _refusals(path: Path) -> Counter[str]:
