@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from devicemapper.table import Table
 from torture.faults.base import Proof
 from torture.faults.data_sectors import untold_or_moving
 from torture.faults.eio_data import EioData
@@ -29,6 +30,7 @@ class EioOnce(EioData):
 
     _counts: tuple[RefusedWrites, ...] = ()
     _counting: RefusedWrites | None = None
+    _table: Table | None = None
 
     @classmethod
     def missing(cls, row: Filesystem, ground: Ground) -> str:
@@ -39,9 +41,9 @@ class EioOnce(EioData):
         """Refuse from now on."""
         assert scene.mapped is not None
         scene.ledger.append(ledger.Struck(self.name, crash=True))
-        broken = self._broken(scene)
+        self._table = self._table or self._broken(scene)  # later, the errors that the files met make FIEMAP fail
         self._counting = RefusedWrites(scene)
-        scene.mapped.swap_table(broken)
+        scene.mapped.swap_table(self._table)
 
     def heal(self, scene: Scene) -> None:
         """Take writes again. I/O under way is waited for by the swap."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from devicemapper.status import Status
+from devicemapper.uevents import UeventRecord
 from torture.evidence import status, uevents
 
 
@@ -28,3 +29,10 @@ def test_status_is_of_the_segments_that_have_one() -> None:
     segments = [Status(0, 8, "linear", ()), Status(8, 8, "flakey", ()), Status(16, 8, "delay", ("0", "0"))]
     assert status(segments) == "dmsetup status: 8+8 flakey, 16+8 delay 0 0"
     assert status(segments[:1]) == "dmsetup status: linear"
+
+
+def test_a_record_of_uevents_ends_with_what_it_has_seen() -> None:
+    record = UeventRecord()
+    with record:
+        assert isinstance(record.events(), list)
+    assert record.events() == record.events() and (record.missing == "" or "ermitted" in record.missing)
