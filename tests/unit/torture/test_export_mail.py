@@ -20,7 +20,7 @@ from torture.export.source import Frequency, Source, find_source
 from torture.judge import judge
 from torture.order import Order
 from torture.record import KERNEL_LOG
-from torture.reproduce.subject import PLAN
+from torture.reproduce.subject import PLAN, find_subject
 from torture.request import Request
 from torture.store import Store, Task, Trial
 from verify.stamp import Look
@@ -103,6 +103,9 @@ def test_a_bundle_replays_elsewhere(tmp_path: Path) -> None:
     assert "torture replay ." in readme and all(name in readme for name in names - {"README"})
     assert find_source(home / "plan.json", tmp_path, None, "").plan == source.plan
     assert find_source(home, tmp_path, None, "").finding == source.finding
+    unpacked = find_subject(home, tmp_path)
+    assert unpacked.plan == source.plan and [key.kind for key in unpacked.expected] == ["lost"]
+    assert unpacked.recorded["kernel"] == "6.1.0" and unpacked.directory == home
 
 
 def _torture(*words: object) -> subprocess.CompletedProcess[str]:
