@@ -71,6 +71,12 @@ def test_subjects_fit_whatever_the_finding(tmp_path: Path, kind: str, filesystem
     assert max(len(line) for line in text.splitlines() if "xxx" not in line) <= COLUMNS
 
 
+def test_a_subject_is_not_cut_within_a_phrase(tmp_path: Path) -> None:
+    plan, finding = failure("xfs", "hole", "replay", pin="mlock")
+    text = write_mail(Source(plan, finding, tmp_path, frequency=Frequency(3, 10, "no control arm was run")))
+    assert text.splitlines()[0] == "Subject: [BUG] xfs: accepted mmap stores silently lost"
+
+
 def test_a_trial_without_a_finding_is_no_bug_report(tmp_path: Path) -> None:
     with pytest.raises(BadRequest, match="no finding to report"):
         write_mail(find_source(_run(tmp_path), tmp_path, 2, ""))
