@@ -54,8 +54,9 @@ def _subject(plan: Plan, finding: Finding) -> str:
     """The longest that fits."""
     whole = f"[BUG] {title(plan, finding)}"
     short = f"[BUG] {title(plan, replace(finding, layout='', pin=''))}"
+    bare = short.rpartition(", ")[0]
     room = COLUMNS - len("Subject: ")
-    return next((text for text in (whole, short) if len(text) <= room), short[:room])
+    return next((text for text in (whole, short, bare) if len(text) <= room), bare[:room])
 
 
 def _summary(plan: Plan, finding: Finding) -> str:

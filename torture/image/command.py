@@ -18,7 +18,7 @@ from torture.errors import BadRequest, MissingRequirement
 from torture.image.examination import EXAMINATION, Examination
 from torture.image.subject import Ledger, check_belongs, choose_filesystem, kept_position, read_ledger
 from torture.judge import Verdict, judge, judge_image
-from torture.lab.base import GuestLost
+from torture.lab.base import GuestLost, Lab
 from torture.lab.disk import copy_image, default_scratch
 from torture.lab.local import LocalLab
 from torture.lab.uml import UmlLab
@@ -166,7 +166,7 @@ def _examined(wanted: _Wanted, results: Path, scratch: Path) -> _Judged:
         examination = Examination(row.name, wanted.mount_options, not wanted.unmounted or expected.crash)
         (directory / EXAMINATION).write_text(examination.to_json())
         shutil.copyfile(wanted.ledger.path, directory / LEDGER)
-        kernel = _examine(_lab(wanted, run_id, directory.parent, scratch, copy), directory)
+        kernel = look_at(_lab(wanted, run_id, directory.parent, scratch, copy), directory)
         record = Record.read(directory)
         if record.state == "ran" and not record.hung and not record.unmountable:
             check_belongs(wanted.image, wanted.ledger, directory)
@@ -199,7 +199,7 @@ def _lab(wanted: _Wanted, run_id: str, results: Path, scratch: Path, copy: Path)
     return lab
 
 
-def _examine(lab: UmlLab | LocalLab, directory: Path) -> str:
+def look_at(lab: Lab, directory: Path) -> str:
     """Have a guest examine its disk; a guest that is lost leaves a record that says so. The guest's kernel."""
     guest, kernel = None, "unknown"
     try:

@@ -1,13 +1,13 @@
 """Which factors of a small failing plan matter: it is varied in one word at a time. Pure.
 
 "Needs" is said only of what was left out, or changed, in trials that then did not fail. What no trial decided, because
-the budget ended before, is said to be not tested.
+the budget ended before or none could be judged, is said to be not tested.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from torture.faults import FAULTS, fault_class
@@ -35,7 +35,26 @@ _ALTERNATIVES: dict[str, tuple[str, ...]] = {
 }
 _NEEDS = {"unwritten": "unwritten", "reflinked": "reflink"}
 
-Decide = Callable[[Plan], bool | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What trials told of plans: whether one fails as surely (None: still open), and whether any of its trials could be
+    judged, without which it is only known that it did not fail."""
+
+    decide: Callable[[Plan], bool | None]
+    was_judged: Callable[[Plan], bool] = lambda plan: True
+
+    def fails(self, plan: Plan) -> bool | None:
+        """Whether it fails, None if that is not known."""
+        return self.decide(plan) if self.was_judged(plan) else None
+
+    def are_all_without(self, plans: Sequence[Plan]) -> bool:
+        """Whether none of the plans shows the failure, as seen on at least one of them: what has no store left, for
+        instance, cannot be judged, and need not."""
+        dropped = all(self.decide(plan) is False for plan in plans)
+        return dropped and (not plans or any(map(self.was_judged, plans)))
+
 
 
 def variations(plan: Plan) -> Iterator[Step]:
@@ -47,14 +66,14 @@ def variations(plan: Plan) -> Iterator[Step]:
         yield Step("no fault", replace(plan, faults=(NOTHING,)))
 
 
-def name_factors(plan: Plan, decide: Decide) -> list[str]:
+def name_factors(plan: Plan, known: Known) -> list[str]:
     """One phrase for each factor: what is needed, what is not tested, what does not matter."""
     phrases = [
-        *_words(plan, decide),
-        _fault(plan, decide),
-        *_operations(plan, decide),
-        *_amounts(plan, decide),
-        *_options(plan, decide),
+        *_words(plan, known),
+        _fault(plan, known),
+        *_operations(plan, known),
+        *_amounts(plan, known),
+        *_options(plan, known),
     ]
     return list(dict.fromkeys(text for wanted in Standing for standing, text in phrases if standing is wanted))
 
@@ -70,10 +89,10 @@ class Standing(Enum):
 Phrase = tuple[Standing, str]
 
 
-def _words(plan: Plan, decide: Decide) -> Iterator[Phrase]:
+def _words(plan: Plan, known: Known) -> Iterator[Phrase]:
     for dimension, place, old in _places(plan):
         words = _alternatives(plan, dimension, old)
-        yield _phrase(dimension, old, {new: decide(with_word(plan, dimension, place, old, new)) for new in words})
+        yield _phrase(dimension, old, {new: known.fails(with_word(plan, dimension, place, old, new)) for new in words})
 
 
 def _places(plan: Plan) -> Iterator[tuple[str, int, str]]:
@@ -115,22 +134,22 @@ def _need(dimension: str, shows: Sequence[str], not_shown: Sequence[str]) -> str
 _NAMES = {"layout": "layout", "pin": "pin", "sync": "sync", "access": "access path"}
 
 
-def _fault(plan: Plan, decide: Decide) -> Phrase:
+def _fault(plan: Plan, known: Known) -> Phrase:
     if plan.faults in ((), (NOTHING,)):
         return Standing.free, "no fault and no crash needed"
     named = " and ".join(f"{fault.name} ({FAULTS[fault.name].meaning})" for fault in plan.faults)
     kinds = [fault_class(fault.name) for fault in plan.faults]
     crash = "" if any(kind.crash or kind.replays for kind in kinds) else "; no crash needed"
     state = ": only a replayed crash state shows it" if any(kind.replays for kind in kinds) else ""
-    return _told(f"the fault {named}{crash}{state}", plan, decide, fewer_faults, "without it")
+    return _told(f"the fault {named}{crash}{state}", plan, known, fewer_faults, "without it")
 
 
-def _operations(plan: Plan, decide: Decide) -> Iterator[Phrase]:
+def _operations(plan: Plan, known: Known) -> Iterator[Phrase]:
     """The operations that are left; a second store to the same pages is named."""
     for worker in plan.workers:
         done = ", ".join(f"{op.kind} {op.name}".strip() for op in worker.ops)
         these = "this operation" if len(worker.ops) == 1 else "these operations in this order"
-        standing, text = _told(f"{these}: {done}", plan, decide, fewer_operations, "with fewer")
+        standing, text = _told(f"{these}: {done}", plan, known, fewer_operations, "with fewer")
         yield standing, text
         stores = [place for place, op in enumerate(worker.ops) if op.kind == "store"]
         between = [op.kind for op in worker.ops[stores[0] + 1 : stores[-1]]] if stores else []
@@ -138,27 +157,27 @@ def _operations(plan: Plan, decide: Decide) -> Iterator[Phrase]:
             yield standing, "needs the re-store: the pages are stored to again after a writeback"
 
 
-def _amounts(plan: Plan, decide: Decide) -> Iterator[Phrase]:
+def _amounts(plan: Plan, known: Known) -> Iterator[Phrase]:
     pages = sum(worker.pages for worker in plan.workers)
     if pages == 1:
         yield Standing.needed, "one page is enough"
     else:
-        yield _told(f"{pages} pages", plan, decide, fewer_pages, "with fewer")
+        yield _told(f"{pages} pages", plan, known, fewer_pages, "with fewer")
     if len(plan.workers) > 1:
         amount = f"{len(plan.workers)} workers on {len(plan.files)} file{'s' if len(plan.files) > 1 else ''}"
-        yield _told(amount, plan, decide, fewer_workers, "with fewer")
+        yield _told(amount, plan, known, fewer_workers, "with fewer")
 
 
-def _options(plan: Plan, decide: Decide) -> Iterator[Phrase]:
+def _options(plan: Plan, known: Known) -> Iterator[Phrase]:
     if plan.mkfs_options:
-        yield _told(f"the mkfs options {' '.join(plan.mkfs_options)}", plan, decide, fewer_options, "without")
+        yield _told(f"the mkfs options {' '.join(plan.mkfs_options)}", plan, known, fewer_options, "without")
     if plan.mount_options:
-        yield _told(f"the mount options {','.join(plan.mount_options)}", plan, decide, fewer_options, "without")
+        yield _told(f"the mount options {','.join(plan.mount_options)}", plan, known, fewer_options, "without")
 
 
-def _told(what: str, plan: Plan, decide: Decide, shrinker: Shrinker, untested: str) -> Phrase:
+def _told(what: str, plan: Plan, known: Known, shrinker: Shrinker, untested: str) -> Phrase:
     """`what` is needed if every plan with less of it was tested and did not fail."""
-    if all(decide(step.plan) is False for step in shrinker(plan)):
+    if known.are_all_without([step.plan for step in shrinker(plan)]):
         return Standing.needed, f"needs {what}"
     return Standing.untested, f"{what} (not tested {untested})"
 

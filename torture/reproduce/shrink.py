@@ -18,7 +18,7 @@ from torture.plan import Plan
 from torture.reproduce.factors import variations
 from torture.reproduce.sequential import RateTest, Tally, rate_test
 from torture.reproduce.shrinkers import SHRINKERS, Step
-from torture.reproduce.signature import Likeness, likenesses
+from torture.reproduce.signature import Likeness, likenesses, was_judged
 from torture.store import Task, Trial
 
 ENOUGH_FAILURES = 4
@@ -68,6 +68,7 @@ class Shrink:
         self._plan = Plan.from_json(self.position.plan)
         self._shown: dict[str, Counter[Likeness]] = {}
         self._tried: Counter[str] = Counter()
+        self._judged: Counter[str] = Counter()
         self._in_flight: Counter[str] = Counter()
         self._number = first_number - 1
         self._candidates: list[tuple[int, Step]] = []
@@ -116,6 +117,11 @@ class Shrink:
     def decision(self, plan: Plan) -> bool | None:
         """Whether a plan fails as surely as the original; None while that is open."""
         return self.test.decide(self.tally(plan))
+
+    def was_judged(self, plan: Plan) -> bool:
+        """Whether any trial of a plan counts. The search leaves a plan of which none does (a layout that the fault
+        cannot strike, for instance), but that it does not fail is not known."""
+        return self._judged[self._identity(plan)] > 0
 
     def _tally(self, identity: str) -> Tally:
         shown = self._shown.get(identity, Counter[Likeness]())
@@ -169,6 +175,7 @@ class Shrink:
         self.trials += 1
         identity = trial.plan.identity
         self._tried[identity] += 1
+        self._judged[identity] += was_judged(trial)
         self._shown.setdefault(identity, Counter()).update(likenesses(trial))
 
     def _advance(self) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
-from torture.reproduce.factors import name_factors
+from torture.reproduce.factors import Known, name_factors
 from torture.reproduce.sequential import ERROR, RATIO
 from torture.reproduce.shrink import Shrink, size
 from torture.statistics import wilson
@@ -41,7 +41,7 @@ def _lines(search: Shrink) -> Iterator[str]:
 
 def factors(search: Shrink) -> list[str]:
     """The factors that matter, none before there is anything to tell."""
-    return name_factors(search.plan, search.decision) if search.position.sure else []
+    return name_factors(search.plan, Known(search.decision, search.was_judged)) if search.position.sure else []
 
 
 def _how_sure() -> str:

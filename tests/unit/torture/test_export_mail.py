@@ -20,7 +20,7 @@ from torture.export.source import Frequency, Source, find_source
 from torture.judge import judge
 from torture.order import Order
 from torture.record import KERNEL_LOG
-from torture.reproduce.subject import PLAN
+from torture.reproduce.subject import PLAN, find_subject
 from torture.request import Request
 from torture.store import Store, Task, Trial
 from verify.stamp import Look
@@ -71,6 +71,12 @@ def test_subjects_fit_whatever_the_finding(tmp_path: Path, kind: str, filesystem
     assert max(len(line) for line in text.splitlines() if "xxx" not in line) <= COLUMNS
 
 
+def test_a_subject_is_not_cut_within_a_phrase(tmp_path: Path) -> None:
+    plan, finding = failure("xfs", "hole", "replay", pin="mlock")
+    text = write_mail(Source(plan, finding, tmp_path, frequency=Frequency(3, 10, "no control arm was run")))
+    assert text.splitlines()[0] == "Subject: [BUG] xfs: accepted mmap stores silently lost"
+
+
 def test_a_trial_without_a_finding_is_no_bug_report(tmp_path: Path) -> None:
     with pytest.raises(BadRequest, match="no finding to report"):
         write_mail(find_source(_run(tmp_path), tmp_path, 2, ""))
@@ -103,6 +109,9 @@ def test_a_bundle_replays_elsewhere(tmp_path: Path) -> None:
     assert "torture replay ." in readme and all(name in readme for name in names - {"README"})
     assert find_source(home / "plan.json", tmp_path, None, "").plan == source.plan
     assert find_source(home, tmp_path, None, "").finding == source.finding
+    unpacked = find_subject(home, tmp_path)
+    assert unpacked.plan == source.plan and [key.kind for key in unpacked.expected] == ["lost"]
+    assert unpacked.recorded["kernel"] == "6.1.0" and unpacked.directory == home
 
 
 def _torture(*words: object) -> subprocess.CompletedProcess[str]:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import gzip
 import json
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from fake_lab import FakeGuest, FakeLab
 from stories import PAGE, PAGES, finding, leave, plan, ran
 
 from torture.errors import BadRequest
-from torture.image.command import verify
+from torture.image.command import look_at, verify
 from torture.image.subject import check_belongs, choose_filesystem, kept_position, read_ledger
 from torture.judge import judge_image
+from torture.lab.base import GuestLost
 from torture.lab.disk import copy_image, image_chunks
 from torture.record import LEDGER
 from verify import ledger, stamp
@@ -146,6 +149,32 @@ def test_only_a_kept_crash_state_has_a_position_of_its_own(tmp_path: Path) -> No
     (tmp_path / "states.jsonl").write_text(lost % 8)
     assert kept_position(tmp_path / "failing-state.img", judged_by) == 8
     assert kept_position(tmp_path / "disk.img", judged_by) is None
+
+
+class DyingLab(FakeLab):
+    """Its guests die of the image; `hung` ones stop answering first."""
+
+    hung = ""
+
+    def boot(self, index: int) -> FakeGuest:
+        lab = self
+
+        class DyingGuest(FakeGuest):
+            def examine(self, directory: Path, on_phase: Callable[[str], None]) -> None:
+                raise GuestLost("the guest died", "mend", Path("console"), hung=bool(lab.hung), evidence=lab.hung)
+
+        return DyingGuest(self)
+
+
+def test_an_image_that_its_guest_dies_of_is_unknown_and_one_that_it_hangs_on_is_a_finding(tmp_path: Path) -> None:
+    expected = read_ledger(ledger_of(tmp_path)).expectations(None, unmounted=False)
+    lab = DyingLab(lambda plan: 0)
+    assert look_at(lab, tmp_path) == "6.1-fake"
+    verdict = judge_image(expected, tmp_path)
+    assert verdict.outcome is Outcome.unknown and "the guest died in phase mend" in verdict.reason
+    lab.hung = "17 D mount: xlog_recover"
+    look_at(lab, tmp_path)
+    assert [found.kind for found in judge_image(expected, tmp_path).findings] == ["hang"]
 
 
 def test_a_finding_is_judged_again_from_what_it_kept(tmp_path: Path) -> None:

@@ -10,12 +10,14 @@ import pytest
 from fake_lab import FakeLab, Rule, follow, follow_fast
 from hypothesis import given
 from hypothesis import strategies as st
+from stories import finding
 
 from torture.draw import draw
 from torture.errors import BadRequest
+from torture.judge import Verdict
 from torture.plan import FaultSpec, Plan
 from torture.report.groups import Key
-from torture.reproduce.factors import name_factors
+from torture.reproduce.factors import Known, name_factors
 from torture.reproduce.sequential import ERROR, RateTest, Tally, rate_test
 from torture.reproduce.shrink import Position, Shrink
 from torture.reproduce.shrink_command import chosen_target
@@ -23,7 +25,8 @@ from torture.reproduce.shrinkers import SHRINKERS, smaller, subsets, with_word
 from torture.reproduce.shrunk import document, factors, render
 from torture.reproduce.subject import Subject
 from torture.request import Request
-from torture.store import Store
+from torture.store import Store, Trial
+from verify.outcome import Outcome
 from workloads.plan import WorkerPlan
 
 
@@ -124,14 +127,14 @@ def test_an_interrupted_shrink_goes_on_where_it_stood(tmp_path: Path) -> None:
 
 def test_what_the_budget_did_not_reach_is_not_tested_and_never_needed() -> None:
     plan = large_plan()
-    named = name_factors(plan, lambda plan: None)
+    named = name_factors(plan, Known(lambda plan: None))
     assert named and not [phrase for phrase in named if "need" in phrase and "no crash needed" not in phrase]
     assert "the fault enospc" in " ".join(named) and all("not tested" in phrase for phrase in named)
 
 
 def test_a_replayed_state_is_no_lack_of_a_crash() -> None:
     plan = replace(large_plan(), faults=(FaultSpec("replay", {}),))
-    said = next(phrase for phrase in name_factors(plan, lambda plan: False) if "the fault" in phrase)
+    said = next(phrase for phrase in name_factors(plan, Known(lambda plan: False)) if "the fault" in phrase)
     assert said.startswith("needs the fault replay") and said.endswith("only a replayed crash state shows it")
     assert "no crash needed" not in said
 
@@ -151,12 +154,26 @@ def test_a_budget_that_ends_early_says_what_it_left_open(tmp_path: Path) -> None
     assert "The budget ended in phase vary" in render(search)
 
 
+def test_what_could_not_be_judged_is_not_said_to_be_needed() -> None:
+    """The search drops a plan whose fault never fires, but learns nothing from it."""
+    search = Shrink(large_plan(), "fake", None)
+    alarm = finding("kernel", pin="", promise="liveness", layout="")
+    while (task := search.next()) is not None:
+        fires = full_hole(task.plan)
+        verdict = Verdict(Outcome.failed, "", (alarm,)) if fires else Verdict(Outcome.unknown, "never fired", ())
+        search.finished(Trial(task.number, task.arm, task.plan, verdict, {}, 0.0, "6.1-fake", (), task.lab))
+    named = factors(search)
+    assert search.position.phase == "done" and [file.layout for file in search.plan.files] == ["hole"]
+    assert not any(phrase.startswith(("needs layout", "needs the fault")) for phrase in named)
+    assert any(phrase.startswith("layout hole (") and phrase.endswith("not tested)") for phrase in named)
+
+
 def test_a_word_is_needed_only_where_another_was_tried() -> None:
     plan = large_plan()
     file = plan.files[0]
     small = replace(plan, files=(file,), workers=tuple(each for each in plan.workers if each.file == file.file)[:1])
     tried = with_word(small, "layout", 0, file.layout, "written")
-    named = name_factors(small, lambda plan: False if plan == tried else None)
+    named = name_factors(small, Known(lambda plan: False if plan == tried else None))
     layout = next(phrase for phrase in named if "layout" in phrase)
     assert layout.startswith(f"needs layout {file.layout}, not written (") and layout.endswith(": not tested)")
 
