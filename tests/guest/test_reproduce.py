@@ -1,4 +1,7 @@
-"""Replay, shrink and compare on real kernels with a planted bug: mutants 2 (the pin) and 6 (full filesystem, hole)."""
+"""Replay, shrink and compare on real kernels with a planted bug.
+
+Mutants 2 (the pin), 5 (the re-store) and 6 (full filesystem, hole).
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ TIMEOUT_S = 600
 
 PLANS = {
     2: ["--fs", "xfs", "--layout", "hole", "--layout", "unwritten", "--pin", "mlock", "--pin", "none"],
+    5: ["--fs", "xfs", "--layout", "written", "--pin", "mlock", "--pin", "none", "--fault", "power-cut"],
     6: ["--fs", "xfs", "--layout", "hole", "--layout", "written", "--fault", "enospc", "--pages", "8"],
 }
 
@@ -59,6 +63,7 @@ def test_a_failure_replays_and_its_fix_is_proven(plan_file: Path, mutants: str, 
     ("plan_file", "number", "factors"),
     [
         (2, 2, ["needs the pin: mlock", "no fault and no crash needed"]),
+        (5, 5, ["needs the re-store", "needs the fault power-cut"]),
         (6, 6, ["needs layout hole, not written", "needs the fault enospc"]),
     ],
     indirect=["plan_file"],

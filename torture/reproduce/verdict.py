@@ -106,9 +106,9 @@ def _is_still_there(counts: Counts, alpha: float) -> bool:
 
 
 def overall(judged: list[Judged]) -> Judged:
-    """The one that matters most."""
+    """The one that matters most; of equals, the one that is least likely to be chance."""
     order = list(Verdict)
-    return min(judged, key=lambda each: order.index(each.verdict))
+    return min(judged, key=lambda each: (order.index(each.verdict), each.counts.p))
 
 
 def table(judged: list[Judged]) -> list[str]:
