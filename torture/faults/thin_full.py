@@ -9,9 +9,12 @@ from typing import ClassVar
 from devicemapper.targets import ThinPool
 from torture.errors import StepFailed
 from torture.faults.base import Parameter, Proof
+from torture.faults.probe import write_probe
 from torture.faults.thin_pool import OnThinPool
 from torture.scene import Scene
 from verify import ledger
+
+_PROBE_BYTES = 8 << 20
 
 
 class ThinFull(OnThinPool):
@@ -41,6 +44,10 @@ class ThinFull(OnThinPool):
         scene.ledger.append(ledger.Struck(self.name, crash=True))
         taken = self.pool.take_space(self.values["free_blocks"])
         scene.note(f"a rival took {taken} blocks of the thin pool")
+
+    def relent(self, scene: Scene) -> None:
+        """The workers may have found room in what was handed out before: then a write of the tool's own meets the end."""
+        scene.note(f"a probe write of {_PROBE_BYTES >> 20} MiB gave {write_probe(scene, _PROBE_BYTES) or 'no error'}")
 
     def mend(self, scene: Scene) -> None:
         """The rival's blocks are free again."""

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import ClassVar
 
 from torture.faults.base import Parameter, Proof
+from torture.faults.probe import write_probe
 from torture.faults.thin_pool import OnThinPool
 from torture.scene import Scene
+from workloads.children import Child
 
 _POLL_S = 0.05
+_PROBE_BYTES = 8 << 20
 _LOOKOUT_S = 20.0
 """Below the 60 s (no_space_timeout of dm-thin-pool) after which waiting I/O fails."""
 
@@ -38,17 +41,30 @@ class ThinQueue(OnThinPool):
         scene.note(f"a rival took {taken} blocks of the thin pool")
 
     def during(self, scene: Scene) -> None:
-        """Once writes wait, or everybody is done, give back what was taken: nothing else could be written at the end."""
-        deadline = time.monotonic() + _LOOKOUT_S
-        while time.monotonic() < deadline and not self._waited:
-            self._waited = self.pool.status().mode == "out_of_data_space"
-            if all(process.wait_finished(0).state != "timeout" for process in scene.workers):
-                break
-            time.sleep(_POLL_S)
+        """Once writes wait, give back what was taken: nothing else could be written at the end. If all workers are done
+        and nobody had to wait, a write of the tool's own does."""
+        self._waited = self._watch(lambda: not _all_done(scene))
+        if not self._waited:
+            probe = Child(lambda: write_probe(scene, _PROBE_BYTES))
+            scene.running.callback(probe.end)
+            self._waited = self._watch(lambda: True)
         if self._waited:
             time.sleep(self.values["hold_ms"] / 1000)
         self.pool.give_back()
 
+    def _watch(self, is_worth_it: Callable[[], bool]) -> bool:
+        """Whether the pool runs out of blocks within the time that there is, and as long as it is worth to wait."""
+        deadline = time.monotonic() + _LOOKOUT_S
+        while self.pool.status().mode != "out_of_data_space":
+            if time.monotonic() > deadline or not is_worth_it():
+                return False
+            time.sleep(_POLL_S)
+        return True
+
     def proof(self, scene: Scene) -> Proof:
         """It fired when writes had to wait."""
-        return Proof(self._waited, "writes had to wait for blocks" if self._waited else "the pool never ran out")
+        return Proof(self._waited, "writes had to wait for blocks" if self._waited else "the pool never ran out of them")
+
+
+def _all_done(scene: Scene) -> bool:
+    return all(process.wait_finished(0).state != "timeout" for process in scene.workers)
