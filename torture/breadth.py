@@ -5,9 +5,9 @@ arm. After that endlessly plans from the whole space (torture.wide): a filesyste
 of values which no plan had yet; when there is none left, those of the rarest cells. These have no control arm of their
 own: that of a finding is run when there is one (torture.schedule).
 
-Every pair of filesystem and fault comes once, near-full filesystems first; then those that had least. A fault whose
-trials take k times as long as others counts sqrt(k) for each, so that slow ones come less often and still get more time
-than quick ones. A pair whose trials could never be run or judged counts `HOPELESS` for each.
+Every pair of filesystem and fault comes once, near-full filesystems and crashes first; then those that had least. A
+fault whose trials take k times as long as others counts sqrt(k) for each, so that slow ones come less often and still get
+more time than quick ones. A pair whose trials could never be run or judged counts `HOPELESS` for each.
 
 All that decides is what was scheduled (`account`) and what finished (`finished`), so a resumed campaign goes on with the
 same plans.
@@ -23,7 +23,7 @@ from math import sqrt
 from random import Random
 
 from torture.draw import Drawn, draw
-from torture.faults import parts
+from torture.faults import fault_class, parts
 from torture.manner import Met, manners_of
 from torture.plan import FaultSpec, Plan
 from torture.request import Request
@@ -138,7 +138,12 @@ def _common(usual: tuple[str, ...], asked: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _places(request: Request) -> list[Place]:
-    """Filesystems with faults, shuffled, near-full ones in front."""
+    """Filesystems with faults, shuffled; near-full ones in front, then the faults that stores do not survive unsynced."""
     whole = list(product(request.filesystems, request.faults))
     Random(f"{request.seed}/breadth").shuffle(whole)
-    return sorted(whole, key=lambda place: place[1].name != "enospc")
+    return sorted(whole, key=lambda place: (place[1].name != "enospc", not _is_deadly(place[1])))
+
+
+def _is_deadly(fault: FaultSpec) -> bool:
+    classes = [fault_class(part.name) for part in parts(fault)]
+    return any(each.crash or each.replays for each in classes)

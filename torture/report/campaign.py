@@ -26,7 +26,7 @@ WIDTH = 120
 MOST_FINDINGS = 4
 """So many are told in full, as many more in a line each."""
 MOST_REASONS = 3
-MOST_CHARACTERS = 90
+SHORT = 90
 
 
 def render(trials: Sequence[Trial], facts: dict[str, Any], known: Sequence[Known], today: date) -> str:
@@ -76,14 +76,14 @@ def _finding(number: int, group: Group, lab: str) -> Iterator[str]:
     yield f"{number}. {key.kind}: {lab}{_place(group)}: {KINDS[key.kind]}"
     sentences = (
         f"Seen in {_rates(group)}: {group.control}.",
-        f"Expected {group.example.expected}, found {_short(first_line(group.example.found))}; {told_by}.",
+        f"Expected {group.example.expected}, found {_shorten(first_line(group.example.found), SHORT)}; {told_by}.",
         f"All have {shared or 'nothing in common'}. See `torture show RUN --trial {group.trial}`.",
     )
     yield fill(" ".join(sentences), WIDTH, initial_indent="   ", subsequent_indent="   ")
 
 
-def _short(text: str) -> str:
-    return text if len(text) <= MOST_CHARACTERS else f"{text[:MOST_CHARACTERS]} ..."
+def _shorten(text: str, length: int) -> str:
+    return text if len(text) <= length else f"{text[: length - 4]} ..."
 
 
 def _place(group: Group) -> str:
@@ -106,7 +106,7 @@ def _known(trials: Sequence[Trial], known: Sequence[Known], today: date) -> Iter
         what = " ".join(filter(None, (entry.filesystem, entry.layout, entry.fault, entry.kind)))
         seen_in = f"{count(len(shown), 'trial')}, first {shown[0].number}"
         line = f"{what or 'any'}: {seen_in}; until {entry.expires}: {entry.reason}"
-        yield fill(line, WIDTH, initial_indent="  ", subsequent_indent="    ")
+        yield _shorten(f"  {line}", WIDTH)
 
 
 def _unclear(trials: Iterable[Trial]) -> Iterator[str]:
