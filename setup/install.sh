@@ -15,6 +15,7 @@ PATH=$PATH:${SBIN-/usr/sbin:/sbin}
 # What must be there:  program or file | Debian package | what for
 needs() {
 	cat <<-'TABLE'
+		true|coreutils|stands for mkfs and fsck of tmpfs
 		gcc|gcc|compiles the native code
 		/usr/include/stdio.h|libc6-dev|compiles the native code
 		linux.uml|user-mode-linux|the kernel of the uml lab

@@ -61,11 +61,12 @@ def guest_processes(lab: UmlLab) -> list[int]:
 
 
 def when_a_trial_runs(lab: UmlLab, act: Callable[[], None]) -> threading.Thread:
-    """Calls `act` once the first trial has started its work."""
+    """Calls `act` once the first trial has begun its ledger."""
 
     def watch() -> None:
         deadline = time.monotonic() + 60
-        while time.monotonic() < deadline and not (lab.results / "trials/00001/ledger.jsonl").exists():
+        ledger = lab.results / "trials/00001/ledger.jsonl"
+        while time.monotonic() < deadline and not (ledger.exists() and ledger.stat().st_size):
             time.sleep(0.02)
         act()
 

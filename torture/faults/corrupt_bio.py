@@ -20,14 +20,14 @@ from torture.faults.base import Parameter, Proof
 from torture.faults.data_sectors import data_sectors, untold_or_moving
 from torture.faults.dropping import flakey_table
 from torture.faults.failing_writes import refusing
-from torture.faults.planted import Place, Planted, PlantedDamage, leave, stamped, stored_places, stored_whole_only
+from torture.faults.planted import Damage, Place, Planted, leave, stamped, stored_places, stored_whole_only
 from torture.filesystems import Filesystem
 from torture.ground import Ground
 from torture.scene import Scene
 from verify.stamp import SECTOR_BYTES
 
 
-class CorruptBio(PlantedDamage):
+class CorruptBio(Damage):
     """The byte is the `byte`th of each write; a page takes part in as many writes as the filesystem makes of it."""
 
     name = "corrupt-bio"

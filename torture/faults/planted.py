@@ -50,13 +50,17 @@ class Place:
     device_bytes: int
 
 
-class PlantedDamage(Fault, ABC):
-    """A subclass says the `kind` that must be found, and what the page is turned into."""
+class Damage(Fault):
+    """A canary that leaves in planted.json what must be found: pages in `kind` of damage."""
 
     canary = True
     kind: ClassVar[FindingKind]
 
     _places: tuple[Place, ...] = ()
+
+
+class PlantedDamage(Damage, ABC):
+    """A subclass says the `kind` that must be found, and what one page of each file is turned into after the unmount."""
 
     @classmethod
     def missing(cls, row: Filesystem, ground: Ground) -> str:
