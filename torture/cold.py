@@ -25,7 +25,7 @@ def recover(recovery: Recovery, device: Path, *, must: bool) -> None:
     output = done.stdout + done.stderr
     if must and recovery.failure and recovery.failure in output:
         said = next(line for line in output.splitlines() if recovery.failure in line)
-        raise NotRun(f"{argv[0]} could not replay the journal ({said.strip()}), so the kernel cannot be judged")
+        raise NotRun(f"{argv[0]} could not recover the filesystem ({said.strip()}), so the kernel cannot be judged")
 
 
 def observe(files: Iterable[File], mount_point: Path, directory: Path, read: str, *, run: int, page_bytes: int) -> None:
