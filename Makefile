@@ -28,6 +28,8 @@ test: check
 bench: setup
 	$(BIN)/python -m benchmarks.stamps
 	$(BIN)/python -m benchmarks.trials
+	$(BIN)/python -m benchmarks.replay
+	$(BIN)/python -m benchmarks.large_log
 
 clean:
 	rm -rf .venv build *.egg-info

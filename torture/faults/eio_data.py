@@ -7,7 +7,7 @@ there.
 from __future__ import annotations
 
 from devicemapper.table import Table
-from torture.faults.data_sectors import count, data_sectors, untold
+from torture.faults.data_sectors import count, data_sectors, untold_or_moving
 from torture.faults.eio_writes import EioWrites
 from torture.faults.failing_writes import refusing
 from torture.filesystems import Filesystem
@@ -24,7 +24,7 @@ class EioData(EioWrites):
     @classmethod
     def missing(cls, row: Filesystem, ground: Ground) -> str:
         """Addresses of extents must be the device's."""
-        return untold(row)
+        return untold_or_moving(row)
 
     def _broken(self, scene: Scene) -> Table:
         ranges = data_sectors(scene)
