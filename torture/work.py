@@ -27,6 +27,8 @@ from workloads.plan import WorkerPlan
 from workloads.worker import WorkerProcess, WorkerReport
 
 WORKER_TIMEOUT_S = 60.0
+STALL_TIMEOUT_S = 10.0
+"""For a worker that may pin what cannot be read: mlock(2) then tries for ever (docs/kernel-behaviour.md)."""
 
 
 class Work:
@@ -132,7 +134,12 @@ class Work:
     # -- ends ----------------------------------------------------------------------------------------------------
 
     def _wait(self, process: WorkerProcess) -> None:
-        report = process.wait_finished(WORKER_TIMEOUT_S)
+        may_stall = any(fault.stalls_pins for fault in self._faults)
+        report = process.wait_finished(STALL_TIMEOUT_S if may_stall else WORKER_TIMEOUT_S)
+        if report.state == "timeout" and may_stall:
+            process.kill()
+            self._scene.note(f"worker {report.worker} did not get on within {STALL_TIMEOUT_S:g} s and was killed")
+            return
         if report.state == "timeout":
             raise _overdue(f"worker {report.worker}", process.pid)
         if report.state == "unsupported":

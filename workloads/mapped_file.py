@@ -16,6 +16,8 @@ from types import TracebackType
 
 from workloads import libc
 
+_CLOSED = -1
+
 
 class MappedFile:
     """Pages first_page .. first_page + pages of a file, opened read-write, mapped after `map`.
@@ -81,8 +83,10 @@ class MappedFile:
         if self.address:
             libc.munmap(self.address, self.length_bytes)
             self.address = 0
-        os.close(self.descriptor)
-        os.close(self.other_descriptor)
+        for descriptor in (self.descriptor, self.other_descriptor):
+            if descriptor != _CLOSED:
+                os.close(descriptor)
+        self.descriptor = self.other_descriptor = _CLOSED
 
     def _view_at(self, address: int) -> None:
         self.address = address
