@@ -7,10 +7,12 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import ClassVar
 
+from torture.errors import NotRun
 from torture.faults.base import Fault, Options, Parameter, Proof
 from torture.filesystems import Filesystem
 from torture.scene import Scene
 from verify.ledger import Pinned, read_ledger
+from workloads.pins import PINS
 
 
 class MemlockLimit(Fault):
@@ -25,6 +27,13 @@ class MemlockLimit(Fault):
     def options(self, row: Filesystem) -> Options:
         """For all workers."""
         return Options(memlock_bytes=self.values["kib"] << 10)
+
+    def arm(self, scene: Scene) -> None:
+        """NotRun for pins that count nothing against the limit, such as MAP_POPULATE."""
+        page_bytes, limit_bytes = scene.plan.page_bytes, self.values["kib"] << 10
+        locked = [PINS[each.pin].locked_bytes(each.pages * page_bytes) for each in scene.plan.workers]
+        if not scene.plan.is_control and max(locked, default=0) <= limit_bytes:
+            raise NotRun(f"no pin of the plan locks more than {limit_bytes} bytes, which is the limit")
 
     def proof(self, scene: Scene) -> Proof:
         """It fired when a pin failed; a plan that pins nothing has nothing that it could strike."""
