@@ -26,7 +26,10 @@ test: check
 	$(BIN)/pytest -n 2 --dist loadfile $(PYTEST_ARGS)
 
 bench: setup
-	@status=0; for each in stamps trials replay large_log; do $(BIN)/python -m benchmarks.$$each || status=1; done; exit $$status
+	$(BIN)/python -m benchmarks.stamps
+	$(BIN)/python -m benchmarks.trials
+	$(BIN)/python -m benchmarks.replay
+	$(BIN)/python -m benchmarks.large_log
 
 clean:
 	rm -rf .venv build *.egg-info

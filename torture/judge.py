@@ -23,6 +23,9 @@ from verify.finding import Finding, of_filesystem
 from verify.observation import Observation, read_observations
 from verify.outcome import Outcome, outcome_of
 
+CANARY_MISSED = "canary missed"
+"""How the reason of a trial begins whose planted loss was not found: its tool is blind."""
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -31,6 +34,11 @@ class Verdict:
     outcome: Outcome
     reason: str
     findings: tuple[Finding, ...]
+
+    @property
+    def missed_canary(self) -> bool:
+        """Whether a planted loss was not found."""
+        return self.reason.startswith(CANARY_MISSED)
 
 
 def judge(plan: Plan, directory: Path) -> Verdict:
@@ -111,7 +119,7 @@ def _judge_planted(directory: Path, findings: Sequence[Finding]) -> Verdict | No
         for page in range(finding.first_page, finding.first_page + finding.pages)
     }
     if wrong := sorted(f"{each}" for each in wanted ^ found):
-        return Verdict(Outcome.unknown, f"canary missed or taken for something else: {', '.join(wrong)}", ())
+        return Verdict(Outcome.unknown, f"{CANARY_MISSED}, or taken for something else: {', '.join(wrong)}", ())
     return Verdict(Outcome.passed, f"canary found: {len(found)} planted pages", ())
 
 
@@ -125,7 +133,7 @@ def _judge_canary(stored: set[tuple[int, int]], findings: Sequence[Finding]) -> 
     }
     missed = stored - found
     if missed or not stored:
-        return Verdict(Outcome.unknown, f"canary missed: the planted loss of {len(missed)} pages was not found", ())
+        return Verdict(Outcome.unknown, f"{CANARY_MISSED}: the planted loss of {len(missed)} pages was not found", ())
     return Verdict(Outcome.passed, f"canary found: {len(found)} planted losses", ())
 
 

@@ -96,7 +96,7 @@ class Plan:
 
 
 def _unpinned(worker: WorkerPlan) -> WorkerPlan:
-    ops = (op for op in worker.ops if op.kind not in DISTURBANCES or not DISTURBANCES[op.kind].for_pins)
+    ops = (op for op in worker.ops if op.kind not in DISTURBANCES or DISTURBANCES[op.kind].suits("none"))
     return replace(worker, pin="none", ops=tuple(ops))
 
 

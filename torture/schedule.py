@@ -70,10 +70,14 @@ class Schedule:
         self._number = self._turns = 0
         self._canary_due_s = time.monotonic()
         self._pending: list[tuple[Drawn, str]] = []
+        self._is_blind = False
         self._recall(unfinished, finished)
 
     def next(self) -> Task | None:
-        """The next task; first those that were in flight when the campaign was killed."""
+        """The next task; first those that were in flight when the campaign was killed. None once a canary was missed:
+        what a blind tool calls clean is worth nothing."""
+        if self._is_blind:
+            return None
         if self._again:
             return self._again.pop(0)
         chosen = self._choose()
@@ -87,6 +91,7 @@ class Schedule:
 
     def finished(self, trial: Trial) -> None:
         """Remember a result: findings are looked into."""
+        self._is_blind = self._is_blind or trial.verdict.missed_canary
         self._depth.finished(trial)
         self._breadth.finished(trial)
 

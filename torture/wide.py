@@ -107,7 +107,7 @@ def _offered_disturbances(row: Filesystem, pin: str, asked: tuple[str, ...]) -> 
         if name == NO_DISTURBANCE:
             return True
         disturbance = DISTURBANCES[name]
-        return row.has(disturbance.needs) and not (pin == "none" and disturbance.for_pins)
+        return row.has(disturbance.needs) and disturbance.suits(pin)
 
     return tuple(filter(fits, asked)) or asked
 

@@ -53,7 +53,8 @@ class Disturbance:
     """A disturbance. `needs`: the feature that a filesystem must have for it, as `torture.filesystems` names them.
 
     `alone`: it changes the size of the file, so no other worker may be on it. `privileged`: the worker needs its
-    servant, which is asked for `before` before the file is mapped. `for_pins`: pointless without a pin. `seldom`: not
+    servant, which is asked for `before` before the file is mapped. `for_pins`: pointless without a pin, or, `with_pin`,
+    with any other. `seldom`: not
     drawn unless named, because most kernels under test cannot do it. `probe`: raises Unsupported if this
     kernel cannot.
     """
@@ -65,8 +66,13 @@ class Disturbance:
     privileged: bool = False
     before: str = ""
     for_pins: bool = False
+    with_pin: str = ""
     seldom: bool = False
     probe: Callable[[], object] = lambda: None
+
+    def suits(self, pin: str) -> bool:
+        """Whether it has something to do with this pin."""
+        return pin == self.with_pin if self.with_pin else not (self.for_pins and pin == "none")
 
     def missing(self) -> str:
         """Why this kernel cannot do it, "" if it can."""
@@ -154,6 +160,11 @@ def _munlock(stage: Stage, op: Op) -> None:
 def _relock(stage: Stage, op: Op) -> None:
     _munlock(stage, op)
     _try(stage, "mlock", lambda: libc.mlock(stage.mapped.address, stage.mapped.length_bytes))
+
+
+def _kill_locker(stage: Stage, op: Op) -> None:
+    """SIGKILL to the process that holds the lock (pin mlock-elsewhere), while this one goes on."""
+    stage.mapped.held.close()
 
 
 def _advise(name: str, advice: int, stage: Stage, op: Op) -> None:
@@ -265,6 +276,7 @@ DISTURBANCES = {
         Disturbance("fork", _fork),
         Disturbance("munlock", _munlock, for_pins=True),
         Disturbance("relock", _relock, for_pins=True),
+        Disturbance("kill-locker", _kill_locker, with_pin="mlock-elsewhere"),
         Disturbance("dontneed", partial(_advise, "MADV_DONTNEED", libc.MADV_DONTNEED)),
         Disturbance("pageout", partial(_advise, "MADV_PAGEOUT", libc.MADV_PAGEOUT)),
         Disturbance("reopen", _reopen),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import mmap
 import os
+from abc import ABC, abstractmethod
 from contextlib import ExitStack
 from pathlib import Path
 from typing import ClassVar
@@ -18,12 +19,16 @@ from devicemapper.status import PoolStatus, pool_status
 from devicemapper.table import Table
 from devicemapper.targets import Linear, Thin, ThinPool
 from torture.errors import StepFailed
-from torture.faults.base import Below, Fault
+from torture.faults.base import Below, Fault, Proof
+from torture.faults.probe import write_probe
 from torture.filesystems import Filesystem
 from torture.ground import Ground
 from torture.scene import Scene
+from verify import ledger
 
 BLOCK_SECTORS = 128
+PROBE_BYTES = 8 << 20
+"""More than the file systems of a trial have room for in blocks that were handed out before."""
 _BLOCK_BYTES = BLOCK_SECTORS * 512
 _FILESYSTEM, _RIVAL = 0, 1
 _PIECE_BYTES = 4096
@@ -114,6 +119,56 @@ class OnThinPool(Fault):
         """Have everything that was laid out on its blocks."""
         os.sync()
         scene.note(f"thin pool: {self.pool.status()}")
+
+
+class Exhausted(OnThinPool, ABC):
+    """A pool that can hand out no further block, and fails the writes that need one until it is mended.
+
+    What was stored may be lost, but then no sync may say that it is safe: page_mkwrite cannot know. `exhausted` is the
+    mode of such a pool.
+    """
+
+    crash = True
+    strikes_first = True
+    readable_warm = False
+    refuses: ClassVar[frozenset[int]] = frozenset(
+        {errno.EIO, errno.ENOSPC, errno.EROFS, errno.ESHUTDOWN, errno.EUCLEAN}
+    )
+    exhausted: ClassVar[str]
+
+    _mode = ""
+
+    @abstractmethod
+    def take(self) -> str:
+        """Use up what runs out; says how, in words."""
+
+    @abstractmethod
+    def give_back(self) -> None:
+        """Have enough of it again."""
+
+    def arm(self, scene: Scene) -> None:
+        """Everything that was laid out has its blocks."""
+        self.provisioned(scene)
+
+    def strike(self, scene: Scene) -> None:
+        """Nothing more to be had from now on. Syncs still prove what they say."""
+        scene.ledger.append(ledger.Struck(self.name, crash=True))
+        scene.note(self.take())
+
+    def relent(self, scene: Scene) -> None:
+        """The workers may have found room in what was handed out before: then a write of the tool's own meets the end."""
+        scene.note(f"a probe write of {PROBE_BYTES >> 20} MiB gave {write_probe(scene, PROBE_BYTES) or 'no error'}")
+
+    def mend(self, scene: Scene) -> None:
+        """Enough again, and the pool has to notice."""
+        self._mode = self.pool.status().mode
+        self.give_back()
+        if (mode := self.pool.status().mode) != "rw":
+            raise StepFailed("mend the thin pool", f"its mode is {mode} though it has what it lacked")
+
+    def proof(self, scene: Scene) -> Proof:
+        """It fired when the pool had to refuse a block."""
+        return Proof(self._mode == self.exhausted, f"mode of the pool after the unmount: {self._mode}")
 
 
 def _write_zeros(device: Path, offset_bytes: int = 0) -> None:

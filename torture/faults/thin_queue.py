@@ -8,12 +8,11 @@ from typing import ClassVar
 
 from torture.faults.base import Parameter, Proof
 from torture.faults.probe import write_probe
-from torture.faults.thin_pool import OnThinPool
+from torture.faults.thin_pool import PROBE_BYTES, OnThinPool
 from torture.scene import Scene
 from workloads.children import Child
 
 _POLL_S = 0.05
-_PROBE_BYTES = 8 << 20
 _LOOKOUT_S = 20.0
 """Below the 60 s (no_space_timeout of dm-thin-pool) after which waiting I/O fails."""
 
@@ -45,7 +44,7 @@ class ThinQueue(OnThinPool):
         and nobody had to wait, a write of the tool's own does."""
         self._waited = self._watch(lambda: not _all_done(scene))
         if not self._waited:
-            probe = Child(lambda: write_probe(scene, _PROBE_BYTES))
+            probe = Child(lambda: write_probe(scene, PROBE_BYTES))
             scene.running.callback(probe.end)
             self._waited = self._watch(lambda: True)
         if self._waited:

@@ -53,6 +53,9 @@ def _opening(trials: Sequence[Trial], facts: dict[str, Any]) -> Iterator[str]:
     yield f"Campaign {facts.get('run', '')}, seed {facts.get('seed', '')}, kernel {kernels}."
     planted = f"{found} of {len(canaries)} planted losses found" if canaries else "no planted loss was tried"
     yield f"{len(trials) - len(canaries)} trials ({counts}); {planted}."
+    for trial in canaries:
+        if trial.verdict.missed_canary:
+            yield f"STOPPED: trial {trial.number} did not find its planted loss, so nothing above or below is proven clean."
 
 
 def _findings(news: Sequence[Trial]) -> Iterator[str]:

@@ -63,7 +63,7 @@ def _can_be(pair: dict[str, str], filesystems: Iterable[str]) -> bool:
     needs = [LAYOUTS[pair["layout"]].needs] if "layout" in pair else []
     if row:
         needs.append(row.needs)
-        if row.for_pins and pair.get("pin") == "none":
+        if "pin" in pair and not row.suits(pair["pin"]):
             return False
     named = [pair["filesystem"]] if "filesystem" in pair else filesystems
     return any(all(filesystem(name).has(need) for need in needs) for name in named)

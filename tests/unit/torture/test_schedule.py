@@ -10,7 +10,7 @@ import pytest
 from stories import finding
 
 from torture.depth import shape_of
-from torture.judge import Verdict
+from torture.judge import CANARY_MISSED, Verdict
 from torture.known import Known
 from torture.manner import manners_of
 from torture.plan import FaultSpec
@@ -181,3 +181,14 @@ def test_a_fixed_list_leaves_out_what_is_done() -> None:
     source = FixedList(drawn, "packaged", done=[1, 2])
     task = source.next()
     assert task is not None and (task.number, task.plan) == (3, drawn[2].plan)
+
+
+def test_a_missed_canary_ends_the_campaign() -> None:
+    """Nothing that it called clean could be believed."""
+    source = schedule()
+    task = source.next()
+    assert task is not None and task.arm == "canary"
+    missed = Verdict(Outcome.unknown, f"{CANARY_MISSED}: the planted loss of 8 pages was not found", ())
+    source.finished(replace(result(task), verdict=missed))
+    assert source.next() is None
+    assert schedule(finished=[replace(result(task), verdict=missed)]).next() is None, "nor is it resumed"

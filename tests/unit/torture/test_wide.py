@@ -56,7 +56,7 @@ def possible(pair: tuple[tuple[str, str], tuple[str, str]]) -> bool:
     rows = [filesystem(named["filesystem"])] if "filesystem" in named else list(map(filesystem, FILESYSTEMS))
     layout = LAYOUTS.get(named.get("layout", ""))
     disturbance = DISTURBANCES.get(named.get("disturbance", ""))
-    if disturbance and disturbance.for_pins and named.get("pin") == "none":
+    if disturbance and "pin" in named and not disturbance.suits(named["pin"]):
         return False
     needs = [row.needs for row in (layout, disturbance) if row]
     return any(all(row.has(need) for need in needs) for row in rows)

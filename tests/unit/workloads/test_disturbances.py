@@ -4,6 +4,7 @@ import errno
 import mmap
 import os
 import re
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -270,6 +271,16 @@ def test_a_store_waits_for_the_thaw(scratch: Callable[[list[str], int], Path]) -
         assert process.wait_finished(TIMEOUT_S).state == "finished"
     assert os.times().elapsed - began >= 0.1
     path.unlink()
+
+
+def test_the_lock_goes_with_the_process_that_held_it(new_file: Callable[[int], Path], directory: Path) -> None:
+    children = Path(f"/proc/{os.getpid()}/task/{threading.get_native_id()}/children")
+    with MappedFile(new_file(PAGES), file=5, first_page=0, pages=PAGES, page_bytes=PAGE) as mapped:
+        before = children.read_text().split()
+        assert PINS["mlock-elsewhere"].pin(mapped) == 0
+        (locker,) = set(children.read_text().split()) - set(before)
+        act("kill-locker", FakeStage(mapped, directory / "ledger"))
+        assert locker not in children.read_text().split()
 
 
 @pytest.mark.root
