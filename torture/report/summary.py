@@ -45,6 +45,8 @@ KINDS = {
     "unjudged": "pages that could not be judged",
 }
 _WIDTH = 100
+_FAULTS_WIDTH = 64
+_PINS_WIDTH = 44
 
 
 def overall(trials: Iterable[Trial]) -> Outcome:
@@ -68,7 +70,26 @@ def render(trials: Sequence[Trial]) -> str:
 
 
 def _table(cells: dict[Cell, Outcome]) -> Iterator[str]:
+    """One table, or, for more faults than fit side by side, several below each other."""
     faults = list(dict.fromkeys(cell.fault for cell in cells))
+    for number, block in enumerate(_blocks(faults)):
+        if number:
+            yield ""
+        yield from _block({cell: outcome for cell, outcome in cells.items() if cell.fault in block}, block)
+
+
+def _blocks(faults: Sequence[str]) -> Iterator[list[str]]:
+    """The faults in parts of so many that their columns fit."""
+    block: list[str] = []
+    for fault in faults:
+        if block and sum(len(name) + 2 for name in (*block, fault)) > _FAULTS_WIDTH:
+            yield block
+            block = []
+        block.append(fault)
+    yield block
+
+
+def _block(cells: dict[Cell, Outcome], faults: list[str]) -> Iterator[str]:
     rows = _rows(cells, faults)
     headings = ("filesystem", "layout", "pin", *faults)
     widths = [max(len(row[column]) for row in (headings, *rows)) for column in range(len(headings))]
@@ -90,10 +111,18 @@ def _rows(cells: dict[Cell, Outcome], faults: list[str]) -> list[tuple[str, ...]
         }
         _join_alike(rows.setdefault((filesystem, layout), []), pin, fared)
     return [
-        (filesystem, layout, ", ".join(sorted(pins)), *(fared.get(fault, "-") for fault in faults))
+        (filesystem, layout, _in_few_words(pins), *(fared.get(fault, "-") for fault in faults))
         for (filesystem, layout), alike in rows.items()
         for pins, fared in alike
     ]
+
+
+def _in_few_words(pins: Sequence[str]) -> str:
+    text = ", ".join(sorted(pins))
+    if len(text) <= _PINS_WIDTH:
+        return text
+    pinned = len(pins) - ("none" in pins)
+    return f"{pinned} pins" + (", none" if "none" in pins else "")
 
 
 def _join_alike(rows: list[tuple[list[str], dict[str, str]]], pin: str, fared: dict[str, str]) -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-import pytest
-from stories import finding, trial
+from dataclasses import replace
 
+import pytest
+from stories import finding, plan, trial
+
+from torture.faults import FAULTS
 from torture.report import machine
 from torture.report.cells import Cell, outcomes
 from torture.report.groups import distinct, gather
 from torture.report.summary import EXIT_CODES, overall, render
 from verify.outcome import Outcome
+from workloads.pins import PINS
 
 PASSED, FAILED, LATE = Outcome.passed, Outcome.failed, Outcome.late
 
@@ -113,3 +117,17 @@ def test_the_document_holds_trials_and_findings() -> None:
     assert (document["seed"], document["exit_code"]) == (1, 3)
     assert document["trials"][0]["phases"] == {"work": 1.0}
     assert document["findings"][0]["losing_pins"] == ["mlock"]
+
+
+def test_more_faults_than_fit_side_by_side_stand_below_each_other() -> None:
+    names = [name for name, fault in FAULTS.items() if not fault.canary]
+    text = render([replace(trial(number, PASSED), plan=plan(fault=name)) for number, name in enumerate(names, 1)])
+    assert all(name in text for name in names)
+    table = text[: text.index("trials (")].splitlines()
+    assert max(map(len, table)) <= 120
+    assert sum(line.startswith("filesystem") for line in table) > 2
+
+
+def test_many_pins_that_fared_alike_are_counted() -> None:
+    text = render([replace(trial(number, PASSED), plan=plan(pin=pin)) for number, pin in enumerate(PINS, 1)])
+    assert f"{len(PINS) - 1} pins, none" in text
