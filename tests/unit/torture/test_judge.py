@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import errno
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from stories import leave, plan, ran
+from stories import finding, leave, plan, ran
 
 from torture.judge import judge
 from torture.record import LEDGER, Record
+from verify import checker, ledger
+from verify.ledger import LedgerWriter
 from verify.outcome import Outcome
 from verify.stamp import Look
 
@@ -107,3 +110,21 @@ def test_a_canary_passes_only_if_every_planted_loss_is_found(tmp_path: Path) -> 
     assert judge(canary, found).outcome is Outcome.passed
     verdict = judge(canary, missed)
     assert verdict.outcome is Outcome.unknown and "canary missed" in verdict.reason
+
+
+@pytest.mark.parametrize(
+    ("filesystem", "crash", "outcome"),
+    [("ext2", True, Outcome.notrun), ("ext2", False, Outcome.failed), ("ext4", True, Outcome.failed)],
+)
+def test_without_a_journal_files_may_share_blocks_after_a_crash(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, filesystem: str, crash: bool, outcome: Outcome
+) -> None:
+    the_plan = replace(plan("power-cut"), filesystem=filesystem)
+    leave(tmp_path, the_plan, record=ran())
+    if crash:
+        with LedgerWriter(tmp_path / LEDGER) as out:
+            out.append(ledger.Struck("power-cut", crash=True))
+    monkeypatch.setattr(checker, "check", lambda *_: [finding("misdirected")])
+    assert judge(the_plan, tmp_path).outcome is outcome
+    monkeypatch.setattr(checker, "check", lambda *_: [finding("misdirected"), finding("lost")])
+    assert judge(the_plan, tmp_path).outcome is Outcome.failed
