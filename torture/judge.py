@@ -181,13 +181,18 @@ def _failed_pins(path: Path, legal: frozenset[int]) -> list[str]:
     do_mlock).
     """
     page_bytes, sizes_bytes, ends = 0, dict[int, int](), dict[int, tuple[int, int]]()
+    resizes: dict[int, ledger.Resize] = {}
     failed = []
     for record in ledger.read_ledger(path):
         match record:
             case ledger.Begin():
                 page_bytes = record.page_bytes
-            case ledger.File() | ledger.Resize():
+            case ledger.File():
                 sizes_bytes[record.file] = record.size_bytes
+            case ledger.Resize():
+                resizes[record.worker] = record
+            case ledger.Altered(errno=0) if resize := resizes.pop(record.worker, None):
+                sizes_bytes[resize.file] = resize.size_bytes
             case ledger.Worker():
                 ends[record.worker] = record.file, (record.first_page + record.pages) * page_bytes
             case ledger.Pinned(errno=error) if error and error not in legal:

@@ -93,8 +93,11 @@ Answer = Callable[[int, str], None]
 
 
 def _freeze(directory: str, answer: Answer) -> None:
-    """Frozen when answered, thawed FREEZE_S later; EBUSY when somebody else froze it."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
+    """Frozen when answered, thawed FREEZE_S later; EBUSY when somebody else froze it, EIO when it was shut down."""
+    try:
+        descriptor = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        return answer(error.errno or errno.EIO, "")
     try:
         failed = libc.errno_of(lambda: libc.freeze(descriptor))
         if failed in (errno.EOPNOTSUPP, errno.ENOTTY):

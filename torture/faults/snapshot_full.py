@@ -34,7 +34,7 @@ _ENLARGED_SECTORS = 1 << 20
 
 
 class SnapshotFull(Fault):
-    """What was stored may be lost, but then no sync may say that it is safe."""
+    """What was stored since may be lost; everything else must be as it was."""
 
     name = "snapshot-full"
     meaning = "the snapshot below overflows, and all reads and writes fail"
@@ -60,8 +60,13 @@ class SnapshotFull(Fault):
         return "" if ground.spares else "the lab has no spare disk for the store of a snapshot"
 
     def strike(self, scene: Scene) -> None:
-        """The filesystem goes on working on a snapshot with a small store. Syncs still prove what they say."""
+        """The filesystem goes on working on a snapshot with a small store.
+
+        Syncs prove nothing from now on: that all of what a snapshot completed before it overflowed can be read again is
+        not established (docs/faults.md).
+        """
         assert scene.mapped is not None
+        scene.ledger.append(ledger.Swap("a snapshot that will overflow"))
         scene.ledger.append(ledger.Struck(self.name, crash=True))
         spare = scene.spares[0]
         _pwrite(spare, mmap.mmap(-1, _PAGE_BYTES))
