@@ -52,8 +52,8 @@ class Filesystem:
     `freeze`, `shutdown` (its ioctl), `reserves` (page_mkwrite allocates or reserves, so a full filesystem is refused at
     the store), `journal` (metadata is consistent after a power cut, so fsck complaints then are findings).
 
-    `volatile`: it lives in memory, has no device, and is read again without an unmount between. With an errno of
-    `refuses_pins` it may refuse a pin when it is full.
+    `unrecoverable`: why what a crash leaves cannot be judged, "" if it can. `volatile`: it lives in memory, has no
+    device, and is read again without an unmount between. With an errno of `refuses_pins` it may refuse a pin when full.
     """
 
     name: str
@@ -69,6 +69,7 @@ class Filesystem:
     copy_options: tuple[str, ...] = ()
     block_bytes: int = 4096
     volatile: bool = False
+    unrecoverable: str = ""
     refuses_pins: frozenset[int] = frozenset()
     remarks: str = field(default="")
 
@@ -168,6 +169,7 @@ _PLAIN: dict[str, Filesystem] = {
             # jfs_fsck 1.1.15 cannot replay what Linux 6.1 logged, not even a plain write and fsync (LOGREDO error 274),
             # discards the journal and calls the result clean: see docs/kernel-behaviour.md.
             recovery=Recovery(("jfs_fsck", "-v", "-p"), recovered=(0, 1), failure="logredo failed"),
+            unrecoverable="jfs_fsck cannot replay the journal of this kernel, so the kernel cannot be judged",
         ),
         Filesystem(
             name="reiserfs",
