@@ -134,7 +134,7 @@ class Work:
     # -- ends ----------------------------------------------------------------------------------------------------
 
     def _wait(self, process: WorkerProcess) -> None:
-        may_stall = any(fault.stalls_pins for fault in self._faults)
+        may_stall = any(errno.EIO in fault.refuses for fault in self._faults)
         report = process.wait_finished(STALL_TIMEOUT_S if may_stall else WORKER_TIMEOUT_S)
         if report.state == "timeout" and may_stall:
             process.kill()

@@ -102,10 +102,12 @@ def _freeze(directory: str, answer: Answer) -> None:
         failed = libc.errno_of(lambda: libc.freeze(descriptor))
         if failed in (errno.EOPNOTSUPP, errno.ENOTTY):
             raise Unsupported("freezing", os.strerror(failed))
-        answer(failed, "")
-        if not failed:
-            time.sleep(FREEZE_S)
-            libc.thaw(descriptor)
+        try:
+            answer(failed, "")
+            time.sleep(0 if failed else FREEZE_S)
+        finally:  # the worker may have been killed, and is not there to be answered
+            if not failed:
+                libc.thaw(descriptor)
     finally:
         os.close(descriptor)
 

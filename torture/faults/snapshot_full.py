@@ -45,7 +45,6 @@ class SnapshotFull(Fault):
     crash = True
     strikes_first = True
     readable_warm = False
-    stalls_pins = True
     refuses: ClassVar[frozenset[int]] = frozenset(
         {errno.EIO, errno.ENOSPC, errno.EROFS, errno.ESHUTDOWN, errno.EUCLEAN}
     )

@@ -27,8 +27,8 @@ from torture.scene import Scene
 from verify import ledger
 
 BLOCK_SECTORS = 128
-PROBE_BYTES = 8 << 20
-"""More than the file systems of a trial have room for in blocks that were handed out before."""
+PROBE_BYTES = 48 << 20
+"""More than the filesystems of a trial have room for in blocks that were handed out before."""
 _BLOCK_BYTES = BLOCK_SECTORS * 512
 _FILESYSTEM, _RIVAL = 0, 1
 _PIECE_BYTES = 4096
@@ -157,7 +157,7 @@ class Exhausted(OnThinPool, ABC):
 
     def relent(self, scene: Scene) -> None:
         """The workers may have found room in what was handed out before: then a write of the tool's own meets the end."""
-        scene.note(f"a probe write of {PROBE_BYTES >> 20} MiB gave {write_probe(scene, PROBE_BYTES) or 'no error'}")
+        scene.note(f"a probe write of up to {PROBE_BYTES >> 20} MiB gave {write_probe(scene, PROBE_BYTES) or 'no error'}")
 
     def mend(self, scene: Scene) -> None:
         """Enough again, and the pool has to notice."""

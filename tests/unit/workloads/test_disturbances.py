@@ -22,7 +22,7 @@ from workloads.layouts import LAYOUTS
 from workloads.mapped_file import MappedFile
 from workloads.pins import PINS
 from workloads.plan import Op, WorkerPlan
-from workloads.servant import Servant
+from workloads.servant import SERVICES, Servant
 from workloads.unsupported import Unsupported
 
 PAGE = mmap.PAGESIZE
@@ -271,6 +271,24 @@ def test_a_store_waits_for_the_thaw(scratch: Callable[[list[str], int], Path]) -
         assert process.wait_finished(TIMEOUT_S).state == "finished"
     assert os.times().elapsed - began >= 0.1
     path.unlink()
+
+
+@pytest.mark.root
+def test_the_servant_of_a_killed_worker_thaws_what_it_froze(scratch: Callable[[list[str], int], Path]) -> None:
+    """Or the superblock would stay for ever, and the device below it busy."""
+    mount_point = scratch(["mkfs.ext4", "-q", "-b", "4096"], 32)
+
+    def answer(failed: int, remark: str) -> None:
+        assert not failed
+        raise BrokenPipeError(errno.EPIPE, "the worker is gone")
+
+    with pytest.raises(BrokenPipeError):
+        SERVICES["freeze"](str(mount_point), answer)
+    descriptor = os.open(mount_point, os.O_RDONLY)
+    try:
+        assert libc.errno_of(lambda: libc.thaw(descriptor)) == errno.EINVAL, "it was still frozen"
+    finally:
+        os.close(descriptor)
 
 
 def test_the_lock_goes_with_the_process_that_held_it(new_file: Callable[[int], Path], directory: Path) -> None:
