@@ -23,7 +23,7 @@ from devicemapper.loop import LoopDevice
 from devicemapper.uevents import UeventRecord
 from torture import cold, evidence, faults, requirements
 from torture.errors import BadRequest, Hung, NotRun, StepFailed
-from torture.faults.base import Below, Fault
+from torture.faults.base import Below, Fault, Proof
 from torture.filesystems import Filesystem, filesystem
 from torture.fs_errors import FsErrors
 from torture.ground import Ground
@@ -94,6 +94,7 @@ class _Trial:
         self.devices: list[str] = []
         self.files: list[ledger.File] = []
         self.faults: list[Fault] = []
+        self.proofs: dict[str, Proof] = {}
 
     def carry_out(self) -> None:
         row = filesystem(self.plan.filesystem)
@@ -262,6 +263,7 @@ class _Trial:
             held.enter_context(scene.running)
             work = Work(scene, self.faults, self._phase, lambda: self._hear(scene))
             work.carry_out(held)
+            self.proofs = work.proofs
             with self._phase("drop"):
                 for fault in self.faults:
                     fault.relent(scene)
@@ -279,7 +281,7 @@ class _Trial:
         """Faults of the block stack prove themselves after the unmount, the others before it."""
         for fault in self.faults:
             if bool(fault.targets or fault.canary) == crashes:
-                proof = fault.proof(scene)
+                proof = self.proofs.get(fault.name) or fault.proof(scene)
                 self.record.proofs.append((fault.name, proof.fired, proof.evidence))
 
     # -- mend and judge ------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from torture import requirements
 from torture.errors import Hung, NotRun, StepFailed
-from torture.faults.base import Fault
+from torture.faults.base import Fault, Proof
 from torture.moments import STRIKE, gate_names, is_strike
 from torture.scene import Scene
 from verify import ledger
@@ -27,12 +27,15 @@ from workloads.plan import WorkerPlan
 from workloads.worker import WorkerProcess, WorkerReport
 
 WORKER_TIMEOUT_S = 60.0
-STALL_TIMEOUT_S = 10.0
+STALL_TIMEOUT_S = 5.0
 """For a worker that may pin what cannot be read: mlock(2) then tries for ever (docs/kernel-behaviour.md)."""
 
 
 class Work:
-    """The phases work and break of one trial. `phase` times one of them, `hear` takes down what the kernel reports."""
+    """The phases work and break of one trial. `phase` times one of them, `hear` takes down what the kernel reports.
+
+    `proofs` are those that had to be taken before a crash, by the name of the fault.
+    """
 
     def __init__(
         self,
@@ -43,6 +46,7 @@ class Work:
     ) -> None:
         self._scene, self._faults, self._phase, self._hear = scene, faults, phase, hear
         self._plans = scene.plan.workers
+        self.proofs: dict[str, Proof] = {}
 
     def carry_out(self, held: ExitStack) -> None:
         """Start all workers, which `held` kills in the end, and come back when they are done and the faults have struck."""
@@ -127,9 +131,17 @@ class Work:
                 fault.heal(self._scene)
 
     def _strike(self, first: bool) -> None:
-        for fault in self._faults:
+        for place, fault in enumerate(self._faults):
             if fault.strikes_first == first:
+                if fault.crash:
+                    self._prove(self._faults[:place])
                 fault.strike(self._scene)
+
+    def _prove(self, faults: Sequence[Fault]) -> None:
+        """Those that came before a crash, before it: afterwards a refusal would say nothing of the space, for instance."""
+        scene = self._scene
+        scene.refusals = _refusals(scene.ledger_path)
+        self.proofs.update({fault.name: fault.proof(scene) for fault in faults if not fault.targets})
 
     # -- ends ----------------------------------------------------------------------------------------------------
 

@@ -39,15 +39,15 @@ def write_back(mapped: MappedFile) -> None:
     Raises OSError only if waiting itself is impossible.
     """
     for _ in range(_PASSES):
-        _start(mapped)
+        start(mapped.descriptor, mapped.page_bytes)
         _wait(mapped)
 
 
-def _start(mapped: MappedFile) -> None:
+def start(descriptor: int, page_bytes: int) -> None:
     """Submit every dirty page once; a page that fails ends the call, is clean then, and so costs one more call."""
-    attempts = os.fstat(mapped.descriptor).st_size // mapped.page_bytes + 1
+    attempts = os.fstat(descriptor).st_size // page_bytes + 1
     for _ in range(attempts):
-        if not _submit(mapped.descriptor):
+        if not _submit(descriptor):
             return
 
 

@@ -198,8 +198,9 @@ def test_a_full_tmpfs_refuses_pins_and_stores(stock: Trial) -> None:
     assert stock("tmpfs", "zeroed-file")[0].reason.startswith("canary found")
 
 
-def test_faults_compose(stock: Trial) -> None:
-    verdict, record = stock("ext4", "enospc+replay:states=10")
+@pytest.mark.parametrize(("name", "fault"), [("ext4", "enospc+replay:states=10"), ("xfs", "enospc+shutdown")])
+def test_faults_compose(stock: Trial, name: str, fault: str) -> None:
+    verdict, record = stock(name, fault)
     assert [fired for _, fired, _ in record.proofs] == [True, True] and verdict.outcome == Outcome.passed, verdict
 
 

@@ -144,5 +144,6 @@ class Fault:
         """After the unmount and before the next mount."""
 
     def proof(self, scene: Scene) -> Proof:
-        """Called when the workers are done and the filesystem still mounted, or (crashes) after the unmount."""
+        """Called when the workers are done and the filesystem still mounted, or, with `targets`, after the unmount; if a
+        crash comes after it in the composition, right before that strikes."""
         return Proof(True, "nothing to fire")

@@ -51,6 +51,7 @@ class EioFlapping(EioOnce):
         if not self.values["seconds"]:
             super().heal(scene)
             return
+        self._have_written(scene)
         self._stop_counting()
         self._wait(odd=False)
 

@@ -6,6 +6,7 @@ stored and synced once the disk is healed must be there.
 
 from __future__ import annotations
 
+import os
 from typing import ClassVar
 
 from devicemapper.table import Table
@@ -17,6 +18,7 @@ from torture.filesystems import Filesystem
 from torture.ground import Ground
 from torture.scene import Scene
 from verify import ledger
+from workloads import writeback
 
 
 class EioOnce(EioData):
@@ -46,20 +48,36 @@ class EioOnce(EioData):
         scene.mapped.swap_table(self._table)
 
     def heal(self, scene: Scene) -> None:
-        """Take writes again. I/O under way is waited for by the swap."""
-        assert scene.mapped is not None
-        scene.mapped.swap_table(self.table(str(scene.disk), scene.length_sectors))
-        self._stop_counting()
+        """Take writes again."""
+        self._have_written(scene)
+        self._take_writes(scene)
 
     def mend(self, scene: Scene) -> None:
         """A plan without a gate for it is healed now."""
         if self._counting is not None:
-            self.heal(scene)
+            self._take_writes(scene)
 
     def proof(self, scene: Scene) -> Proof:
         """It fired when writes were refused in at least one round."""
         sectors = [each.sectors for each in self._counts]
         return Proof(any(sectors), f"sectors of writes refused with EIO, by round: {sectors}")
+
+    def _take_writes(self, scene: Scene) -> None:
+        """I/O under way is waited for by the swap."""
+        assert scene.mapped is not None
+        scene.mapped.swap_table(self.table(str(scene.disk), scene.length_sectors))
+        self._stop_counting()
+
+    def _have_written(self, scene: Scene) -> None:
+        """If no worker had anything written while the disk refused, do what the kernel's flusher might: begin writeback."""
+        if self._counting is None or self._counting.so_far():
+            return
+        for file in scene.files:
+            descriptor = os.open(scene.mount_point / "files" / file.name, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                writeback.start(descriptor, scene.plan.page_bytes)
+            finally:
+                os.close(descriptor)
 
     def _stop_counting(self) -> None:
         if self._counting is not None:

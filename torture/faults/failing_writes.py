@@ -56,9 +56,13 @@ class RefusedWrites:
         self._before = self._difference()
         self.sectors = 0
 
+    def so_far(self) -> int:
+        """Sectors refused until now, of I/O that has ended."""
+        return self._difference() - self._before
+
     def stop(self) -> None:
         """Call when all I/O has ended, such as after the unmount."""
-        self.sectors = self._difference() - self._before
+        self.sectors = self.so_far()
 
     def proof(self) -> Proof:
         """It fired when an I/O was refused."""
