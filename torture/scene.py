@@ -16,6 +16,9 @@ from torture.record import LEDGER
 from verify.ledger import File, LedgerWriter
 from workloads.worker import WorkerProcess
 
+TURNED_AWAY = "turned away"
+"""In `Scene.refusals`: a worker that ended because of the errno that follows."""
+
 
 @dataclass(slots=True)
 class Scene:

@@ -13,13 +13,12 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
-from pathlib import Path
 
 from torture import requirements
 from torture.errors import Hung, NotRun, StepFailed
 from torture.faults.base import Fault, Proof
 from torture.moments import STRIKE, gate_names, is_strike
-from torture.scene import Scene
+from torture.scene import TURNED_AWAY, Scene
 from verify import ledger
 from workloads import worker
 from workloads.limits import UNLIMITED
@@ -47,6 +46,7 @@ class Work:
         self._scene, self._faults, self._phase, self._hear = scene, faults, phase, hear
         self._plans = scene.plan.workers
         self.proofs: dict[str, Proof] = {}
+        self._turned_away: Counter[str] = Counter()
 
     def carry_out(self, held: ExitStack) -> None:
         """Start all workers, which `held` kills in the end, and come back when they are done and the faults have struck."""
@@ -62,7 +62,7 @@ class Work:
             for process in scene.workers:
                 self._wait(process)
             self._hear()
-            scene.refusals = _refusals(scene.ledger_path)
+            scene.refusals = self._refusals()
         if not any(_waits_at(spec, STRIKE) for spec in self._plans):
             with self._phase("break"):
                 self._strike(first=False)
@@ -140,7 +140,7 @@ class Work:
     def _prove(self, faults: Sequence[Fault]) -> None:
         """Those that came before a crash, before it: afterwards a refusal would say nothing of the space, for instance."""
         scene = self._scene
-        scene.refusals = _refusals(scene.ledger_path)
+        scene.refusals = self._refusals()
         self.proofs.update({fault.name: fault.proof(scene) for fault in faults if not fault.targets})
 
     # -- ends ----------------------------------------------------------------------------------------------------
@@ -169,8 +169,19 @@ class Work:
         ended = re.search(r"^\w+Error: \[Errno (\d+)\].*\Z", report.error.strip(), re.MULTILINE)
         if ended is None or int(ended[1]) not in refuses:
             return False
+        self._turned_away[f"{TURNED_AWAY} {errno.errorcode[int(ended[1])]}"] += 1
         self._scene.note(f"worker {report.worker} was turned away: {ended[0]}")
         return True
+
+    def _refusals(self) -> Counter[str]:
+        """What the workers were told: stores and syncs that were refused, and ends, by operation and error."""
+        counted = Counter(self._turned_away)
+        for record in ledger.read_ledger(self._scene.ledger_path):
+            if isinstance(record, ledger.Stored):
+                counted.update(f"store {fault.how}" for fault in record.faults)
+            elif isinstance(record, ledger.Synced) and record.errno:
+                counted[f"sync {errno.errorcode.get(record.errno, record.errno)}"] += 1
+        return counted
 
 
 def _overdue(what: str, pid: int) -> Hung | StepFailed:
@@ -183,14 +194,3 @@ def _overdue(what: str, pid: int) -> Hung | StepFailed:
 
 def _waits_at(spec: WorkerPlan, gate: str) -> bool:
     return any(op.kind == "gate" and op.name == gate for op in spec.ops)
-
-
-def _refusals(path: Path) -> Counter[str]:
-    """What the workers were told: how many stores and syncs were refused, by operation and error."""
-    counted: Counter[str] = Counter()
-    for record in ledger.read_ledger(path):
-        if isinstance(record, ledger.Stored):
-            counted.update(f"store {fault.how}" for fault in record.faults)
-        elif isinstance(record, ledger.Synced) and record.errno:
-            counted[f"sync {errno.errorcode.get(record.errno, record.errno)}"] += 1
-    return counted

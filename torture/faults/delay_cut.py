@@ -18,7 +18,7 @@ from devicemapper.targets import Flakey, Linear
 from torture.errors import StepFailed
 from torture.faults.base import Fault, Parameter, Proof
 from torture.faults.delay import slow
-from torture.faults.dropping import DroppedWrites, flakey_table
+from torture.faults.dropping import REFUSES, DroppedWrites, flakey_table
 from torture.scene import Scene
 from verify import ledger
 
@@ -37,6 +37,7 @@ class DelayCut(Fault):
         "read_ms": Parameter(0, 0, 5000, "milliseconds that each read is held back"),
     }
     crash = True
+    refuses = REFUSES
     readable_warm = False
     moments: ClassVar[tuple[str, ...]] = ("middle", "start", "late")
 

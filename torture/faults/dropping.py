@@ -7,6 +7,7 @@ Documentation/block/stat.rst: write I/Os and sectors written).
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from torture.faults.base import Proof
 from torture.scene import Scene
 
 _FOREVER_S = 180
+REFUSES = frozenset({errno.EIO, errno.EROFS, errno.ESHUTDOWN, errno.EUCLEAN})
+"""What workers that go on may be told: what was dropped cannot be read again, and is not what the filesystem wrote."""
 
 
 def flakey_table(disk: str, length_sectors: int, feature: str | None = None) -> Table:

@@ -10,7 +10,7 @@ from typing import ClassVar
 from torture.errors import NotRun
 from torture.faults.base import Fault, Options, Parameter, Proof
 from torture.filesystems import Filesystem
-from torture.scene import Scene
+from torture.scene import TURNED_AWAY, Scene
 from verify.ledger import Pinned, read_ledger
 from workloads.pins import PINS
 
@@ -36,10 +36,12 @@ class MemlockLimit(Fault):
             raise NotRun(f"no pin of the plan locks more than {limit_bytes} bytes, which is the limit")
 
     def proof(self, scene: Scene) -> Proof:
-        """It fired when a pin failed; a plan that pins nothing has nothing that it could strike."""
+        """It fired when a pin failed or a worker could map nothing, as after mlockall(MCL_FUTURE); a plan that pins nothing
+        has nothing that it could strike."""
         if scene.plan.is_control:
             return Proof(True, "nothing is pinned in this arm")
         pins = (record for record in read_ledger(scene.ledger_path) if isinstance(record, Pinned))
         failed = Counter(errno.errorcode.get(pin.errno, str(pin.errno)) for pin in pins if pin.errno)
-        words = ", ".join(f"{count} pins failed with {name}" for name, count in failed.items())
-        return Proof(bool(failed), words or "no pin failed")
+        words = [f"{count} pins failed with {name}" for name, count in failed.items()]
+        words += [f"{count} workers {what}" for what, count in scene.refusals.items() if what.startswith(TURNED_AWAY)]
+        return Proof(bool(words), ", ".join(words) or "no pin failed")

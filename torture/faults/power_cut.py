@@ -9,7 +9,7 @@ from __future__ import annotations
 from devicemapper.table import Table
 from devicemapper.targets import Flakey
 from torture.faults.base import Fault, Proof
-from torture.faults.dropping import DroppedWrites, flakey_table
+from torture.faults.dropping import REFUSES, DroppedWrites, flakey_table
 from torture.scene import Scene
 from verify import ledger
 
@@ -21,6 +21,7 @@ class PowerCut(Fault):
     meaning = "dm-flakey drop_writes, then unmount and mount"
     targets = frozenset({"flakey"})
     crash = True
+    refuses = REFUSES
     forgets = True
     moments = ("end", "middle", "late")
 
