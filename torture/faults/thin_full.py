@@ -20,6 +20,7 @@ class ThinFull(Exhausted):
     }
     features = (ThinPool.ERROR_IF_NO_SPACE,)
     exhausted = "out_of_data_space"
+    announced = "out-of-data-space"
 
     def take(self) -> str:
         """All free blocks but so many."""

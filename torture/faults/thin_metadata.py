@@ -19,6 +19,7 @@ class ThinMetadata(Exhausted):
     }
     metadata_sectors = 2 << 11
     exhausted = "ro"
+    announced = "read-only"
 
     def take(self) -> str:
         """All free metadata but so many blocks."""

@@ -23,6 +23,7 @@ from torture.faults.base import Below, Fault, Proof
 from torture.faults.probe import write_probe
 from torture.filesystems import Filesystem
 from torture.ground import Ground
+from torture.kernel_log import KernelLog
 from torture.scene import Scene
 from verify import ledger
 
@@ -125,7 +126,8 @@ class Exhausted(OnThinPool, ABC):
     """A pool that can hand out no further block, and fails the writes that need one until it is mended.
 
     What was stored may be lost, but then no sync may say that it is safe: page_mkwrite cannot know. `exhausted` is the
-    mode of such a pool.
+    mode of such a pool as its status has it, `announced` as the kernel log has it: a filesystem that discards what it
+    freed brings a pool back before anybody looks.
     """
 
     crash = True
@@ -135,8 +137,10 @@ class Exhausted(OnThinPool, ABC):
         {errno.EIO, errno.ENOSPC, errno.EROFS, errno.ESHUTDOWN, errno.EUCLEAN}
     )
     exhausted: ClassVar[str]
+    announced: ClassVar[str]
 
-    _mode = ""
+    _log: KernelLog
+    _mode = _said = ""
 
     @abstractmethod
     def take(self) -> str:
@@ -153,6 +157,7 @@ class Exhausted(OnThinPool, ABC):
     def strike(self, scene: Scene) -> None:
         """Nothing more to be had from now on. Syncs still prove what they say."""
         scene.ledger.append(ledger.Struck(self.name, crash=True))
+        self._log = KernelLog()
         scene.note(self.take())
 
     def relent(self, scene: Scene) -> None:
@@ -162,13 +167,15 @@ class Exhausted(OnThinPool, ABC):
     def mend(self, scene: Scene) -> None:
         """Enough again, and the pool has to notice."""
         self._mode = self.pool.status().mode
+        self._said = next((line for line in self._log.since() if f"switching pool to {self.announced}" in line), "")
         self.give_back()
         if (mode := self.pool.status().mode) != "rw":
             raise StepFailed("mend the thin pool", f"its mode is {mode} though it has what it lacked")
 
     def proof(self, scene: Scene) -> Proof:
         """It fired when the pool had to refuse a block."""
-        return Proof(self._mode == self.exhausted, f"mode of the pool after the unmount: {self._mode}")
+        fired = self._mode == self.exhausted or bool(self._said)
+        return Proof(fired, self._said or f"mode of the pool after the unmount: {self._mode}")
 
 
 def _write_zeros(device: Path, offset_bytes: int = 0) -> None:
