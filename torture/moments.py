@@ -1,7 +1,7 @@
 """Where in the work of a drawn plan a fault strikes and heals: the gates among a worker's operations. Pure.
 
 A gate stops the worker until the trial has let the fault strike (or heal). Without one a fault strikes before the first
-store or after the last operation.
+store or after the last operation, or, with a parameter of TIMES, amid the work and at no gate.
 """
 
 from __future__ import annotations
@@ -9,12 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from torture.faults.base import Fault
+from torture.faults.base import AFTER_MS, AFTER_WRITES, END, LATE, MIDDLE, START, Fault
 from torture.plan import Plan
 from workloads.plan import Op
-
-START, MIDDLE, LATE, END = "start", "middle", "late", "end"
-"""Before the first store, before the last store (what came before it is synced), after the last store, after everything."""
 
 STRIKE, HEAL = "strike", "heal"
 
@@ -61,7 +58,8 @@ def _halved(ops: Iterable[Op]) -> Iterator[Op]:
 def readable_warm(plan: Plan, faults: Iterable[Fault | type[Fault]]) -> bool:
     """Whether the files can be read and judged before the unmount."""
     gated = any(op.kind == "gate" and op.name == STRIKE for worker in plan.workers for op in worker.ops)
-    return all(fault.readable_warm and not (gated and fault.forgets) for fault in faults)
+    amid = any(spec.parameters.get(name) for spec in plan.faults for name in (AFTER_MS, AFTER_WRITES))
+    return all(fault.readable_warm and not ((gated or amid) and fault.forgets) for fault in faults)
 
 
 def _struck(ops: list[Op], moment: str, gated: bool) -> list[Op]:

@@ -13,6 +13,7 @@ from itertools import product
 from random import Random
 
 from torture.faults import fault_class, parts
+from torture.faults.base import AFTER_MS, AFTER_WRITES
 from torture.filesystems import Filesystem, filesystem
 from torture.manner import NO_DISTURBANCE, NO_SYNC, Manner, Met, Pair
 from torture.moments import with_gates
@@ -28,6 +29,9 @@ _FREE_BLOCKS = (0, 1, 2, 4, 16)
 _INTERESTING = {("pin", "none"): 1, ("background", "yes"): 3, ("fault", "enospc"): 3, ("disturbance", "none"): 1}
 _ORDINARY = 2
 _UNSYNCED_END = 0.25
+_AMID = 0.25
+_LATEST_MS, _MOST_WRITES = 400, 60
+"""Above what most plans take, so that faults strike in all parts of them."""
 
 
 def draw_plans(request: Request) -> Iterator[Plan]:
@@ -117,6 +121,9 @@ def _plan(request: Request, name: str, fault: FaultSpec, random: Random, files: 
         (file, place * request.pages, manner) for file, row in enumerate(files, 1) for place, manner in enumerate(row)
     ]
     names = [f"{file}-{row[0].layout}" for file, row in enumerate(files, 1)]
+    faults = tuple(_filled_in(part, random) for part in parts(fault))
+    if is_amid := fault_class(faults[-1].name).at_any_time() and random.random() < _AMID:
+        faults = (*faults[:-1], _at_a_time(faults[-1], random))
     return Plan(
         seed=random.getrandbits(63),
         filesystem=name,
@@ -133,11 +140,11 @@ def _plan(request: Request, name: str, fault: FaultSpec, random: Random, files: 
                 request.pages,
                 manner.pin,
                 manner.access,
-                _gated(fault, random, _ops(first_page, request.pages, manner, random)),
+                _gated(faults[-1], random, _ops(first_page, request.pages, manner, random), is_amid),
             )
             for worker, (file, first_page, manner) in enumerate(placed, 1)
         ),
-        faults=tuple(_filled_in(part, random) for part in parts(fault)),
+        faults=faults,
         mkfs_options=request.mkfs_options,
         mount_options=request.mount_options,
         memlock_bytes=request.memlock_bytes,
@@ -145,11 +152,17 @@ def _plan(request: Request, name: str, fault: FaultSpec, random: Random, files: 
     )
 
 
-def _gated(fault: FaultSpec, random: Random, ops: Iterator[Op]) -> tuple[Op, ...]:
+def _gated(fault: FaultSpec, random: Random, ops: Iterator[Op], is_amid: bool) -> tuple[Op, ...]:
     """Every worker has its own moment at which the fault may strike; the last one that waits for it sets the time."""
-    struck = fault_class(parts(fault)[-1].name)
+    struck = fault_class(fault.name)
     drawn = tuple(ops)
-    return with_gates(drawn, struck, random.choice(struck.moments))
+    return drawn if is_amid else with_gates(drawn, struck, random.choice(struck.moments))
+
+
+def _at_a_time(fault: FaultSpec, random: Random) -> FaultSpec:
+    """After a time, or after some writes, sooner rather than later."""
+    name, most = random.choice(((AFTER_MS, _LATEST_MS), (AFTER_WRITES, _MOST_WRITES)))
+    return FaultSpec(fault.name, {name: max(1, round(most ** random.random())), **fault.parameters})
 
 
 def _filled_in(fault: FaultSpec, random: Random) -> FaultSpec:

@@ -19,6 +19,7 @@ from torture.errors import Hung, NotRun, StepFailed
 from torture.faults.base import Fault, Proof
 from torture.moments import STRIKE, gate_names, is_strike
 from torture.scene import TURNED_AWAY, Scene
+from torture.timer import Timer
 from verify import ledger
 from workloads import worker
 from workloads.limits import UNLIMITED
@@ -26,6 +27,7 @@ from workloads.plan import WorkerPlan
 from workloads.worker import WorkerProcess, WorkerReport
 
 WORKER_TIMEOUT_S = 60.0
+POLL_S = 0.001
 STALL_TIMEOUT_S = 5.0
 """For a worker that may pin what cannot be read: mlock(2) then tries for ever (docs/kernel-behaviour.md)."""
 
@@ -47,6 +49,7 @@ class Work:
         self._plans = scene.plan.workers
         self.proofs: dict[str, Proof] = {}
         self._turned_away: Counter[str] = Counter()
+        self._struck: list[Fault] = []
 
     def carry_out(self, held: ExitStack) -> None:
         """Start all workers, which `held` kills in the end, and come back when they are done and the faults have struck."""
@@ -54,6 +57,7 @@ class Work:
         with self._phase("work"):
             self._strike(first=True)
             scene.workers[:] = [held.enter_context(self._start(spec)) for spec in self._plans]
+        self._strike_amid(Timer(scene))
         for gate in self._gates():
             self._pass_gate(gate)
         with self._phase("work"):
@@ -88,6 +92,24 @@ class Work:
             fsize_bytes=min(fsize_bytes, default=UNLIMITED),
             page_bytes=scene.plan.page_bytes,
         )
+
+    # -- amid ----------------------------------------------------------------------------------------------------
+
+    def _strike_amid(self, timer: Timer) -> None:
+        """The faults with a time of their own, each when it is due, while the workers go on. One that is not due when
+        they are all done or stand at a gate strikes in the end."""
+        waiting, deadline = [fault for fault in self._faults if Timer.has(fault)], time.monotonic() + WORKER_TIMEOUT_S
+        while waiting and time.monotonic() < deadline and not all(map(self._is_idle, self._scene.workers)):
+            for fault in [each for each in waiting if timer.is_due(each)]:
+                with self._phase("break"):
+                    self._scene.note(f"{fault.name} strikes {timer}")
+                    self._strike_with(fault)
+                waiting.remove(fault)
+            time.sleep(POLL_S)
+
+    @staticmethod
+    def _is_idle(process: WorkerProcess) -> bool:
+        return process.wait_gate(STRIKE, 0) or process.wait_finished(0).state != "timeout"
 
     # -- gates ---------------------------------------------------------------------------------------------------
 
@@ -131,11 +153,15 @@ class Work:
                 fault.heal(self._scene)
 
     def _strike(self, first: bool) -> None:
-        for place, fault in enumerate(self._faults):
-            if fault.strikes_first == first:
-                if fault.crash:
-                    self._prove(self._faults[:place])
-                fault.strike(self._scene)
+        for fault in self._faults:
+            if fault.strikes_first == first and fault not in self._struck:
+                self._strike_with(fault)
+
+    def _strike_with(self, fault: Fault) -> None:
+        if fault.crash:
+            self._prove(self._faults[: self._faults.index(fault)])
+        fault.strike(self._scene)
+        self._struck.append(fault)
 
     def _prove(self, faults: Sequence[Fault]) -> None:
         """Those that came before a crash, before it: afterwards a refusal would say nothing of the space, for instance."""

@@ -198,6 +198,14 @@ def test_a_full_tmpfs_refuses_pins_and_stores(stock: Trial) -> None:
     assert stock("tmpfs", "zeroed-file")[0].reason.startswith("canary found")
 
 
+@pytest.mark.parametrize("name", ["ext4", "xfs"])
+@pytest.mark.parametrize("fault", ["power-cut:after_writes=2", "shutdown:after_ms=5", "kill-workers:after_ms=5"])
+def test_a_fault_may_strike_while_the_workers_are_at_it(stock: Trial, name: str, fault: str) -> None:
+    verdict, record = stock(name, fault)
+    assert record.proofs[0][1] and verdict.outcome == Outcome.passed, (verdict, record)
+    assert any("after the first store" in line for line in record.evidence), record.evidence
+
+
 @pytest.mark.parametrize(("name", "fault"), [("ext4", "enospc+replay:states=10"), ("xfs", "enospc+shutdown")])
 def test_faults_compose(stock: Trial, name: str, fault: str) -> None:
     verdict, record = stock(name, fault)

@@ -26,6 +26,18 @@ class Parameter:
     meaning: str
 
 
+START, MIDDLE, LATE, END = "start", "middle", "late", "end"
+"""Moments: before the first store, before the last store (what came before it is synced), after the last store, after
+everything."""
+
+AFTER_MS, AFTER_WRITES = "after_ms", "after_writes"
+TIMES: Mapping[str, Parameter] = {
+    AFTER_MS: Parameter(0, 0, 60_000, "strike so many milliseconds after the first store; 0: at a gate, or in the end"),
+    AFTER_WRITES: Parameter(0, 0, 1 << 30, "strike when the device has completed so many writes since then; 0: as above"),
+}
+"""When a fault strikes that can do so amid what the workers do. What comes first counts."""
+
+
 @dataclass(frozen=True, slots=True)
 class Proof:
     """Whether the fault fired, and the evidence in words. A fault that did not fire makes the trial `unknown`."""
@@ -90,28 +102,29 @@ class Fault:
     refuses_pins: ClassVar[frozenset[int]] = frozenset()
 
     def __init__(self, given: Mapping[str, int | str]) -> None:
-        unknown = set(given) - set(self.parameters)
+        taken = self.taken()
+        unknown = set(given) - set(taken)
         if unknown:
             raise BadRequest(
                 f"fault {self.name} has no parameter {', '.join(sorted(unknown))}",
-                f"it takes {', '.join(self.parameters) or 'none'}",
+                f"it takes {', '.join(taken) or 'none'}",
             )
-        self.values = {name: self._value(name, given) for name in self.parameters}
+        self.values = {name: _value(self.name, name, parameter, given) for name, parameter in taken.items()}
+
+    @classmethod
+    def at_any_time(cls) -> bool:
+        """Whether it can strike while the workers are at it."""
+        return MIDDLE in cls.moments and not cls.rounds
+
+    @classmethod
+    def taken(cls) -> Mapping[str, Parameter]:
+        """All parameters: its own, and when it strikes."""
+        return {**cls.parameters, **TIMES} if cls.at_any_time() else cls.parameters
 
     @classmethod
     def missing(cls, row: Filesystem, ground: Ground) -> str:
         """Why it cannot strike `row` on `ground`, "" if it can; whether its targets are there is asked elsewhere."""
         return ""
-
-    def _value(self, name: str, given: Mapping[str, int | str]) -> int:
-        parameter = self.parameters[name]
-        value = given.get(name, parameter.default)
-        if not isinstance(value, int) or not parameter.lowest <= value <= parameter.highest:
-            raise BadRequest(
-                f"{self.name}:{name}={value} is out of range",
-                f"allowed are whole numbers from {parameter.lowest} to {parameter.highest} ({parameter.meaning})",
-            )
-        return value
 
     def options(self, row: Filesystem) -> Options:
         """What it needs of mkfs, mount and the limits of workers."""
@@ -147,3 +160,13 @@ class Fault:
         """Called when the workers are done and the filesystem still mounted, or, with `targets`, after the unmount; if a
         crash comes after it in the composition, right before that strikes."""
         return Proof(True, "nothing to fire")
+
+
+def _value(fault: str, name: str, parameter: Parameter, given: Mapping[str, int | str]) -> int:
+    value = given.get(name, parameter.default)
+    if not isinstance(value, int) or not parameter.lowest <= value <= parameter.highest:
+        raise BadRequest(
+            f"{fault}:{name}={value} is out of range",
+            f"allowed are whole numbers from {parameter.lowest} to {parameter.highest} ({parameter.meaning})",
+        )
+    return value

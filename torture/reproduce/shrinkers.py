@@ -103,7 +103,7 @@ def fewer_faults(plan: Plan) -> Iterator[Step]:
 def milder_faults(plan: Plan) -> Iterator[Step]:
     """Lower the parameters of faults."""
     for place, fault in enumerate(plan.faults):
-        for name, parameter in fault_class(fault.name).parameters.items():
+        for name, parameter in fault_class(fault.name).taken().items():
             value = fault.parameters.get(name, parameter.default)
             for lower in smaller(int(value), parameter.lowest):
                 milder = FaultSpec(fault.name, {**fault.parameters, name: lower})

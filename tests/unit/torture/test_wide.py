@@ -139,6 +139,16 @@ def test_a_full_filesystem_is_more_or_less_full_unless_the_user_says_how_full() 
     assert {plan.faults[0].parameters["free_blocks"] for plan in asked} == {7}
 
 
+def test_some_crashes_strike_amid_the_work_and_then_nobody_waits_at_a_gate() -> None:
+    drawn = plans(wide(80, faults=(FaultSpec("power-cut", {}),)))
+    amid = [plan for plan in drawn if plan.faults[0].parameters]
+    assert {name for plan in amid for name in plan.faults[0].parameters} == {"after_ms", "after_writes"}
+    assert len(amid) < len(drawn) / 2
+    assert not any(op.kind == "gate" for plan in amid for worker in plan.workers for op in worker.ops)
+    once = plans(wide(20, faults=(FaultSpec("enospc", {}), FaultSpec("eio-once", {}))))
+    assert not any("after_ms" in plan.faults[0].parameters for plan in once)
+
+
 def test_plans_that_are_given_are_run_as_they_are() -> None:
     given = plans(wide(3))
     request = Request(plans=tuple(plan.to_json() for plan in given), control=False)
