@@ -96,6 +96,28 @@ def test_the_local_lab_fills_filesystems_on_this_kernel(torture: Torture) -> Non
     assert run.exit_code == 0
 
 
+WITHOUT_DEVICE_MAPPER = (
+    *("enospc", "enospc-fragmented", "enospc-race", "enospc-metadata", "edquot-user", "edquot-project"),
+    *("fsize-limit", "memlock-limit", "shutdown", "kill-workers", "oom-kill"),
+)
+
+
+@pytest.mark.usefixtures("root")
+def test_faults_that_need_no_device_mapper_strike_in_the_local_lab(torture: Torture) -> None:
+    names = [word for name in WITHOUT_DEVICE_MAPPER for word in ("--fault", name)]
+    filesystems = ("--fs", "ext4", "--fs", "xfs", "--fs", "tmpfs")
+    run = torture("--lab", "local", *filesystems, "--layout", "hole", "--no-control", *names)
+    outcomes = run.outcomes()
+    for name in WITHOUT_DEVICE_MAPPER[:4] + WITHOUT_DEVICE_MAPPER[6:-1]:
+        assert outcomes["ext4", name] == outcomes["xfs", name] == {"pass"}, name
+    for name in ("edquot-user", "edquot-project", "oom-kill"):
+        assert outcomes["ext4", name] | outcomes["xfs", name] <= {"pass", "notrun"}, name
+    reasons = {trial["reason"] for trial in run.document["trials"] if trial["outcome"] == "notrun"}
+    known = ("the kernel was built without quotas", "the memory controller", "tmpfs has no", "tmpfs keeps no")
+    assert all(reason.startswith(known) for reason in reasons), reasons
+    assert run.exit_code == 0
+
+
 def test_a_limit_too_small_to_pin_is_notrun_with_the_number(torture: Torture) -> None:
     run = torture("--fs", "ext4", "--pin", "mlock", "--sync", "msync", "--no-control", "--memlock", "4096")
     reasons = {trial["reason"] for trial in run.document["trials"]}

@@ -7,6 +7,7 @@ import os
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Mapping
+from pathlib import Path
 from typing import ClassVar
 
 from torture.errors import NotRun, StepFailed
@@ -21,7 +22,11 @@ _SIGNS = ("store SIGBUS", "store EFAULT", "sync EDQUOT", "sync ENOSPC")
 _REFUSED = (errno.EDQUOT, errno.ENOSPC)
 """xfs says ENOSPC for a project over its limit (xfs_trans_dqresv() in fs/xfs/xfs_trans_dquot.c)."""
 _PROBE_BLOCKS = 64
-_ENFORCED_BY = "quota_v2"
+_FORMAT = "quota_v2"
+"""The module with the format that ext4 and f2fs keep quotas in (CONFIG_QFMT_V2)."""
+_OF_THE_FORMAT = " v2_check_quota_file"
+_XFS_QUOTA = Path("/proc/fs/xfs/xqm")
+_SYMBOLS = Path("/proc/kallsyms")
 
 
 class OverQuota(Fault, ABC):
@@ -38,11 +43,11 @@ class OverQuota(Fault, ABC):
 
     @classmethod
     def missing(cls, row: Filesystem, ground: Ground) -> str:
-        """Only some filesystems keep such quotas; ext4 and f2fs need a module for it."""
+        """Only some filesystems keep such quotas, and not on every kernel."""
         if row.type not in cls.setups:
             return f"{row.name} keeps no quotas of this kind"
-        load_module(_ENFORCED_BY, ground.modules)
-        return ""
+        load_module(row.type if row.type == "xfs" else _FORMAT, ground.modules)
+        return "" if _kernel_keeps(row.type) else f"the kernel was built without quotas for {row.type}"
 
     def options(self, row: Filesystem) -> Options:
         """Quotas kept and enforced."""
@@ -80,6 +85,15 @@ class OverQuota(Fault, ABC):
         failed = in_child(lambda: _write_as_worker(scene))
         said = errno.errorcode.get(failed, "no error")
         return Proof(failed in _REFUSED, f"a probe write of {_PROBE_BLOCKS} blocks gave {said}")
+
+
+def _kernel_keeps(fstype: str) -> bool:
+    """xfs tells by a file (fs/xfs/xfs_stats.c, CONFIG_XFS_QUOTA); the format of the others by a function of it, where the
+    kernel shows its symbols at all."""
+    if fstype == "xfs":
+        return _XFS_QUOTA.exists()
+    symbols = _SYMBOLS.read_text() if _SYMBOLS.exists() else ""
+    return not symbols or _OF_THE_FORMAT in symbols
 
 
 def _write_as_worker(scene: Scene) -> int:
