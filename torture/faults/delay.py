@@ -23,8 +23,8 @@ class Delay(Fault):
     meaning = "every read and write takes some milliseconds longer (dm-delay)"
     targets: ClassVar[frozenset[str]] = frozenset({"delay", "linear"})
     parameters: ClassVar[Mapping[str, Parameter]] = {
-        "ms": Parameter(20, 1, 5000, "milliseconds that each write is held back"),
-        "read_ms": Parameter(5, 0, 5000, "milliseconds that each read is held back"),
+        "ms": Parameter(10, 1, 5000, "milliseconds that each write is held back"),
+        "read_ms": Parameter(2, 0, 5000, "milliseconds that each read is held back"),
     }
     strikes_first = True
 

@@ -33,7 +33,7 @@ class DelayCut(Fault):
     meaning = "dm-delay holds writes back, and those under way are lost in a power cut"
     targets: ClassVar[frozenset[str]] = frozenset({"delay", "flakey", "linear"})
     parameters: ClassVar[Mapping[str, Parameter]] = {
-        "ms": Parameter(40, 1, 5000, "milliseconds that each write is held back"),
+        "ms": Parameter(20, 1, 5000, "milliseconds that each write is held back"),
         "read_ms": Parameter(0, 0, 5000, "milliseconds that each read is held back"),
     }
     crash = True

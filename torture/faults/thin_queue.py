@@ -24,7 +24,7 @@ class ThinQueue(OnThinPool):
     meaning = "the thin pool below has no free blocks for a while, and writes wait"
     parameters: ClassVar[Mapping[str, Parameter]] = {
         "free_blocks": Parameter(0, 0, 1 << 20, "blocks of 64 KiB that the pool can still hand out"),
-        "hold_ms": Parameter(300, 0, 30_000, "how long writes wait before there are blocks again"),
+        "hold_ms": Parameter(100, 0, 30_000, "how long writes wait before there are blocks again"),
     }
     strikes_first = True
 
