@@ -19,6 +19,7 @@ from pathlib import Path
 
 from torture import run_id as runs
 from torture.errors import BadRequest
+from torture.lab.cores import on_one_core
 from torture.lab.disk import provide_disk
 from torture.lab.link import LinkedGuest
 
@@ -79,7 +80,7 @@ class UmlLab:
         console = self.results / f"console-{index}.log"
 
         def launch(line: int) -> subprocess.Popen[bytes]:
-            with open(console, "ab") as log:
+            with open(console, "ab") as log, on_one_core():
                 return subprocess.Popen(
                     [kernel, *self._arguments(home, disk, init, line)],
                     stdin=subprocess.DEVNULL,

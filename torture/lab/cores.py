@@ -1,0 +1,44 @@
+"""Every guest of the `uml` lab on one core: kernel and processes of a User-mode Linux take turns, a few ten thousand times
+a second, and each turn that wakes another core leaves both idle for a while (docs/benchmarks.md has what that costs).
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from torture import processes
+from torture import run_id as runs
+
+_one_at_a_time = threading.Lock()
+
+
+@contextmanager
+def on_one_core() -> Iterator[int]:
+    """What the calling thread starts meanwhile stays on one of its cores: one that fewest guests of anybody are on."""
+    with _one_at_a_time:
+        allowed = os.sched_getaffinity(0)
+        taken = _guests_by_core()
+        core = min(allowed, key=lambda each: (taken[each], random.random()))
+        os.sched_setaffinity(0, {core})  # of this thread only; a child inherits it (sched_setaffinity(2))
+        try:
+            yield core
+        finally:
+            os.sched_setaffinity(0, allowed)
+
+
+def _guests_by_core() -> Counter[int]:
+    """How many guests were put on each core: sessions, since a guest has many processes."""
+    sessions: dict[int, int] = {}
+    for pid in processes.marked(f"{runs.ENVIRONMENT}_GUEST="):
+        try:
+            cores, session = os.sched_getaffinity(pid), os.getsid(pid)
+        except ProcessLookupError:
+            continue  # it ended meanwhile
+        if len(cores) == 1:
+            sessions[session] = min(cores)
+    return Counter(sessions.values())
