@@ -30,6 +30,7 @@ bench: setup
 	$(BIN)/python -m benchmarks.trials
 	$(BIN)/python -m benchmarks.replay
 	$(BIN)/python -m benchmarks.large_log
+	$(BIN)/python -m benchmarks.cores
 
 clean:
 	rm -rf .venv build *.egg-info
