@@ -39,6 +39,18 @@ def variable(pid: int, name: str) -> str:
     return next((entry[len(prefix) :].decode() for entry in variables if entry.startswith(prefix)), "")
 
 
+def seen_from_host(pid: int) -> str:
+    """What the host knows of a process that does not answer (proc(5)): state, times, where it waits; no more than may be
+    read."""
+    parts = []
+    for name in ("stat", "wchan", "syscall", "stack"):
+        try:
+            parts.append(f"{name}: {Path(f'/proc/{pid}/{name}').read_text().strip()}")
+        except OSError as error:
+            parts.append(f"{name}: {error.strerror}")
+    return "\n".join(parts) + "\n\n"
+
+
 def kill_marked(marker: str) -> int:
     """Kill all processes with `marker` until none is left; returns how many were killed."""
     killed: set[int] = set()

@@ -103,6 +103,8 @@ def test_a_guest_that_hangs_is_given_up_in_bounded_time(lab: UmlLab, monkeypatch
     watcher.join()
     assert (first.verdict.outcome, second.verdict.outcome) == (Outcome.unknown, Outcome.passed)
     assert "no answer for 8 s" in first.verdict.reason
+    seen = (lab.results / "trials" / first.directory_name / link.HOST_VIEW).read_text()
+    assert ") T " in seen and "wchan: " in seen, "stopped processes, as the host sees them"
 
 
 def test_a_guest_that_never_boots_is_an_error_with_its_console(lab: UmlLab) -> None:
