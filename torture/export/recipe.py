@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from torture.errors import BadRequest
 from torture.export.calls import DISTURBANCES, PINS, PUTS, SYNCS
 from torture.export.files import FILES
+from torture.faults.base import TIMES
 from torture.filesystems import Filesystem, filesystem
 from torture.plan import Plan
 from verify.finding import Finding
@@ -154,6 +155,8 @@ def recipe(plan: Plan, finding: Finding | None) -> Recipe:
     for fault in plan.faults:
         if fault.name not in FAULTS:
             raise cannot(f"fault {fault.name}")
+        if any(fault.parameters.get(name) for name in TIMES):
+            raise cannot(f"fault {fault.name} that strikes at a time of its own")
     for file in plan.files:
         if file.layout not in FILES:
             raise cannot(f"layout {file.layout}")

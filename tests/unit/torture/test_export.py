@@ -90,6 +90,14 @@ def test_scripts_parse_and_shellcheck_is_content(tmp_path: Path, fault: str, old
     assert done.returncode == 0, done.stdout
 
 
+def test_a_fault_with_a_time_of_its_own_is_not_exported_as_another() -> None:
+    plan, finding = failure("ext4", "hole", "power-cut")
+    timed = replace(plan, faults=(FaultSpec("power-cut", {"after_ms": 5}),))
+    with pytest.raises(BadRequest, match="power-cut that strikes at a time of its own"):
+        recipe(timed, finding)
+    recipe(replace(plan, faults=(FaultSpec("power-cut", {"after_ms": 0}),)), finding)
+
+
 def test_a_script_says_what_promise_is_broken_and_what_it_needs() -> None:
     case = failure("ext2", "hole", "enospc", kind="late", reported="msync ENOSPC")
     text = write_script(recipe(*case))
