@@ -40,7 +40,7 @@ class SnapshotFull(Fault):
     meaning = "the snapshot below overflows, and all reads and writes fail"
     targets: ClassVar[frozenset[str]] = frozenset({"linear", "snapshot"})
     parameters: ClassVar[Mapping[str, Parameter]] = {
-        "store_kib": Parameter(96, 16, 1 << 18, "size of the store in KiB, its own metadata included")
+        "store_kib": Parameter(256, 16, 1 << 18, "size of the store in KiB, its own metadata included")
     }
     crash = True
     strikes_first = True
