@@ -54,6 +54,7 @@ class Filesystem:
 
     `unrecoverable`: why what a crash leaves cannot be judged, "" if it can. `volatile`: it lives in memory, has no
     device, and is read again without an unmount between. With an errno of `refuses_pins` it may refuse a pin when full.
+    `stalls`: disturbances that wait until metadata was written, which it tries for ever while the disk refuses.
     """
 
     name: str
@@ -71,6 +72,7 @@ class Filesystem:
     volatile: bool = False
     unrecoverable: str = ""
     refuses_pins: frozenset[int] = frozenset()
+    stalls: frozenset[str] = frozenset()
     remarks: str = field(default="")
 
     @property
@@ -140,6 +142,7 @@ _PLAIN: dict[str, Filesystem] = {
             size_mib=300,
             copy_options=("nouuid",),
             features=_RANGES | _ALWAYS | {"unwritten", "collapse", "reflink", "reserves", "journal", "shutdown"},
+            stalls=frozenset({"freeze"}),
         ),
         Filesystem(
             name="btrfs",

@@ -28,6 +28,7 @@ def check(plan: Plan, row: Filesystem, faults: Sequence[Fault], ground: Ground) 
         *(target_missing(target, ground) for fault in faults for target in sorted(fault.targets)),
         *(disk_missing(row, fault) for fault in faults),
         *(fault.missing(row, ground) for fault in faults),
+        *(_stalling(plan, row, fault) for fault in faults),
         _features_missing(plan, row),
         _space_missing(plan, row),
         _memory_missing(plan),
@@ -43,6 +44,15 @@ def disk_missing(row: Filesystem, fault: Fault | type[Fault]) -> str:
         return row.unrecoverable
     needs = fault.targets or fault.crash or (fault.canary and not fault.for_volatile)
     return f"{row.name} has no disk, which fault {fault.name} needs" if row.volatile and needs else ""
+
+
+def _stalling(plan: Plan, row: Filesystem, fault: Fault) -> str:
+    """Why a step of the plan would not return as long as the fault is in force, "" if all should."""
+    steps = {op.kind for worker in plan.workers for op in worker.ops} & row.stalls if fault.refuses_metadata else set()
+    return "".join(
+        f"{row.name} tries for ever to write the metadata that {step} waits for, and fault {fault.name} refuses it"
+        for step in sorted(steps)[:1]
+    )
 
 
 def _features_missing(plan: Plan, row: Filesystem) -> str:

@@ -98,7 +98,7 @@ def _candidate(request: Request, name: str, fault: FaultSpec, random: Random, la
         access=random.choice(request.accesses),
         sync=random.choice(request.syncs),
         background=random.choice(request.backgrounds),
-        disturbance=random.choice(_offered_disturbances(row, pin, request.disturbances)),
+        disturbance=random.choice(_offered_disturbances(row, pin, request.disturbances, fault)),
     )
 
 
@@ -106,10 +106,14 @@ def _offered_layouts(row: Filesystem, asked: tuple[str, ...]) -> tuple[str, ...]
     return tuple(name for name in asked if row.has(LAYOUTS[name].needs)) or asked
 
 
-def _offered_disturbances(row: Filesystem, pin: str, asked: tuple[str, ...]) -> tuple[str, ...]:
+def _offered_disturbances(row: Filesystem, pin: str, asked: tuple[str, ...], fault: FaultSpec) -> tuple[str, ...]:
+    refused = any(fault_class(part.name).refuses_metadata for part in parts(fault))
+
     def fits(name: str) -> bool:
         if name == NO_DISTURBANCE:
             return True
+        if refused and name in row.stalls:
+            return False
         disturbance = DISTURBANCES[name]
         return row.has(disturbance.needs) and disturbance.suits(pin)
 

@@ -79,6 +79,7 @@ class Fault:
     come to a gate; without `readable_warm` the files cannot be read, or not be judged, before the unmount; `forgets`:
     nor where workers went on after the strike, because what was written since then and is read again is not there.
     `kills_workers`: those that it kills are missed by nobody. `for_volatile`: a canary of filesystems in memory.
+    `refuses_metadata`: metadata cannot be written until the unmount.
     With an errno of `refuses` the filesystem may turn workers away, with one of `refuses_pins` their pins; with EIO
     among the first, reads may fail until the unmount, and a pin of what cannot be read never returns.
     """
@@ -98,6 +99,7 @@ class Fault:
     patience_s: ClassVar[float] = 60.0
     kills_workers: ClassVar[bool] = False
     for_volatile: ClassVar[bool] = False
+    refuses_metadata: ClassVar[bool] = False
     refuses: ClassVar[frozenset[int]] = frozenset()
     refuses_pins: ClassVar[frozenset[int]] = frozenset()
 

@@ -20,6 +20,7 @@ class EioData(EioWrites):
 
     name = "eio-data"
     meaning = "writes to file data fail with EIO, all others succeed"
+    refuses_metadata = False
 
     @classmethod
     def missing(cls, row: Filesystem, ground: Ground) -> str:

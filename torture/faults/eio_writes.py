@@ -22,6 +22,7 @@ class EioWrites(Fault):
     crash = True
     strikes_first = True
     readable_warm = False
+    refuses_metadata: ClassVar[bool] = True
     refuses: ClassVar[frozenset[int]] = frozenset({errno.EIO, errno.EROFS, errno.ESHUTDOWN, errno.EUCLEAN})
 
     _refused: RefusedWrites

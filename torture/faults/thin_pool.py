@@ -133,6 +133,7 @@ class Exhausted(OnThinPool, ABC):
     crash = True
     strikes_first = True
     readable_warm = False
+    refuses_metadata: ClassVar[bool] = True
     refuses: ClassVar[frozenset[int]] = frozenset(
         {errno.EIO, errno.ENOSPC, errno.EROFS, errno.ESHUTDOWN, errno.EUCLEAN}
     )

@@ -149,6 +149,17 @@ def test_some_crashes_strike_amid_the_work_and_then_nobody_waits_at_a_gate() -> 
     assert not any("after_ms" in plan.faults[0].parameters for plan in once)
 
 
+def test_xfs_is_not_frozen_while_its_metadata_cannot_be_written() -> None:
+    """It would wait for ever (docs/kernel-behaviour.md)."""
+
+    def disturbances(fault: str) -> set[str]:
+        drawn = plans(wide(60, faults=(FaultSpec(fault, {}),), filesystems=("xfs",)))
+        return {op.kind for plan in drawn for worker in plan.workers for op in worker.ops}
+
+    assert "freeze" not in disturbances("snapshot-full") | disturbances("eio-writes")
+    assert "freeze" in disturbances("eio-data")
+
+
 def test_plans_that_are_given_are_run_as_they_are() -> None:
     given = plans(wide(3))
     request = Request(plans=tuple(plan.to_json() for plan in given), control=False)
