@@ -26,6 +26,8 @@ REPEAT = "repeat"
 """The arm of these trials; whether they pin is in their plans."""
 ENOUGH_REPEATS = 24
 """A finding that was repeated so often, with and without the pin, is known well enough."""
+ENOUGH_S = 600.0
+"""So is one whose repeats took so long, as those of a hang do: breadth is not to starve for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +92,7 @@ class Depth:
         """What to try next, None when there is nothing to look into."""
         if missing := self.control():
             return missing
-        open_sources = [source for source in self._in_order() if self._repeats[source.shape] < ENOUGH_REPEATS]
+        open_sources = [source for source in self._in_order() if not self._has_enough(source)]
         if not open_sources:
             return None
         source = min(open_sources, key=lambda one: (self._repeats[one.shape] + 1) * one.seconds)
@@ -98,6 +100,10 @@ class Depth:
         seed = Random(f"{self._seed}/depth/{source.shape}/{repeats}").getrandbits(63)
         plan = replace(source.plan, seed=seed)
         return Drawn(plan.control() if repeats % 2 else plan, REPEAT), source.lab
+
+    def _has_enough(self, source: _Source) -> bool:
+        repeats = self._repeats[source.shape]
+        return repeats >= ENOUGH_REPEATS or repeats * source.seconds >= ENOUGH_S
 
     def _in_order(self) -> list[_Source]:
         return sorted(self._sources.values(), key=lambda source: (source.number, source.lab))

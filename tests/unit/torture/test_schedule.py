@@ -71,6 +71,18 @@ def test_findings_are_looked_into_with_new_seeds() -> None:
     assert len({task.plan.seed for task in repeats}) == len(repeats)
 
 
+def test_a_finding_whose_trials_take_minutes_does_not_starve_the_rest() -> None:
+    source, shown, repeats = schedule(), "", []
+    for _ in range(200):
+        task = source.next()
+        assert task is not None
+        repeats += [task] if task.arm == "repeat" else []
+        hangs = task.arm == "pinned" and shown in ("", shape_of(task.plan))
+        shown = shown or (shape_of(task.plan) if hangs else "")
+        source.finished(replace(result(task, *_loss(task, task.plan.filesystem) * hangs), seconds=200.0 if hangs else 1.0))
+    assert {shape_of(task.plan) for task in repeats} == {shown} and len(repeats) == 3
+
+
 def test_a_finding_gets_its_control_arm_before_anything_else() -> None:
     wide = replace(whole_space(), filesystems=("ext4",), faults=(FaultSpec("shutdown", {}),), wide=False, seed=3)
     source = Schedule(wide, {"packaged": "lying-disk"})
