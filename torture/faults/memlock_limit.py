@@ -43,5 +43,6 @@ class MemlockLimit(Fault):
         pins = (record for record in read_ledger(scene.ledger_path) if isinstance(record, Pinned))
         failed = Counter(errno.errorcode.get(pin.errno, str(pin.errno)) for pin in pins if pin.errno)
         words = [f"{count} pins failed with {name}" for name, count in failed.items()]
-        words += [f"{count} workers {what}" for what, count in scene.refusals.items() if what.startswith(TURNED_AWAY)]
+        ours = {f"{TURNED_AWAY} {errno.errorcode[number]}" for number in self.refuses}
+        words += [f"{count} workers {what}" for what, count in scene.refusals.items() if what in ours]
         return Proof(bool(words), ", ".join(words) or "no pin failed")

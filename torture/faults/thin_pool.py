@@ -54,6 +54,12 @@ class Pool:
         thin = held.enter_context(MappedDevice(f"{below.name}-thin", self._thin(_FILESYSTEM)))
         self.path = thin.path
 
+    @property
+    def number(self) -> str:
+        """MAJOR:MINOR of the pool, as the kernel log names it."""
+        device = self._pool.path.stat().st_rdev
+        return f"{os.major(device)}:{os.minor(device)}"
+
     def status(self) -> PoolStatus:
         """Space and mode. StepFailed if the pool has failed for good."""
         (status,) = self._pool.status()
@@ -168,7 +174,8 @@ class Exhausted(OnThinPool, ABC):
     def mend(self, scene: Scene) -> None:
         """Enough again, and the pool has to notice."""
         self._mode = self.pool.status().mode
-        self._said = next((line for line in self._log.since() if f"switching pool to {self.announced}" in line), "")
+        announced = f"{self.pool.number}: switching pool to {self.announced}"
+        self._said = next((line for line in self._log.since() if announced in line), "")
         self.give_back()
         if (mode := self.pool.status().mode) != "rw":
             raise StepFailed("mend the thin pool", f"its mode is {mode} though it has what it lacked")
