@@ -28,7 +28,7 @@ def check(plan: Plan, row: Filesystem, faults: Sequence[Fault], ground: Ground) 
         *(target_missing(target, ground) for fault in faults for target in sorted(fault.targets)),
         *(disk_missing(row, fault) for fault in faults),
         *(fault.missing(row, ground) for fault in faults),
-        *(_stalling(plan, row, fault) for fault in faults),
+        *(stalling(plan, row, fault) for fault in faults),
         _features_missing(plan, row),
         _space_missing(plan, row),
         _memory_missing(plan),
@@ -46,7 +46,7 @@ def disk_missing(row: Filesystem, fault: Fault | type[Fault]) -> str:
     return f"{row.name} has no disk, which fault {fault.name} needs" if row.volatile and needs else ""
 
 
-def _stalling(plan: Plan, row: Filesystem, fault: Fault) -> str:
+def stalling(plan: Plan, row: Filesystem, fault: Fault) -> str:
     """Why a step of the plan would not return as long as the fault is in force, "" if all should."""
     steps = {op.kind for worker in plan.workers for op in worker.ops} & row.stalls if fault.refuses_metadata else set()
     return "".join(

@@ -98,13 +98,19 @@ def test_a_guest_that_hangs_is_given_up_in_bounded_time(lab: UmlLab, monkeypatch
         for pid in guest_processes(lab):
             os.kill(pid, signal.SIGSTOP)
 
-    watcher = when_a_trial_runs(lab, stop_all)
+    def stop_all_on_one_core() -> None:
+        seen.update(*(os.sched_getaffinity(pid) for pid in guest_processes(lab)))
+        stop_all()
+
+    seen: set[int] = set()
+    watcher = when_a_trial_runs(lab, stop_all_on_one_core)
     first, second = carry_out(lab, plans(2))
     watcher.join()
     assert (first.verdict.outcome, second.verdict.outcome) == (Outcome.unknown, Outcome.passed)
     assert "no answer for 8 s" in first.verdict.reason
-    seen = (lab.results / "trials" / first.directory_name / link.HOST_VIEW).read_text()
-    assert ") T " in seen and "wchan: " in seen, "stopped processes, as the host sees them"
+    assert len(seen) == 1, "a guest stays on one core (torture.lab.cores)"
+    view = (lab.results / "trials" / first.directory_name / link.HOST_VIEW).read_text()
+    assert ") T " in view and "wchan: " in view, "stopped processes, as the host sees them"
 
 
 def test_a_guest_that_never_boots_is_an_error_with_its_console(lab: UmlLab) -> None:
