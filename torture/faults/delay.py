@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
 from devicemapper import targets as dm
+from devicemapper.block_stat import block_stat
 from devicemapper.table import Table
 from torture.faults.base import Fault, Parameter, Proof
 from torture.scene import Scene
@@ -57,6 +57,5 @@ def slow(device: str, length_sectors: int, values: Mapping[str, int]) -> Table:
 
 def _written(block_device: Path) -> tuple[int, int]:
     """Write I/Os completed and the milliseconds they took together (fields 5 and 8 of Documentation/block/stat.rst)."""
-    number = block_device.stat().st_rdev
-    stat = Path(f"/sys/dev/block/{os.major(number)}:{os.minor(number)}/stat").read_text().split()
-    return int(stat[4]), int(stat[7])
+    stat = block_stat(block_device)
+    return stat[4], stat[7]

@@ -8,9 +8,9 @@ Documentation/block/stat.rst: write I/Os and sectors written).
 from __future__ import annotations
 
 import errno
-import os
 from pathlib import Path
 
+from devicemapper.block_stat import block_stat
 from devicemapper.device import MappedDevice
 from devicemapper.table import Table
 from devicemapper.targets import Flakey
@@ -31,9 +31,7 @@ def flakey_table(disk: str, length_sectors: int, feature: str | None = None) -> 
 
 def writes_completed(block_device: Path) -> int:
     """Write I/Os that a block device has completed since it exists."""
-    number = block_device.stat().st_rdev
-    stat = Path(f"/sys/dev/block/{os.major(number)}:{os.minor(number)}/stat").read_text().split()
-    return int(stat[4])
+    return block_stat(block_device)[4]
 
 
 class DroppedWrites:

@@ -6,10 +6,9 @@ Documentation/block/stat.rst) is what was refused; unlike I/O counts it is not c
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
 
+from devicemapper.block_stat import block_stat
 from devicemapper.table import Segment, Table
 from devicemapper.targets import Flakey, Linear, Target
 from torture.faults.base import Proof
@@ -69,7 +68,7 @@ class RefusedWrites:
         return Proof(self.sectors > 0, f"{self.sectors} sectors of {self.what} were refused with EIO")
 
     def _difference(self) -> int:
-        return _sectors(self._upper, self.field) - _sectors(self._lower, self.field)
+        return block_stat(self._upper)[self.field] - block_stat(self._lower)[self.field]
 
 
 class RefusedReads(RefusedWrites):
@@ -77,12 +76,6 @@ class RefusedReads(RefusedWrites):
 
     what = "reads"
     field = 2
-
-
-def _sectors(block_device: Path, field: int) -> int:
-    number = block_device.stat().st_rdev
-    stat = Path(f"/sys/dev/block/{os.major(number)}:{os.minor(number)}/stat").read_text().split()
-    return int(stat[field])
 
 
 def _merged(ranges: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:

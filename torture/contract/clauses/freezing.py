@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from devicemapper.block_stat import block_stat
 from torture import requirements
 from torture.contract.experiment import Experiment
 from torture.contract.hands import Hands, Told, msync, store
@@ -22,6 +23,7 @@ from workloads.children import Child
 from workloads.unsupported import refusable
 
 _TIMEOUT_S = 30.0
+_SECTORS_WRITTEN = 6
 _PAUSE_S = 0.05
 _READY, _GO, _STORED = b"r", b"g", b"s"
 
@@ -40,10 +42,10 @@ class Waits(Experiment):
         try:
             os.read(said[0], 1)
             with _frozen(scene.mount_point):
-                before = _sectors_written(scene.block_device)
+                before = block_stat(scene.block_device)[_SECTORS_WRITTEN]
                 os.write(go[1], _GO)
                 waits = _waits(child.pid, said[0])
-                written = _sectors_written(scene.block_device) - before
+                written = block_stat(scene.block_device)[_SECTORS_WRITTEN] - before
             hands.told = Told(**child.result())
             hands.told.evidence.update(waits=waits, sectors_written=written)
         finally:
@@ -99,13 +101,6 @@ def _waits(pid: int, said: int) -> bool | None:
             return True
         time.sleep(_PAUSE_S)
     return None
-
-
-def _sectors_written(device: Path) -> int:
-    """Field 7 of Documentation/block/stat.rst."""
-    number = device.stat().st_rdev
-    stat = Path(f"/sys/dev/block/{os.major(number)}:{os.minor(number)}/stat").read_text().split()
-    return int(stat[6])
 
 
 EXPERIMENTS: tuple[Experiment, ...] = (
