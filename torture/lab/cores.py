@@ -1,5 +1,5 @@
-"""Every guest of the `uml` lab on one core: kernel and processes of a User-mode Linux take turns, a few ten thousand times
-a second, and each turn that wakes another core leaves both idle for a while (docs/benchmarks.md has what that costs).
+"""Every guest of the `uml` lab on one core: kernel and processes of a User-mode Linux take turns, and
+each turn that wakes another core leaves both idle for a while (docs/benchmarks.md has what that costs).
 """
 
 from __future__ import annotations
