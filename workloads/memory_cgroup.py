@@ -8,6 +8,7 @@ Documentation/admin-guide/cgroup-v2.rst (memory.high) and cgroup-v1/memory.rst (
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -94,6 +95,12 @@ def hierarchy() -> Hierarchy:
         if kind == "cgroup" and "memory" in options.split(","):
             return Hierarchy(root, "memory.limit_in_bytes", "-1", "memory.usage_in_bytes", 1)
     raise Unsupported("memory pressure", "no cgroup hierarchy with the memory controller is mounted")
+
+
+def leave_inherited() -> None:
+    """Take this process out of a group that it was only forked in, so that what befalls the group does not befall it."""
+    if f"/{_PREFIX}" in Path("/proc/self/cgroup").read_text():
+        (hierarchy().root / "cgroup.procs").write_text(str(os.getpid()))
 
 
 def leftovers() -> Iterator[Path]:

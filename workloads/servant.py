@@ -20,7 +20,7 @@ from typing import NoReturn, Self
 
 from workloads import libc
 from workloads.channel import Channel, Message, Verb
-from workloads.memory_cgroup import MemoryCgroup
+from workloads.memory_cgroup import MemoryCgroup, leave_inherited
 from workloads.unsupported import Unsupported
 
 DROP_CACHES, COMPACT_MEMORY = "drop_caches", "compact_memory"
@@ -74,6 +74,7 @@ def _serve(channel: Channel) -> NoReturn:
     try:
         os.closerange(_FIRST_DESCRIPTOR, channel.fileno())
         os.closerange(channel.fileno() + 1, os.sysconf("SC_OPEN_MAX"))
+        leave_inherited()  # of whoever starves a group to kill the worker: what is frozen has to be thawed
         while request := channel.receive(None):
             service, argument = json.loads(request.text)
             SERVICES[service](argument, lambda failed, remark: channel.send(_answer(failed, remark)))

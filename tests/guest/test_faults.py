@@ -31,15 +31,17 @@ PAGES = 8
 class Trial(Protocol):
     """Runs a plan in the guest and judges it."""
 
-    def __call__(self, name: str, specs: str, pin: str = "mlock", moment: str = "") -> tuple[Verdict, Record]: ...
+    def __call__(
+        self, name: str, specs: str, pin: str = "mlock", moment: str = "", last: tuple[Op, ...] = ()
+    ) -> tuple[Verdict, Record]: ...
 
 
-def make_plan(name: str, specs: str, pin: str, moment: str) -> Plan:
+def make_plan(name: str, specs: str, pin: str, moment: str, last: tuple[Op, ...]) -> Plan:
     """A file for each durable layout, a worker on each; background writeback meets an error before the sync does."""
     layouts = ["hole", "written", *(["unwritten"] if filesystem(name).has("unwritten") else [])]
     files = tuple(FilePlan(number, f"{number}-{layout}", layout, PAGES) for number, layout in enumerate(layouts, 1))
     store = Op("store", 0, PAGES)
-    ops: tuple[Op, ...] = (store, Op("background"), Op("sync", name="msync"), store, Op("sync", name="fsync"))
+    ops: tuple[Op, ...] = (store, Op("background"), Op("sync", name="msync"), store, Op("sync", name="fsync"), *last)
     for fault in (faults.fault_class(spec.partition(":")[0]) for spec in specs.split("+")):
         ops = with_gates(ops, fault, moment or fault.moments[0])
     workers = tuple(WorkerPlan(file.file, file.file, file.name, 0, PAGES, pin, "store", ops) for file in files)
@@ -61,10 +63,12 @@ def guest_runs(home: Path, kernel: str, *arguments: str) -> Iterator[Trial]:
         pytest.skip(reason)
     numbers = iter(range(1000))
 
-    def run(name: str, specs: str, pin: str = "mlock", moment: str = "") -> tuple[Verdict, Record]:
+    def run(
+        name: str, specs: str, pin: str = "mlock", moment: str = "", last: tuple[Op, ...] = ()
+    ) -> tuple[Verdict, Record]:
         directory = results / f"{next(numbers):05d}"
         directory.mkdir()
-        plan = make_plan(name, specs, pin, moment)
+        plan = make_plan(name, specs, pin, moment, last)
         guest.run(plan, directory, lambda _: None)
         return judge(plan, directory), Record.read(directory)
 
@@ -188,6 +192,12 @@ def test_space_that_runs_out_below_loses_nothing_that_was_synced(stock: Trial, n
 @pytest.mark.parametrize("fault", ["fsize-limit", "memlock-limit", "oom-kill", "killed-guest"])
 def test_limits_and_kills_lose_nothing(stock: Trial, name: str, fault: str) -> None:
     verdict, record = stock(name, fault)
+    assert record.proofs[0][1] and verdict.outcome == Outcome.passed, (verdict, record)
+
+
+@pytest.mark.parametrize("fault", ["oom-kill", "kill-workers"])
+def test_what_a_worker_froze_is_thawed_whoever_is_killed(stock: Trial, fault: str) -> None:
+    verdict, record = stock("ext4", fault, last=(Op("freeze", 0, PAGES),))
     assert record.proofs[0][1] and verdict.outcome == Outcome.passed, (verdict, record)
 
 
