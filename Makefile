@@ -2,17 +2,21 @@
 #   make demo    run torture without options on this machine (nothing outside a throw-away guest or disk is touched)
 #   make check   linters and layers           make test    linters, then every test
 #   make bench   rates against the goals      make clean   remove .venv and what was built
+#   make qemu    also what `--lab qemu` needs, a kernel included if this machine has none
 
 BIN = .venv/bin
 TORTURE = $(BIN)/torture
 PYTEST_ARGS =
 export PYTHON
 
-.PHONY: demo check test bench setup clean
+.PHONY: demo check test bench setup qemu clean
 .DEFAULT_GOAL = demo
 
 setup:
 	@sh setup/install.sh
+
+qemu:
+	@sh setup/install.sh qemu
 
 demo: setup
 	@sh setup/demo.sh $(TORTURE)
@@ -22,7 +26,7 @@ check: setup
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 
-test: check
+test: qemu check
 	$(BIN)/pytest -n 2 --dist loadfile $(PYTEST_ARGS)
 
 bench: setup

@@ -2,6 +2,8 @@
 # Sets up everything that `make` needs: Debian packages, a virtual environment in .venv, the package with its native
 # code. Looks at everything before it changes anything; a second run finds nothing to do and ends at once.
 #
+# Usage: install.sh [qemu]    qemu: what the qemu lab needs too; its kernel is unpacked below .venv, not installed
+#
 # Environment: PYTHON    the interpreter for .venv (default: the first 3.11 or newer that is found)
 #              SBIN      where administrators' programs are, for users whose PATH lacks it
 set -eu
@@ -10,6 +12,8 @@ cd "$(dirname "$0")/.."
 OLDEST_PYTHON=3.11
 BIN=.venv/bin
 STAMP=.venv/set-up
+KERNEL=.venv/linux-image
+qemu=${1-}
 PATH=$PATH:${SBIN-/usr/sbin:/sbin}
 
 # What must be there:  program or file | Debian package | what for
@@ -31,6 +35,11 @@ needs() {
 		mkfs.reiserfs|reiserfsprogs|reiserfs
 		fio|fio|what make bench compares with
 		shellcheck|shellcheck|checks the scripts that torture export writes
+	TABLE
+	[ -z "$qemu" ] || cat <<-'TABLE'
+		qemu-system-x86_64|qemu-system-x86|the machine of the qemu lab
+		busybox|busybox-static|the first file system of a guest in the qemu lab
+		file|file|tells the version of a kernel image
 	TABLE
 }
 
@@ -198,6 +207,32 @@ install_torture() {
 	mv $STAMP.begun $STAMP
 }
 
+# --- A kernel for the qemu lab ---------------------------------------------------------------------------------------
+
+# A machine that boots has one; a container has none, and installing one would touch its boot files.
+has_kernel() {
+	for image in /boot/vmlinuz-* $KERNEL/boot/vmlinuz-*; do
+		[ ! -r "$image" ] || return 0
+	done
+	return 1
+}
+
+fetch_kernel() {
+	package=$(LC_ALL=C apt-cache depends linux-image-amd64 2>/dev/null | sed -n 's/^ *Depends: //p;T;q')
+	[ -n "$package" ] || {
+		say 'going on without a kernel for the qemu lab: this distribution does not offer linux-image-amd64'
+		return 0
+	}
+	say "fetching $package (a kernel for the qemu lab) and unpacking it in $KERNEL; it is not installed"
+	rm -rf $KERNEL.begun && mkdir $KERNEL.begun
+	if (cd $KERNEL.begun && apt-get -qq download "$package" && dpkg-deb -x ./*.deb . && rm ./*.deb); then
+		mv $KERNEL.begun $KERNEL
+	else
+		rm -rf $KERNEL.begun
+		say 'going on without a kernel for the qemu lab: that failed, see above'
+	fi
+}
+
 # ---------------------------------------------------------------------------------------------------------------------
 
 current=no
@@ -220,4 +255,7 @@ if [ $current = no ]; then
 	python=${python:-$(find_python)}
 	make_environment
 	install_torture
+fi
+if [ -n "$qemu" ] && ! has_kernel && there apt-get; then
+	fetch_kernel
 fi

@@ -1,7 +1,7 @@
 """Campaign files: TOML, validated as a whole before anything starts, with line and key in every message.
 
     seed = 1                             # default: drawn
-    lab = "uml"
+    lab = "uml"                          # or "qemu" (default if a kernel is a bzImage) or "local"
     jobs = 2                             # default: the cores
     on_finding = "/usr/local/bin/tell"   # started with the finding's directory
 
@@ -44,7 +44,7 @@ from torture.errors import BadRequest
 from torture.faults import FAULTS
 from torture.filesystems import FILESYSTEMS
 from torture.known import KEYS, Known
-from torture.labs import LOCAL, UML, KernelChoice
+from torture.labs import LABS, KernelChoice, lab_for
 from torture.manner import NO_DISTURBANCE
 from torture.order import Order
 from torture.request import BACKGROUNDS, DEFAULT_FILESYSTEMS, Request, choose, choose_faults, whole_space
@@ -122,12 +122,13 @@ def load(path: Path, *, results: Path, scratch: Path, draw_seed: Callable[[], in
         raise BadRequest(f"{path} is not TOML: {error}", "see examples/ for campaign files") from error
     file = _File(path, text)
     _check_keys(file, raw)
+    kernels = _kernels(file, raw)
     return Order(
         request=_request(file, raw, draw_seed),
         results=results,
         scratch=scratch,
-        lab=_choice(file, raw, "lab", (UML, LOCAL), UML),
-        kernels=_kernels(file, raw),
+        lab=_choice(file, raw, "lab", LABS, lab_for(*(kernel.path for kernel in kernels))),
+        kernels=kernels,
         jobs=_whole(file, "", raw, "jobs", 1, 64),
         endless=True,
         on_finding=_text(file, "", raw, "on_finding"),

@@ -19,7 +19,7 @@ from torture.errors import BadRequest, BrokenTool, MissingRequirement, TortureEr
 from torture.export.command import export
 from torture.image.command import verify
 from torture.lab.disk import DISK_MIB, default_scratch
-from torture.labs import UML, KernelChoice
+from torture.labs import LABS, KernelChoice, lab_for
 from torture.order import Order
 from torture.report import machine, summary
 from torture.report.shown import exit_code, shown
@@ -41,9 +41,9 @@ def cli() -> None:
 @cli.command()
 @options_for.dimensions
 @options_for.places
-@click.option("--lab", type=click.Choice(["uml", "local"]), help="Where trials run (default: the best lab found).")
-@click.option("--kernel", default="", help="uml: a User-mode Linux kernel instead of the packaged one.")
-@click.option("--kernel-arg", "kernel_arguments", multiple=True, help="uml: one more kernel parameter; repeatable.")
+@click.option("--lab", type=click.Choice(LABS), help="Where trials run (default: qemu for a bzImage, else uml).")
+@click.option("--kernel", default="", help="A User-mode Linux kernel, or a bzImage, instead of the default.")
+@click.option("--kernel-arg", "kernel_arguments", multiple=True, help="A parameter for the guest's kernel; repeatable.")
 @click.option("--mkfs-options", default="", help="Options for mkfs, in one word for the shell.")
 @click.option("--mount-options", default="", help="Options for mount, separated by commas.")
 @click.option("--seed", type=int, help="Seed of all plans (default: drawn).")
@@ -71,7 +71,7 @@ def run(results: Path, scratch: Path | None, as_json: bool, **options: Any) -> i
         request=request,
         results=results,
         scratch=scratch or default_scratch(),
-        lab=options["lab"] or UML,
+        lab=options["lab"] or lab_for(options["kernel"]),
         kernels=(KernelChoice(options["kernel"], options["kernel_arguments"]),),
         jobs=options["jobs"],
         time_limit_s=options["time_limit_s"],
@@ -137,7 +137,7 @@ def _print(trials: list[Trial], facts: dict[str, Any], as_json: bool) -> None:
 
 @cli.command()
 @options_for.places
-@click.option("--kernel", default="", help="uml: a User-mode Linux kernel instead of the packaged one.")
+@click.option("--kernel", default="", help="A User-mode Linux kernel, or a bzImage, instead of the default.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def doctor(results: Path, scratch: Path | None, kernel: str, as_json: bool) -> int:
     """Show what can run here and what is missing, with the package that brings it."""

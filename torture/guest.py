@@ -32,6 +32,8 @@ from torture.image.examination import examine
 from torture.plan import PLAN, Plan
 
 _READ_BYTES = 1 << 16
+_SHARES = {"hostfs": ("hostfs", ""), "9p": ("results", "trans=virtio,version=9p2000.L,access=any,msize=262144")}
+"""By filesystem type: source and options of the mount of the host's directory; without options, they are its path."""
 
 
 class Channel:
@@ -172,24 +174,33 @@ def _open_channel(name: str) -> Channel:
 
 def _prepare_guest(options: argparse.Namespace) -> None:
     """First process of a guest: mount what a kernel needs, and the host's directory for results."""
-    for kind, place, extra in (
-        ("proc", "/proc", ()),
-        ("sysfs", "/sys", ()),
-        ("cgroup2", "/sys/fs/cgroup", ()),
-        *(("tmpfs", place, ()) for place in options.scratch),
-        ("hostfs", f"{options.scratch[0]}/results", ("-o", options.results)),
+    for kind, place in (
+        ("proc", "/proc"),
+        ("sysfs", "/sys"),
+        ("cgroup2", "/sys/fs/cgroup"),
+        ("devtmpfs", "/dev"),
+        *(("tmpfs", place) for place in options.scratch),
     ):
-        if kind == "hostfs":
-            Path(place).mkdir()
-        subprocess.run(["mount", "-n", "-t", kind, *extra, kind, place], check=True)
+        if not os.path.ismount(place):
+            subprocess.run(["mount", "-n", "-t", kind, kind, place], check=True)
+    results = Path(options.scratch[0]) / "results"
+    results.mkdir()
+    source, how = _SHARES[options.share]
+    how = how or options.results
+    subprocess.run(["mount", "-n", "-t", options.share, "-o", how, source, str(results)], check=True)
 
 
 def _module_tree(work: Path, source: str) -> str:
-    """A root for `modprobe -d` whose lib/modules is `source`."""
+    """A root for `modprobe -d` with the modules of `source`: of this kernel, or of several, by release."""
     if not source:
         return ""
-    (work / "kmod/lib").mkdir(parents=True)
-    (work / "kmod/lib/modules").symlink_to(source)
+    several = work / "kmod/lib/modules"
+    several.parent.mkdir(parents=True)
+    if (Path(source) / "modules.dep").exists():
+        several.mkdir()
+        (several / os.uname().release).symlink_to(source)
+    else:
+        several.symlink_to(source)
     return str(work / "kmod")
 
 
@@ -201,7 +212,9 @@ def main() -> None:
     parser.add_argument("--disk", required=True, type=Path)
     parser.add_argument("--spare", action="append", default=[], type=Path, help="a disk for logs and copies")
     parser.add_argument("--results", required=True, help="the host's directory")
-    parser.add_argument("--modules", default="")
+    parser.add_argument("--share", choices=_SHARES, help="guest: the filesystem type by which it has that directory")
+    parser.add_argument("--modules", default="", help="guest: a directory of kernel modules")
+    parser.add_argument("--load", action="append", default=[], help="guest: a module that it needs from the start")
     parser.add_argument("--scratch", nargs="+", default=[], help="guest: directories to mount a tmpfs on")
     parser.add_argument("--work", type=Path, help="local: a directory for mounts")
     options = parser.parse_args()
@@ -210,6 +223,8 @@ def main() -> None:
     work = options.work or Path(options.scratch[0]) / "work"
     work.mkdir(exist_ok=True)
     modules = _module_tree(work, options.modules)
+    for name in options.load:
+        grounds.load_module(name, modules)
     device_mapper = grounds.has_device_mapper(modules)
     ground = Ground(
         options.disk,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,18 +11,22 @@ from typing import TYPE_CHECKING
 from torture.errors import BadRequest, MissingRequirement
 from torture.ground import has_device_mapper
 from torture.lab.local import LocalLab
-from torture.lab.uml import UmlLab, check_kernel
+from torture.lab.own_kernel import OwnKernelLab
+from torture.lab.qemu import QemuLab, is_boot_image
+from torture.lab.uml import UmlLab
 
 if TYPE_CHECKING:
     from torture.order import Order
 
-UML, LOCAL = "uml", "local"
+UML, QEMU, LOCAL = "uml", "qemu", "local"
+_WITH_KERNEL: Mapping[str, type[OwnKernelLab]] = {UML: UmlLab, QEMU: QemuLab}
+LABS = (*_WITH_KERNEL, LOCAL)
 CANARY_WITH_DEVICE_MAPPER, CANARY_WITHOUT = "lying-disk", "stale-disk"
 
 
 @dataclass(frozen=True, slots=True)
 class KernelChoice:
-    """A kernel of the uml lab: a path, or "" for the packaged one, and what is added to its command line."""
+    """A guest's kernel: a path, or "" for the lab's default, and what is added to its command line."""
 
     path: str
     arguments: tuple[str, ...]
@@ -32,16 +37,24 @@ class KernelChoice:
         return " ".join((self.path or "packaged", *self.arguments))
 
 
-def make_labs(order: Order, run_id: str, results: Path) -> dict[str, UmlLab | LocalLab]:
+def lab_for(*kernels: str) -> str:
+    """The lab that can run kernels, given as paths, if none is named: qemu for bootable images, else uml."""
+    return QEMU if any(map(is_boot_image, kernels)) else UML
+
+
+def make_labs(order: Order, run_id: str, results: Path) -> dict[str, OwnKernelLab | LocalLab]:
     """The labs of an order by name: one for each kernel, or the local one."""
+    labs: dict[str, OwnKernelLab | LocalLab]
     if order.lab == LOCAL:
         if any(choice != KernelChoice("", ()) for choice in order.kernels):
             raise BadRequest("--kernel and --kernel-arg choose a guest's kernel", "leave them out with --lab local")
-        labs: dict[str, UmlLab | LocalLab] = {LOCAL: local_lab(run_id, results, order.scratch, order.destroy)}
+        labs = {LOCAL: local_lab(run_id, results, order.scratch, order.destroy)}
     else:
         if order.destroy:
             raise BadRequest("--destroy gives a device to the local lab", "use it with --lab local")
-        labs = {choice.label: uml_lab(run_id, results, order.scratch, choice) for choice in order.kernels}
+        labs = {
+            choice.label: guest_lab(order.lab, run_id, results, order.scratch, choice) for choice in order.kernels
+        }
     for lab in labs.values():
         if reason := lab.unavailable():
             raise MissingRequirement(
@@ -50,10 +63,11 @@ def make_labs(order: Order, run_id: str, results: Path) -> dict[str, UmlLab | Lo
     return labs
 
 
-def uml_lab(run_id: str, results: Path, scratch: Path, choice: KernelChoice) -> UmlLab:
-    """Guests of one kernel."""
-    path = check_kernel(choice.path) if choice.path else ""
-    return UmlLab(run_id, results, scratch, mmap.PAGESIZE, path, choice.arguments)
+def guest_lab(name: str, run_id: str, results: Path, scratch: Path, choice: KernelChoice) -> OwnKernelLab:
+    """Guests of one kernel in the lab `name`."""
+    kind = _WITH_KERNEL[name]
+    path = kind.check_kernel(choice.path) if choice.path else ""
+    return kind(run_id, results, scratch, mmap.PAGESIZE, path, choice.arguments)
 
 
 def local_lab(run_id: str, results: Path, scratch: Path, device: Path | None) -> LocalLab:

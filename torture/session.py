@@ -25,8 +25,9 @@ from torture.artefacts import Keeper
 from torture.campaign import Campaign, Source
 from torture.draw import draw
 from torture.errors import BadRequest, BrokenTool
+from torture.lab.base import Lab
 from torture.lab.disk import default_scratch
-from torture.labs import LOCAL, KernelChoice, canary_fault, local_lab, make_labs, uml_lab
+from torture.labs import LOCAL, QEMU, UML, KernelChoice, canary_fault, guest_lab, lab_for, local_lab, make_labs
 from torture.order import Order
 from torture.progress import Progress
 from torture.run_id import Hold, new_run_id
@@ -252,9 +253,11 @@ def examine(results: Path, scratch: Path, kernel: str) -> list[doctor.LabReport]
     with Hold(run_id):
         directory.mkdir()
         try:
-            labs = [uml_lab(run_id, directory, scratch, KernelChoice(kernel, ()))]
-            others = [] if kernel else [local_lab(run_id, directory, scratch, None)]
-            return doctor.examine([*labs, *others])
+            names = [lab_for(kernel)] if kernel else [UML, QEMU]
+            labs: list[Lab] = [guest_lab(name, run_id, directory, scratch, KernelChoice(kernel, ())) for name in names]
+            if not kernel:
+                labs.append(local_lab(run_id, directory, scratch, None))
+            return doctor.examine(labs)
         finally:
             for place in (directory, scratch / run_id):
                 shutil.rmtree(place, ignore_errors=True)

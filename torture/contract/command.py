@@ -17,7 +17,7 @@ from torture.contract.conformance import Conformance
 from torture.contract.verdict import exit_code
 from torture.errors import BadRequest
 from torture.lab.disk import default_scratch
-from torture.labs import UML, KernelChoice, make_labs
+from torture.labs import LABS, KernelChoice, lab_for, make_labs
 from torture.options import places
 from torture.order import Order
 from torture.request import Request, choose_filesystems
@@ -29,14 +29,14 @@ RESULT = "contract.json"
 
 @click.command()
 @click.option("--fs", "filesystems", multiple=True, help="A filesystem; repeatable, or `all`.")
-@click.option("--lab", type=click.Choice(["uml", "local"]), help="Where it runs (default: uml).")
+@click.option("--lab", type=click.Choice(LABS), help="Where it runs (default: qemu for a bzImage, else uml).")
 @click.option(
     "--kernel",
     "kernels",
     multiple=True,
-    help="uml: a kernel, with parameters of its own: 'PATH [PARAMETER ...]', or `packaged`; repeatable, side by side.",
+    help="A guest's kernel, with parameters of its own: 'PATH [PARAMETER ...]', or `packaged`; repeatable, side by side.",
 )
-@click.option("--kernel-arg", "arguments", multiple=True, help="uml: one more parameter for every kernel; repeatable.")
+@click.option("--kernel-arg", "arguments", multiple=True, help="One more parameter for every kernel; repeatable.")
 @click.option("--jobs", type=click.IntRange(1, 64), help="Guests at a time (default: the cores).")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 @places
@@ -51,12 +51,13 @@ def contract(
     scratch: Path | None,
 ) -> int:
     """Show which clauses of the mlock contract hold, by filesystem and kernel; see docs/contract.md."""
+    choices = tuple(choose_kernels(kernels, arguments))
     order = Order(
         request=Request(filesystems=choose_filesystems(filesystems)),
         results=results,
         scratch=scratch or default_scratch(),
-        lab=lab or UML,
-        kernels=tuple(choose_kernels(kernels, arguments)),
+        lab=lab or lab_for(*(choice.path for choice in choices)),
+        kernels=choices,
         jobs=jobs,
     )
     run_id = new_run_id()

@@ -21,8 +21,8 @@ from torture.judge import Verdict, judge, judge_image
 from torture.lab.base import GuestLost, Lab
 from torture.lab.disk import copy_image, default_scratch
 from torture.lab.local import LocalLab
-from torture.lab.uml import UmlLab
-from torture.labs import LOCAL, UML, KernelChoice, local_lab, uml_lab
+from torture.lab.own_kernel import OwnKernelLab
+from torture.labs import LABS, LOCAL, KernelChoice, guest_lab, lab_for, local_lab
 from torture.record import LEDGER, Record
 from torture.report import machine, summary
 from torture.report.shown import exit_code, shown
@@ -63,8 +63,8 @@ class _Judged:
 @click.option("--mount-options", help="--image: options for mount, separated by commas.")
 @click.option("--position", type=int, help="--image: the power went after so many records of the ledger.")
 @click.option("--unmounted", is_flag=True, help="--image: nothing crashed, it was unmounted in order.")
-@click.option("--lab", type=click.Choice([UML, LOCAL]), default=UML, show_default=True, help="--image: where.")
-@click.option("--kernel", default="", help="--image: a User-mode Linux kernel instead of the packaged one.")
+@click.option("--lab", type=click.Choice(LABS), help="--image: where (default: qemu for a bzImage, else uml).")
+@click.option("--kernel", default="", help="--image: a User-mode Linux kernel, or a bzImage, instead of the default.")
 @click.option("--kernel-arg", "kernel_arguments", multiple=True, help="--image: a kernel parameter; repeatable.")
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
 def verify(subject: Path | None, results: Path, scratch: Path | None, as_json: bool, **options: Any) -> int:
@@ -144,7 +144,7 @@ def _wanted(subject: Path | None, results: Path, options: dict[str, Any]) -> _Wa
         mount_options=_mount_options(options["mount_options"], found),
         unmounted=options["unmounted"] or (found is not None and position is None),
         position=position,
-        lab=options["lab"],
+        lab=options["lab"] or lab_for(options["kernel"]),
         kernel=kernel,
     )
 
@@ -188,12 +188,12 @@ def _working(results: Path, scratch: Path) -> Iterator[tuple[str, Path]]:
                 shutil.rmtree(place, ignore_errors=True)
 
 
-def _lab(wanted: _Wanted, run_id: str, results: Path, scratch: Path, copy: Path) -> UmlLab | LocalLab:
-    lab: UmlLab | LocalLab
+def _lab(wanted: _Wanted, run_id: str, results: Path, scratch: Path, copy: Path) -> OwnKernelLab | LocalLab:
+    lab: OwnKernelLab | LocalLab
     if wanted.lab == LOCAL:
         lab = replace(local_lab(run_id, results, scratch, None), image=copy)
     else:
-        lab = replace(uml_lab(run_id, results, scratch, wanted.kernel), image=copy)
+        lab = replace(guest_lab(wanted.lab, run_id, results, scratch, wanted.kernel), image=copy)
     if reason := lab.unavailable():
         raise MissingRequirement(f"lab {lab.name} cannot run: {reason}", "`torture doctor` shows what can run here")
     return lab

@@ -35,12 +35,20 @@ class LinkedGuest:
 
     `launch` starts that process, with the other end of the line, on the disk in `home`, again if the power was cut.
     `marker` is a NAME=VALUE that only this guest's processes have in their environment; `home`, its disk and other
-    scratch files, is removed when the guest ends.
+    scratch files, is removed when the guest ends. It has `boot_timeout_s` to come up.
     """
 
-    def __init__(self, launch: Launch, console: Path, results: Path, marker: str, home: Path) -> None:
+    def __init__(
+        self,
+        launch: Launch,
+        console: Path,
+        results: Path,
+        marker: str,
+        home: Path,
+        boot_timeout_s: float = BOOT_TIMEOUT_S,
+    ) -> None:
         self._launch, self._console, self._results = launch, console, results
-        self._marker, self._home = marker, home
+        self._marker, self._home, self._boot_timeout_s = marker, home, boot_timeout_s
         try:
             self._boot()
         except GuestLost:
@@ -52,7 +60,7 @@ class LinkedGuest:
         self._line, theirs = socket.socketpair()
         with theirs:
             self._process = self._launch(theirs.fileno())
-        self.kernel = str(self._await("up", BOOT_TIMEOUT_S)["kernel"])
+        self.kernel = str(self._await("up", self._boot_timeout_s)["kernel"])
 
     @property
     def disk(self) -> Path:

@@ -28,7 +28,7 @@ from torture.reproduce.shared_options import (
     subject_argument,
 )
 from torture.reproduce.shrink_command import shrink
-from torture.reproduce.subject import Subject, differences, find_subject, kernel_facts
+from torture.reproduce.subject import Subject, differences, find_subject, kernel_facts, lab_of
 from torture.request import MAX_PAGES, choose, choose_faults
 from torture.store import Trial
 from verify.outcome import Outcome
@@ -54,8 +54,9 @@ def replay(subject: Path, results: Path, scratch: Path | None, as_json: bool, **
     """
     found = find_subject(subject, results)
     kernel = chosen_kernel(found, options["kernel"], options["kernel_arguments"])
-    order = Places(results, scratch, options["jobs"]).order(found.lab, (kernel,), found.plan.seed)
-    lab = workshop.lab_name(found.lab, kernel)
+    place = lab_of(found, kernel.path)
+    order = Places(results, scratch, options["jobs"]).order(place, (kernel,), found.plan.seed)
+    lab = workshop.lab_name(place, kernel)
     source = replaying.Again(found.plan, lab, options["times"], found.expected, options["until_failure"])
     with workshop.opened(order, "replay", say(as_json)) as shop:
         shop.store.describe(subject=found.origin)

@@ -16,13 +16,13 @@ from torture import session
 from torture.draw import draw
 from torture.errors import BadRequest
 from torture.filesystems import filesystem
-from torture.labs import UML, KernelChoice
+from torture.labs import KernelChoice, lab_for
 from torture.plan import Plan
 from torture.report.summary import EXIT_CODES
 from torture.reproduce import compare as comparing
 from torture.reproduce import workshop
 from torture.reproduce.shared_options import EXIT_INTERRUPTED, Places, jobs_option, json_option, say, time_option
-from torture.reproduce.subject import Subject, find_subject
+from torture.reproduce.subject import Subject, find_subject, lab_of
 from torture.reproduce.verdict import Verdict, overall
 from verify.outcome import Outcome
 
@@ -69,8 +69,8 @@ def compare(results: Path, scratch: Path | None, as_json: bool, **options: Any) 
     """
     seed = session.draw_seed() if options["seed"] is None else options["seed"]
     found = _compared(options, results)
-    arms = _arms(options, found)
-    lab = found.lab if found else UML
+    lab = lab_of(found, *options["kernels"]) if found else lab_for(*options["kernels"])
+    arms = _arms(options, found, lab)
     order = Places(results, scratch, options["jobs"], options["time_limit_s"]).order(
         lab, tuple(dict.fromkeys(arm.kernel for arm in arms)), seed
     )
@@ -100,7 +100,7 @@ def _compared(options: dict[str, Any], results: Path) -> Subject | None:
     return find_subject(given[0], results) if given else None
 
 
-def _arms(options: dict[str, Any], found: Subject | None) -> tuple[comparing.Arm, comparing.Arm]:
+def _arms(options: dict[str, Any], found: Subject | None, lab: str) -> tuple[comparing.Arm, comparing.Arm]:
     kernels = options["kernels"] or ((found.kernel.path,) if found else ("",))
     if len(kernels) > 2:
         raise BadRequest("--kernel was given more than twice", "give that of A, then that of B")
@@ -108,18 +108,18 @@ def _arms(options: dict[str, Any], found: Subject | None) -> tuple[comparing.Arm
     if not own and found and not options["kernel_arg_a"] and not options["kernel_arg_b"] and not options["kernels"]:
         own = found.kernel.arguments
     first, second = (
-        _arm(options, side, KernelChoice(path, (*own, *options[f"kernel_arg_{side}"])), found)
+        _arm(options, side, KernelChoice(path, (*own, *options[f"kernel_arg_{side}"])), lab)
         for side, path in (("a", kernels[0]), ("b", kernels[-1]))
     )
     return first, second
 
 
-def _arm(options: dict[str, Any], side: str, kernel: KernelChoice, found: Subject | None) -> comparing.Arm:
+def _arm(options: dict[str, Any], side: str, kernel: KernelChoice, lab: str) -> comparing.Arm:
     name, mkfs, mount = (options[f"{option}_{side}"] for option in ("fs", "mkfs_options", "mount_options"))
     return comparing.Arm(
         name=side.upper(),
         kernel=kernel,
-        lab=workshop.lab_name(found.lab if found else UML, kernel),
+        lab=workshop.lab_name(lab, kernel),
         filesystem=None if name is None else filesystem(name).name,
         mkfs_options=None if mkfs is None else tuple(mkfs.split()),
         mount_options=None if mount is None else tuple(filter(None, mount.split(","))),

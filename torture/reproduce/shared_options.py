@@ -17,7 +17,9 @@ from torture.request import Request
 EXIT_INTERRUPTED = 130
 
 subject_argument = click.argument("subject", type=click.Path(path_type=Path), metavar="RUN[/TRIAL]|FINDING|PLAN")
-kernel_option = click.option("--kernel", help="Another User-mode Linux kernel than the recorded; '' is the packaged one.")
+kernel_option = click.option(
+    "--kernel", help="Another User-mode Linux kernel, or bzImage, than the recorded; '' is the lab's default."
+)
 kernel_arguments_option = click.option(
     "--kernel-arg", "kernel_arguments", multiple=True, help="A kernel parameter instead of the recorded; repeatable."
 )

@@ -28,7 +28,7 @@ from torture.reproduce.shared_options import (
     subject_argument,
 )
 from torture.reproduce.signature import Likeness, likeness
-from torture.reproduce.subject import Subject, find_subject
+from torture.reproduce.subject import Subject, find_subject, lab_of
 from verify.finding import FindingKind
 from verify.outcome import Outcome
 
@@ -65,7 +65,7 @@ def shrink(subject: Path, results: Path, scratch: Path | None, as_json: bool, **
             return _carry_on(shop, options["time_limit_s"], as_json)
     found = find_subject(subject, results)
     kernel = chosen_kernel(found, options["kernel"], options["kernel_arguments"])
-    order = Places(results, scratch, options["jobs"]).order(found.lab, (kernel,), found.plan.seed)
+    order = Places(results, scratch, options["jobs"]).order(lab_of(found, kernel.path), (kernel,), found.plan.seed)
     target = _plain(chosen_target(found, options["finding_kind"]))
     with workshop.opened(order, "shrink", tell) as shop:
         position = asdict(shrinking.Position(found.plan.to_json()))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from torture.report.groups import Key, key_of, told_once
+from torture.plan import Plan
+from torture.report.groups import Key, key_in, told_once
 from torture.store import Trial
+from verify.finding import Finding
 from verify.outcome import Outcome
 
 UNJUDGED = (Outcome.unknown, Outcome.notrun)
@@ -22,14 +24,19 @@ class Likeness:
     reported: str
 
 
-def likeness(key: Key) -> Likeness:
-    """The part of a signature that does not depend on fault, layout or the read that saw it."""
-    return Likeness(key.filesystem, key.kind, key.promise, key.reported)
+def likeness(of: Key) -> Likeness:
+    """The part of a signature that does not depend on fault or layout."""
+    return Likeness(of.filesystem, of.kind, of.promise, of.reported)
+
+
+def signature(plan: Plan, finding: Finding) -> Key:
+    """The signature of a finding, whichever read saw it: that depends on what the cache still held."""
+    return replace(key_in(plan, finding), read="")
 
 
 def keys(trial: Trial) -> frozenset[Key]:
     """The signatures that a trial shows; a loss that both reads saw is told once."""
-    return frozenset(key_of(trial, finding) for finding in told_once(trial.verdict.findings))
+    return frozenset(signature(trial.plan, finding) for finding in told_once(trial.verdict.findings))
 
 
 def likenesses(trial: Trial) -> frozenset[Likeness]:
@@ -42,11 +49,11 @@ def was_judged(trial: Trial) -> bool:
     return trial.verdict.outcome not in UNJUDGED
 
 
-def describe(key: Key) -> str:
+def describe(seen: Key) -> str:
     """One signature in words."""
-    place = ", ".join(filter(None, (key.filesystem, key.layout, f"fault {key.fault}", f"{key.read} read")))
-    reported = f"reported by {key.reported}" if key.reported else "not reported"
-    return f"{key.kind} ({key.promise} promise, {reported}): {place}"
+    place = ", ".join(filter(None, (seen.filesystem, seen.layout, f"fault {seen.fault}")))
+    reported = f"reported by {seen.reported}" if seen.reported else "not reported"
+    return f"{seen.kind} ({seen.promise} promise, {reported}): {place}"
 
 
 def in_order(found: Iterable[Key]) -> list[Key]:

@@ -11,11 +11,11 @@ from typing import Any
 from torture import session
 from torture.errors import BadRequest
 from torture.lab.uml import PACKAGED_KERNEL
-from torture.labs import LOCAL, UML, KernelChoice
+from torture.labs import LOCAL, UML, KernelChoice, lab_for
 from torture.order import Order
 from torture.plan import Plan
-from torture.report.groups import Key, key_in
-from torture.reproduce.signature import in_order, keys
+from torture.report.groups import Key
+from torture.reproduce.signature import in_order, keys, signature
 from torture.store import STORE, Trial
 from verify.finding import Finding
 from verify.outcome import Outcome
@@ -40,6 +40,11 @@ class Subject:
     kernel: KernelChoice = _PACKAGED
     recorded: dict[str, str] = field(default_factory=dict)
     directory: Path | None = None
+
+
+def lab_of(subject: Subject, *kernels: str) -> str:
+    """The lab for a subject on kernels, given as paths: its own if all are the lab's default."""
+    return lab_for(*kernels) if any(kernels) and subject.lab != LOCAL else subject.lab
 
 
 def find_subject(given: Path, results: Path) -> Subject:
@@ -75,7 +80,7 @@ def _of_trial(run: Path, number: int | None) -> Subject:
         plan=trial.plan,
         origin=f"{run}/{trial.number}",
         expected=tuple(in_order(keys(trial))),
-        lab=LOCAL if trial.lab == LOCAL else UML,
+        lab=order.lab,
         kernel=kernel,
         recorded={"kernel": trial.kernel, **kernel_facts(kernel)},
         directory=run / "trials" / trial.directory_name,
@@ -115,14 +120,14 @@ def _of_finding(directory: Path) -> Subject:
     try:
         finding = Finding(**json.loads(_text(directory / FINDING)))
         versions: dict[str, str] = json.loads(_text(directory / VERSIONS))
-        path = versions["kernel_path"] if versions["lab"] == UML else ""
+        path = "" if versions["lab"] == LOCAL else versions["kernel_path"]
     except (TypeError, ValueError, KeyError) as error:
         raise BadRequest(f"{directory} is no whole finding: {error!r}", _FORMS) from error
     kernel = KernelChoice("" if path == PACKAGED_KERNEL else path, tuple(versions.get("arguments", "").split()))
     return Subject(
         plan=plan,
         origin=str(directory),
-        expected=(key_in(plan, finding),),
+        expected=(signature(plan, finding),),
         lab=versions["lab"],
         kernel=kernel,
         recorded={name: value for name, value in versions.items() if name != "lab"},

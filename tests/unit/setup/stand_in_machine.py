@@ -32,10 +32,19 @@ exec "$@"
 """
 APT_GET = """#!/bin/sh
 echo "apt-get frontend=$DEBIAN_FRONTEND $*" >>"$LOG"
+case "$*" in
+"-qq download "*) touch $3.deb ;;
+esac
+"""
+DPKG_DEB = """#!/bin/sh
+mkdir $3/boot && touch $3/boot/vmlinuz-1.0
 """
 APT_CACHE = """#!/bin/sh
 echo "$2:"
-echo "  Candidate: 1.0"
+case $1 in
+depends) echo "  Depends: linux-image-1.0" ;;
+*) echo "  Candidate: 1.0" ;;
+esac
 """
 
 
@@ -65,10 +74,10 @@ class Machine:
             argv, cwd=self.tree, env=seen | environment, capture_output=True, text=True, timeout=60
         )
 
-    def set_up(self, **environment: str) -> subprocess.CompletedProcess[str]:
+    def set_up(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run the set-up script, forgetting what earlier runs asked of the stand-ins."""
         self.log.write_text("")
-        return self.run("sh", "setup/install.sh", **environment)
+        return self.run("sh", "setup/install.sh", *arguments, **environment)
 
     def asked(self, program: str) -> list[str]:
         """The argument lists that a stand-in got."""
@@ -96,6 +105,7 @@ def debian_machine(directory: Path) -> Machine:
     machine.has("python", PYTHON.format(real=sys.executable))
     machine.has("apt-get", APT_GET)
     machine.has("apt-cache", APT_CACHE)
+    machine.has("dpkg-deb", DPKG_DEB)
     return machine
 
 

@@ -148,6 +148,24 @@ def test_an_environment_that_was_moved_is_made_anew(machine: Machine, tmp_path: 
     assert "-m venv --clear .venv" in moved.asked("python")
 
 
+def test_a_machine_without_a_kernel_gets_one_for_the_qemu_lab_once(machine: Machine) -> None:
+    """It is unpacked in the environment, not installed; a kernel in /boot, which nothing here can take away, is enough."""
+    if any(Path("/boot").glob("vmlinuz-*")):
+        pytest.skip("this machine has a kernel in /boot")
+    assert machine.set_up("qemu").returncode == 0
+    assert [asked for asked in machine.asked("apt-get") if "linux-image-1.0" in asked]
+    assert [path.name for path in (machine.tree / ".venv/linux-image").rglob("*") if path.is_file()] == ["vmlinuz-1.0"]
+    assert machine.set_up("qemu").returncode == 0 and not machine.asked("apt-get")
+
+
+def test_only_the_qemu_lab_needs_its_programs(machine: Machine) -> None:
+    machine.has("id", "#!/bin/sh\necho 0\n")
+    machine.lacks("busybox")
+    assert machine.set_up().returncode == 0 and not machine.asked("apt-get")
+    assert machine.set_up("qemu").returncode == 0
+    assert [asked for asked in machine.asked("apt-get") if asked.endswith(" busybox-static")]
+
+
 def test_every_tool_that_doctor_asks_for_is_set_up() -> None:
     """The tables of the tool and of the set-up name the same Debian packages."""
     rows = re.findall(r"^\t\t[^|]+\|([^|]+)\|", (ROOT / "setup/install.sh").read_text(), re.MULTILINE)

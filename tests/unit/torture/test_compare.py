@@ -15,7 +15,7 @@ from torture.report.groups import Key
 from torture.reproduce.compare import Arm, Comparison, document, looks, render
 from torture.reproduce.verdict import Verdict, overall
 
-EXPECTED = Key("ext4", "none", "", "kernel", "liveness", "cold", "")
+EXPECTED = Key("ext4", "none", "", "kernel", "liveness", "", "")
 
 
 def arms(same: bool = False) -> tuple[Arm, Arm]:

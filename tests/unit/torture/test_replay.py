@@ -6,15 +6,17 @@ from pathlib import Path
 
 import pytest
 from fake_lab import FakeLab, follow
-from stories import plan
+from stories import finding, plan, trial
 
 from torture.errors import BadRequest
 from torture.report.groups import Key
 from torture.reproduce.replay import Again, count, document, render
+from torture.reproduce.signature import keys
 from torture.reproduce.subject import differences, find_subject
+from verify.outcome import Outcome
 
-EXPECTED = Key("ext4", "none", "", "kernel", "liveness", "cold", "")
-OTHER = Key("ext4", "none", "hole", "lost", "sync", "cold", "")
+EXPECTED = Key("ext4", "none", "", "kernel", "liveness", "", "")
+OTHER = Key("ext4", "none", "hole", "lost", "sync", "", "")
 
 
 def replay(path: Path, rate: float, expected: tuple[Key, ...] = (EXPECTED,), **options: bool) -> Again:
@@ -41,6 +43,12 @@ def test_another_failure_is_not_the_recorded_one(tmp_path: Path) -> None:
     assert not replayed.reproduced
     assert "Not reproduced" in render(replayed, []) and "Something else failed" in render(replayed, [])
     assert [entry["expected"] for entry in document(replayed, [], {})["signatures"]] == [True, False]
+
+
+def test_a_loss_is_the_recorded_one_whichever_read_saw_it() -> None:
+    recorded, again = (trial(1, Outcome.failed, finding(read=read)) for read in ("warm", "cold"))
+    replayed = count([again], tuple(keys(recorded)))
+    assert replayed.reproduced and len(replayed.seen) == 1
 
 
 def test_a_plan_alone_reproduces_whatever_fails(tmp_path: Path) -> None:

@@ -179,7 +179,7 @@ def test_a_word_is_needed_only_where_another_was_tried() -> None:
 
 
 def test_one_of_several_findings_is_kept() -> None:
-    both = tuple(Key("xfs", "none", "hole", kind, "sync", "cold", "") for kind in ("clone-changed", "lost"))
+    both = tuple(Key("xfs", "none", "hole", kind, "sync", "", "") for kind in ("clone-changed", "lost"))
     found = Subject(large_plan(), "RUN/1", both)
     assert [chosen_target(found, kind).kind for kind in (None, "lost")] == ["clone-changed", "lost"]  # type: ignore[union-attr]
     assert chosen_target(Subject(large_plan(), "plan.json"), None) is None

@@ -1,0 +1,141 @@
+"""The `qemu` lab: a virtual machine with any bootable kernel, started by virtme-ng. SMP, and KVM where there is one.
+
+virtme-run (of the virtme-ng package, a program, not a library) finds the kernel's modules, makes the initramfs that
+mounts the host's files as root by 9p, and tells how to start qemu. The disks, the second 9p mount for the results, the
+agent's serial line and the kernel's command line are added here.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shlex
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from devicemapper import tools
+from devicemapper.errors import BlockStackError
+from torture.errors import BadRequest
+from torture.lab.base import BOOT_TIMEOUT_S, GuestLost
+from torture.lab.link import Launch
+from torture.lab.own_kernel import Berth, OwnKernelLab
+
+CORES = 2
+"""Of each guest: enough for its kernel threads to race with its workers."""
+MEMORY_MIB = 1024
+RESULTS_TAG = "results"
+_EMULATION_SLOWER = 4
+_IMAGES = (Path("/boot"), Path(sys.prefix) / "linux-image/boot")
+"""Where kernels lie: those of the machine, and the one that `make qemu` unpacks."""
+_MAGIC_OFFSET, _MAGIC = 0x202, b"HdrS"
+_KVM = "/dev/kvm"
+_MODULES = "virtme_link_mods"
+_VIRTME_TIMEOUT_S = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class QemuLab(OwnKernelLab):
+    """Guests of a bzImage, by default the running kernel's or else the newest in /boot."""
+
+    name = "qemu"
+    share = "9p"
+    devices = ("/dev/vda", "/dev/vdb", "/dev/vdc")
+    line = "/dev/ttyS1"
+
+    memory_mib: int = MEMORY_MIB
+
+    @property
+    def boot_timeout_s(self) -> float:
+        """Emulation takes its time."""
+        return BOOT_TIMEOUT_S * (1 if has_kvm() else _EMULATION_SLOWER)
+
+    @staticmethod
+    def default_kernel() -> str:
+        """The image of the running kernel, or another."""
+        images = [_IMAGES[0] / f"vmlinuz-{platform.release()}"]
+        for place in _IMAGES:
+            images += sorted(place.glob("vmlinuz-*"), reverse=True)
+        return str(next((image for image in images if os.access(image, os.R_OK)), ""))
+
+    @staticmethod
+    def check_kernel(path: str) -> str:
+        """See OwnKernelLab."""
+        if not Path(path).is_file():
+            raise BadRequest(f"--kernel {path}: no such file", "give the path of a bzImage or vmlinuz")
+        if not is_boot_image(path):
+            raise BadRequest(f"--kernel {path} is no bootable image", "give the path of a bzImage or vmlinuz")
+        return str(Path(path).resolve())
+
+    def unavailable(self) -> str:
+        """Why there can be no guest, "" if there can."""
+        if any(mark in str(place) for mark in ", =" for place in (self.results, self.scratch)):
+            return "qemu takes no path with a comma, space or equals sign: give other --results and --scratch"
+        for program, brought_by in (
+            (f"qemu-system-{platform.machine()}", "Debian package qemu-system-x86"),
+            ("busybox", "Debian package busybox-static"),
+            ("virtme-run", "virtme-ng on PyPI"),
+        ):
+            if not _find(program):
+                return f"{program} is not installed ({brought_by})"
+        if not self.kernel and not self.default_kernel():
+            return f"there is no kernel in {_IMAGES[0]} (Debian package linux-image-amd64), and none was named"
+        return ""
+
+    def _launcher(self, berth: Berth) -> Launch:
+        command = [_find("virtme-run"), "--dry-run", "--show-command", "--kimg", self.kernel or self.default_kernel()]
+        command += ["--mods", "auto", "--force-initramfs", "--save-initramfs", str(berth.home / "initramfs")]
+        command += ["--force-9p", "--disable-microvm", "--disable-monitor", *([] if has_kvm() else ["--disable-kvm"])]
+        command += ["--memory", f"{self.memory_mib}M", "--cpus", str(CORES)]
+        try:
+            told = tools.run(command, timeout_s=_VIRTME_TIMEOUT_S).stdout
+        except BlockStackError as error:
+            shutil.rmtree(berth.home)
+            raise GuestLost(str(error), "", berth.console) from error
+        machine = shlex.split(told.splitlines()[-1])
+        modules = [word for word in machine[machine.index("-append") + 1].split() if word.startswith(f"{_MODULES}=")]
+        parameters = ["console=ttyS0", "loglevel=4", "panic=-1", *modules, *self.kernel_arguments, f"init={berth.init}"]
+        machine += ["-no-reboot", "-append", " ".join(parameters)]  # the last -append is the one that counts
+        return lambda line: self._spawn([*machine, *self._devices(berth, line)], berth, line, {})
+
+    def _devices(self, berth: Berth, line: int) -> list[str]:
+        """Options of qemu: what the machine has besides what virtme-run gives it."""
+        words = ["-chardev", f"socket,id=line,fd={line}", "-serial", "chardev:line"]
+        for number, disk in enumerate(berth.disks):  # without discard, as every disk by default
+            words += ["-drive", f"if=none,id=disk{number},file={disk},format=raw"]
+            words += ["-device", f"virtio-blk-pci,drive=disk{number}"]
+        words += ["-fsdev", f"local,id=results,path={self.results},security_model=none,multidevs=remap"]
+        words += ["-device", f"virtio-9p-pci,fsdev=results,mount_tag={RESULTS_TAG}"]
+        return words
+
+    def _errors(self, console: Path) -> Path:
+        """A file of its own, since qemu is told by virtme-run to empty it."""
+        return console.with_suffix(".qemu.log")
+
+    def _modules(self) -> str:
+        """Where virtme-run prepared those of a kernel that is not installed; the kernel makes a variable of it."""
+        return f'--load virtio_blk ${{{_MODULES}:+--modules "${_MODULES}"}}'
+
+
+def is_boot_image(path: str) -> bool:
+    """Whether a file is a bzImage (Documentation/arch/x86/boot.rst, "header")."""
+    try:
+        with open(path, "rb") as image:
+            image.seek(_MAGIC_OFFSET)
+            return image.read(len(_MAGIC)) == _MAGIC
+    except OSError:
+        return False
+
+
+def has_kvm() -> bool:
+    """Whether guests run on the processor, not by emulation. A /dev/kvm that works without the processor's support for
+    virtual machines was seen not to boot stock kernels."""
+    flags = set(Path("/proc/cpuinfo").read_text().split())
+    return os.access(_KVM, os.R_OK | os.W_OK) and not flags.isdisjoint({"vmx", "svm"})
+
+
+def _find(program: str) -> str:
+    """A program in the PATH, or beside the interpreter, where pip puts it; "" if there is none."""
+    beside = str(Path(sys.executable).parent)
+    return shutil.which(program, path=os.pathsep.join((os.environ.get("PATH", os.defpath), beside))) or ""
