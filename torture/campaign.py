@@ -20,7 +20,7 @@ from torture.errors import BrokenTool, TortureError
 from torture.judge import judge
 from torture.lab.base import Guest, GuestLost, Lab
 from torture.record import Record
-from torture.store import Store, Task, Trial
+from torture.store import STORE, Store, Task, Trial
 
 MAX_BOOTS_IN_A_ROW = 3
 MIN_FREE_BYTES = 32 << 20
@@ -76,6 +76,7 @@ class Campaign:
         threads = [
             threading.Thread(target=self._job, args=(index,), name=f"job-{index}") for index in range(self.jobs)
         ]
+        (self.directory / "trials").mkdir(exist_ok=True)
         for thread in threads:
             thread.start()
         try:
@@ -139,6 +140,8 @@ class Campaign:
             self._finished.put(error)
         except GuestLost as lost:
             self._finished.put(BrokenTool(str(lost), "look at the console; `torture doctor` tells what can run here"))
+        except OSError as error:
+            self._finished.put(self._refused(error))
         except Exception as error:
             self._finished.put(BrokenTool(f"{type(error).__name__}: {error}", "this is a bug in torture"))
         finally:
@@ -148,7 +151,7 @@ class Campaign:
     def _run_one(self, index: int, task: Task) -> Trial:
         directory = self.directory / "trials" / task.directory_name
         shutil.rmtree(directory, ignore_errors=True)  # of a trial that was in flight when the run was killed
-        directory.mkdir(parents=True)
+        directory.mkdir()
         (directory / "plan.json").write_text(task.plan.to_json() + "\n")
         clock = _Clock()
         seat = self._seat(index, task.lab)
@@ -193,8 +196,18 @@ class Campaign:
         self._seats[key].trials += 1
         return self._seats[key]
 
+    def _refused(self, error: OSError) -> BrokenTool:
+        """What the host would not do, and what to do about it."""
+        if not (self.directory / STORE).exists():
+            return BrokenTool(f"{self.directory} is gone", "its results are lost; start a new run")
+        return BrokenTool(f"the host refused: {error}", "`torture resume` goes on with this run when it is mended")
+
     def _check_room(self) -> None:
-        free = shutil.disk_usage(self.directory).free
+        try:
+            (self.directory / STORE).stat()
+            free = shutil.disk_usage(self.directory).free
+        except OSError as error:
+            raise self._refused(error) from error
         if free < MIN_FREE_BYTES:
             raise BrokenTool(
                 f"{self.directory} has only {free >> 20} MiB free",

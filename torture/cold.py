@@ -19,15 +19,19 @@ FILES = "files"
 """The directory of a filesystem under test that holds its files."""
 
 
-def recover(recovery: Recovery, device: Path, *, must: bool) -> None:
-    """Run what the kernel leaves to user space. NotRun when the tool could not do it and the kernel `must` be judged;
-    BlockStackError when the tool gave up on the filesystem."""
+def recover(recovery: Recovery, device: Path, *, must: bool) -> tuple[str, bool, str]:
+    """Run what the kernel leaves to user space: its command line, True, and what it said.
+
+    NotRun when the tool could not do it and the kernel `must` be judged; BlockStackError when the tool gave up on the
+    filesystem.
+    """
     argv = [*recovery.argv, str(device)]
     done = tools.run(argv, timeout_s=CHECK_TIMEOUT_S, ok=recovery.recovered)
     output = done.stdout + done.stderr
     if must and recovery.failure and recovery.failure in output:
         said = next(line for line in output.splitlines() if recovery.failure in line)
         raise NotRun(f"{argv[0]} could not recover the filesystem ({said.strip()}), so the kernel cannot be judged")
+    return " ".join(argv), True, output[-20000:]
 
 
 def observe(files: Iterable[File], mount_point: Path, directory: Path, read: str, *, run: int, page_bytes: int) -> None:

@@ -17,6 +17,7 @@ import os
 import select
 import signal
 import subprocess
+import time
 import traceback
 import tty
 from collections.abc import Callable
@@ -32,6 +33,7 @@ from torture.image.examination import examine
 from torture.plan import PLAN, Plan
 
 _READ_BYTES = 1 << 16
+_TIMER_PROOF_S = 0.05
 _SHARES = {"hostfs": ("hostfs", ""), "9p": ("results", "trans=virtio,version=9p2000.L,access=any,msize=262144")}
 """By filesystem type: source and options of the mount of the host's directory; without options, they are its path."""
 
@@ -128,10 +130,16 @@ class Agent:
             self._channel.say("done", exit_code=os.waitstatus_to_exitcode(status))
 
     def _dump(self, directory: Path) -> None:
-        """Where every blocked task is stuck, for a trial that does not go on."""
+        """Where every task is stuck that neither sleeps nor is ours, for a trial that does not go on.
+
+        Only a guest whose timers still fire comes to the end of it: in one whose timers are dead everything waits for
+        ever, a filesystem that is to be thawed after a while included, and the filesystem is not to blame.
+        """
+        time.sleep(_TIMER_PROOF_S)
         with open(directory / "blocked.txt", "w", encoding="utf-8", errors="replace") as out:
             for process in sorted(Path("/proc").glob("[0-9]*"), key=lambda path: int(path.name)):
-                out.write(_blocked_task(process))
+                if process.name != str(os.getpid()):
+                    out.write(_stuck_task(process))
         self._channel.say("dumped")
 
 
@@ -151,13 +159,15 @@ def _announce(output: int, phase: str) -> None:
     os.write(output, f"{phase}\n".encode())
 
 
-def _blocked_task(process: Path) -> str:
-    """State and kernel stack of a task in uninterruptible sleep, "" for every other."""
+def _stuck_task(process: Path) -> str:
+    """State and kernel stack of a task in uninterruptible sleep, or one that runs; "" for every other."""
     try:
-        state = (process / "stat").read_text().rsplit(")", 1)[1].split()[0]
-        if state != "D":
+        name, _, rest = (process / "stat").read_text().rpartition(")")
+        state = rest.split()[0]
+        if state not in "DR":
             return ""
         command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        command = command or name.partition("(")[2]  # a thread of the kernel has no command line
         stack = (process / "stack").read_text() if os.geteuid() == 0 else ""
         return f"{process.name} {state} {command}\n{stack}\n"
     except (OSError, IndexError):

@@ -19,6 +19,7 @@ from torture.moments import readable_warm
 from torture.plan import Plan
 from torture.record import LEDGER, Record
 from verify import checker, ledger, oracle
+from verify.breach import MIXED_SECTOR
 from verify.finding import Finding, of_filesystem
 from verify.observation import Observation, read_observations
 from verify.outcome import Outcome, outcome_of
@@ -85,8 +86,9 @@ def _judge_run(plan: Plan, directory: Path, record: Record) -> Verdict:
 
 def _judge_without_journal(plan: Plan, findings: Sequence[Finding]) -> Verdict:
     """After a crash, files of a filesystem without a journal may claim blocks that others have by now: freed and handed
-    out again before the metadata of either reached the disk. What they show then breaks no promise that was made."""
-    own = tuple(finding for finding in findings if finding.kind not in _ALIEN)
+    out again before the metadata of either reached the disk. What they show then breaks no promise that was made, nor what
+    fsck does to a block that one of them claims for metadata: it clears numbers in it that cannot be blocks."""
+    own = tuple(finding for finding in findings if finding.kind not in _ALIEN and finding.found != MIXED_SECTOR)
     if findings and not own:
         return Verdict(Outcome.notrun, f"{plan.filesystem} keeps no journal, and after a crash files share blocks", ())
     return Verdict(outcome_of(own), _reason(own), own)

@@ -300,7 +300,7 @@ class _Trial:
         try:
             if row.recovery and any(fault.crash or fault.canary for fault in self.faults):
                 crashed = any(fault.crash for fault in self.faults)  # a canary judges the tool, and its loss is planted
-                cold.recover(row.recovery, scene.block_device, must=crashed)
+                self.record.checked.append(cold.recover(row.recovery, scene.block_device, must=crashed))
             self._mount(scene, mounted)
         except BlockStackError as error:
             self.record.unmountable = str(error)

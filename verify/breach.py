@@ -11,6 +11,8 @@ from verify.identity import Alien, Damaged
 from verify.ledger import Role
 from verify.sectors import Level, Piece, Sector, Sight
 
+MIXED_SECTOR = "a mix within a sector"
+"""How a sector is told that shows parts of what was there before, which no disk writes by itself."""
 _OLDER = (Level.LATE, Level.STALE, Level.UNDURABLE)
 
 
@@ -137,5 +139,5 @@ def _shown(sector: Sector) -> str:
         unknown = sector.level == Level.CORRUPT
         return in_words([sight]) + (", which was never written there" if unknown else "")
     if isinstance(sight, Damaged) and sector.level in _OLDER:
-        return "a mix within a sector"
+        return MIXED_SECTOR
     return sight.found

@@ -143,6 +143,19 @@ def test_chaos_loses_nothing_but_what_was_in_flight(tmp_path: Path, results: Pat
     assert run_processes(chaos.run) == [] and not list(Path("/dev/shm").glob(f"{chaos.run}*"))
 
 
+def test_results_that_go_away_end_the_campaign_in_one_sentence(tmp_path: Path) -> None:
+    file = tmp_path / "one.toml"
+    file.write_text(CAMPAIGN)
+    campaign = start("campaign", file, "--results", tmp_path)
+    assert campaign.stdout is not None
+    run = campaign.stdout.readline().split("results in ")[1].strip().rpartition("/")[2]
+    time.sleep(5)
+    (tmp_path / run).rename(tmp_path / "elsewhere")
+    _, errors = campaign.communicate(timeout=120)
+    assert campaign.returncode == 1 and errors.count("is gone") == 1 and "Traceback" not in errors, errors
+    assert run_processes(run) == [] and not list(Path("/dev/shm").glob(f"{run}*"))
+
+
 def test_a_run_is_not_resumed_twice_at_once_but_another_may_run(tmp_path: Path) -> None:
     file = tmp_path / "one.toml"
     file.write_text(CAMPAIGN)

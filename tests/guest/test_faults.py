@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
@@ -78,6 +79,7 @@ def guest_runs(home: Path, kernel: str, *arguments: str) -> Iterator[Trial]:
             yield run
         finally:
             guest.end()
+            shutil.rmtree(default_scratch() / run_id)
 
 
 @pytest.fixture(scope="module")

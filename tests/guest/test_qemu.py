@@ -26,7 +26,8 @@ def available(tmp_path: Path) -> None:
 
 def test_a_stock_kernel_keeps_what_it_accepted(torture: Torture) -> None:
     faults = ("--fault", "none", "--fault", "enospc", "--fault", "power-cut", "--fault", "killed-guest")
-    run = torture("--lab", "qemu", "--fs", "ext4", "--layout", "hole", "--pin", "mlock", "--jobs", "1", *faults)
+    plain = ("--fs", "ext4", "--layout", "hole", "--pin", "mlock", "--sync", "msync", "--no-control")
+    run = torture("--lab", "qemu", "--jobs", "1", *plain, *faults)
     assert run.outcomes(arm="canary") == {("ext4", "lying-disk"): {"pass"}}
     assert run.outcomes() == {
         ("ext4", fault): {"pass"} for fault in ("lying-disk", "none", "enospc", "power-cut", "killed-guest")

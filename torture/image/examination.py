@@ -78,7 +78,7 @@ def _look(wanted: Examination, ground: Ground, directory: Path, record: Record, 
         announce("mend")
         with ExitStack() as mounted:
             try:
-                mount_point = _bring_up(wanted, row, device, ground, mounted)
+                mount_point = _bring_up(wanted, row, device, ground, record, mounted)
             except BlockStackError as error:
                 record.unmountable = str(error)
                 return
@@ -87,9 +87,11 @@ def _look(wanted: Examination, ground: Ground, directory: Path, record: Record, 
         record.checked.append(cold.check(row, device))
 
 
-def _bring_up(wanted: Examination, row: Filesystem, device: Path, ground: Ground, mounted: ExitStack) -> Path:
+def _bring_up(
+    wanted: Examination, row: Filesystem, device: Path, ground: Ground, record: Record, mounted: ExitStack
+) -> Path:
     if row.recovery and wanted.crashed:
-        cold.recover(row.recovery, device, must=True)
+        record.checked.append(cold.recover(row.recovery, device, must=True))
     mount_point = ground.work / "mnt"
     mount_point.mkdir(exist_ok=True)
     options = (*row.mount_options, *wanted.mount_options, *row.copy_options)

@@ -24,7 +24,7 @@ Launch = Callable[[int], "subprocess.Popen[bytes]"]
 """Starts a guest, given the descriptor of its end of the line."""
 
 HOST_VIEW = "guest-processes.txt"
-"""In a trial's directory: the processes of a guest that answered nothing any more, as the host saw them."""
+"""In a trial's directory: the processes of a guest whose trial did not go on, as the host saw them."""
 
 _DUMP_TIMEOUT_S = 10.0
 _END_TIMEOUT_S = 10.0
@@ -170,12 +170,13 @@ class LinkedGuest:
             return b""
 
     def _dump(self, directory: str) -> str:
-        """The blocked tasks of a guest that still answers; of another, what the host sees is left in the directory."""
+        """The stuck tasks of a guest that still answers and has timers, "" of another; what the host sees of either is left
+        in the directory."""
+        seen = "".join(map(processes.seen_from_host, processes.marked(self._marker)))
+        (self._results / directory / HOST_VIEW).write_text(seen)
         try:
             self._ask("dump", directory=directory)
             self._await("dumped", _DUMP_TIMEOUT_S)
             return (self._results / directory / "blocked.txt").read_text()
         except (GuestLost, OSError):
-            seen = "".join(map(processes.seen_from_host, processes.marked(self._marker)))
-            (self._results / directory / HOST_VIEW).write_text(seen)
             return ""

@@ -19,7 +19,7 @@ from typing import ClassVar
 
 from torture import run_id as runs
 from torture.errors import BadRequest
-from torture.lab.base import BOOT_TIMEOUT_S
+from torture.lab.base import BOOT_TIMEOUT_S, GuestLost
 from torture.lab.disk import provide_disk
 from torture.lab.link import Launch, LinkedGuest
 
@@ -112,7 +112,13 @@ class OwnKernelLab(ABC):
         mark = f"{runs.ENVIRONMENT}_GUEST={self.run_id}/{index}"
         console = self.results / f"console-{index}.log"
         berth = Berth(home, disks, init, console, self._errors(console), mark)
-        return LinkedGuest(self._launcher(berth), console, self.results, mark, home, self.boot_timeout_s)
+        try:
+            return LinkedGuest(self._launcher(berth), console, self.results, mark, home, self.boot_timeout_s)
+        except GuestLost:
+            if berth.errors.exists() and berth.errors != console:
+                with open(console, "ab") as whole:
+                    whole.write(berth.errors.read_bytes())
+            raise
 
     def _spawn(
         self, command: Sequence[str], berth: Berth, line: int, extra: Mapping[str, str]

@@ -25,12 +25,11 @@ from torture.lab.own_kernel import Berth, OwnKernelLab
 CORES = 2
 """Of each guest: enough for its kernel threads to race with its workers."""
 MEMORY_MIB = 1024
-RESULTS_TAG = "results"
 _EMULATION_SLOWER = 4
 _IMAGES = (Path("/boot"), Path(sys.prefix) / "linux-image/boot")
 """Where kernels lie: those of the machine, and the one that `make qemu` unpacks."""
 _MAGIC_OFFSET, _MAGIC = 0x202, b"HdrS"
-_KVM = "/dev/kvm"
+_KVM, _PROCESSORS = "/dev/kvm", Path("/proc/cpuinfo")
 _MODULES = "virtme_link_mods"
 _VIRTME_TIMEOUT_S = 120.0
 
@@ -106,7 +105,7 @@ class QemuLab(OwnKernelLab):
             words += ["-drive", f"if=none,id=disk{number},file={disk},format=raw"]
             words += ["-device", f"virtio-blk-pci,drive=disk{number}"]
         words += ["-fsdev", f"local,id=results,path={self.results},security_model=none,multidevs=remap"]
-        words += ["-device", f"virtio-9p-pci,fsdev=results,mount_tag={RESULTS_TAG}"]
+        words += ["-device", "virtio-9p-pci,fsdev=results,mount_tag=results"]  # the name that torture.guest mounts
         return words
 
     def _errors(self, console: Path) -> Path:
@@ -131,7 +130,7 @@ def is_boot_image(path: str) -> bool:
 def has_kvm() -> bool:
     """Whether guests run on the processor, not by emulation. A /dev/kvm that works without the processor's support for
     virtual machines was seen not to boot stock kernels."""
-    flags = set(Path("/proc/cpuinfo").read_text().split())
+    flags = set(_PROCESSORS.read_text().split())
     return os.access(_KVM, os.R_OK | os.W_OK) and not flags.isdisjoint({"vmx", "svm"})
 
 

@@ -12,6 +12,7 @@ from stories import finding, leave, plan, ran
 from torture.judge import judge
 from torture.record import LEDGER, Record
 from verify import checker, ledger
+from verify.breach import MIXED_SECTOR
 from verify.ledger import LedgerWriter
 from verify.outcome import Outcome
 from verify.stamp import Look
@@ -124,7 +125,8 @@ def test_without_a_journal_files_may_share_blocks_after_a_crash(
     if crash:
         with LedgerWriter(tmp_path / LEDGER) as out:
             out.append(ledger.Struck("power-cut", crash=True))
-    monkeypatch.setattr(checker, "check", lambda *_: [finding("misdirected")])
+    alien = [finding("misdirected"), finding("torn", found=MIXED_SECTOR)]
+    monkeypatch.setattr(checker, "check", lambda *_: alien)
     assert judge(the_plan, tmp_path).outcome is outcome
     monkeypatch.setattr(checker, "check", lambda *_: [finding("misdirected"), finding("lost")])
     assert judge(the_plan, tmp_path).outcome is Outcome.failed
