@@ -80,6 +80,15 @@ class FileExpectation:
         ]
         return allow(self.file.size_bytes, events, crash=crash, emptied=self.file.size_bytes)
 
+    @property
+    def refused_a_size(self) -> bool:
+        """Whether a change of the size failed: how far it got then is not known.
+
+        xfs, for instance, sets the new size in memory, writes back, and fails if that fails (xfs_setattr_size); what is
+        stored and written back later takes the size on the disk along, piece by piece.
+        """
+        return any(each.fate == "faulted" for each in self._resizes)
+
     def _history(self, items: Sequence[Item]) -> History:
         base = ZERO
         for item in items:

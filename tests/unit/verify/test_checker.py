@@ -543,6 +543,17 @@ def test_after_a_resize_that_failed_the_next_one_is_judged_from_either_size(stor
     assert story.check(story.pages(*[1] * 4, *[None] * 4)) == []
 
 
+def test_after_a_resize_that_failed_the_size_is_anything_between(story):
+    story.alter(ledger.Resize(1, 1, 4 * PAGE))
+    failed = ledger.Resize(1, 1, 8 * PAGE)
+    found = story.pages(*[1] * 4, None, None)
+    assert only(story.check(found)).kind == "corrupt"
+    story.alter(failed, EIO)
+    assert story.check(found) == []
+    assert only(story.check(story.pages(*[1] * 3))).kind == "short"
+    assert only(story.check(story.pages(*[1] * 4, *[None] * 5))).kind == "corrupt"
+
+
 def test_a_store_over_a_page_boundary_is_judged_at_both_ends(story):
     story.records += [ledger.Store(1, 1, 2, 2, 2, PAGE - 100, 100, True), ledger.Stored(1, ())]
     content = story.pages(*[1] * 8)
