@@ -18,8 +18,9 @@ from torture.faults.base import Proof
 from torture.scene import Scene
 
 _FOREVER_S = 180
-REFUSES = frozenset({errno.EIO, errno.EROFS, errno.ESHUTDOWN, errno.EUCLEAN})
-"""What workers that go on may be told: what was dropped cannot be read again, and is not what the filesystem wrote."""
+REFUSES = frozenset({errno.EIO, errno.ENOENT, errno.EROFS, errno.ESHUTDOWN, errno.EUCLEAN})
+"""What workers that go on may be told: what was dropped cannot be read again, and is not what the filesystem wrote. A
+directory, too, is read again from the disk as it was before: a file that was made since is not in it."""
 
 
 def flakey_table(disk: str, length_sectors: int, feature: str | None = None) -> Table:
