@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
@@ -11,8 +13,10 @@ from typing import Any, cast
 import pytest
 
 from torture import faults, requirements
+from torture.errors import StepFailed
 from torture.faults.base import Fault, Proof
 from torture.faults.eio_once import EioOnce
+from torture.faults.power_cut import PowerCut
 from torture.faults.thin_full import ThinFull
 from torture.filesystems import filesystem
 from torture.plan import FaultSpec, FilePlan, Plan
@@ -21,6 +25,7 @@ from torture.work import Work
 from verify.ledger import LedgerWriter, Note
 from workloads import writeback
 from workloads.plan import Op, WorkerPlan
+from workloads.worker import WorkerReport
 
 
 def a_scene(tmp_path: Path, **more: object) -> Scene:
@@ -47,6 +52,22 @@ def test_what_comes_before_a_crash_proves_itself_before_it(tmp_path: Path) -> No
     work.carry_out(cast(Any, None))
     assert told == ["strike full", "proof full", "strike cut"]
     assert set(work.proofs) == {"full"}, "the crash proves itself when it can"
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ENOENT, errno.EROFS, errno.ESHUTDOWN, errno.EUCLEAN, errno.EBADF])
+def test_a_worker_may_be_turned_away_as_a_power_cut_does_it(tmp_path: Path, number: int) -> None:
+    report = WorkerReport(1, "died", error=f"Traceback\nOSError: [Errno {number}] {os.strerror(number)}: 'f'\n")
+    notes: list[str] = []
+    process = cast(Any, SimpleNamespace(wait_finished=lambda timeout_s: report))
+    cut = recorder("cut", [], crash=True)
+    type(cut).refuses = PowerCut.refuses
+    work = Work(a_scene(tmp_path, note=notes.append), [cut], lambda _: nullcontext(), lambda: None)
+    if number == errno.EBADF:
+        with pytest.raises(StepFailed, match="worker 1 died"):
+            work._wait(process)
+    else:
+        work._wait(process)
+        assert "worker 1 was turned away" in notes[0]
 
 
 @pytest.mark.parametrize(("refused", "begun"), [(0, 1), (8, 0)])
