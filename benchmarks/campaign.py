@@ -13,12 +13,12 @@ from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
-from torture import campaign_file, session
-from torture.known import known_of, without_known
+from torture.campaign import campaign_file, session
+from torture.campaign.run_config import Order
+from torture.lab.choose import KernelChoice
 from torture.lab.disk import default_scratch
-from torture.labs import KernelChoice
-from torture.order import Order
-from torture.report.groups import Group, gather
+from torture.results.groups import Group, gather
+from torture.results.known import known_of, without_known
 
 FILE = Path(__file__).parents[1] / "examples/overnight.toml"
 HEADINGS = ("argument", "seconds", "trials", "first finding", "control arm")

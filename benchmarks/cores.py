@@ -12,12 +12,12 @@ from dataclasses import replace
 from pathlib import Path
 from unittest import mock
 
-from torture import session
+from torture.campaign import session
+from torture.campaign.run_config import Order
+from torture.draw.request import whole_space
 from torture.lab import uml
 from torture.lab.disk import default_scratch
-from torture.order import Order
 from torture.plan import FaultSpec
-from torture.request import whole_space
 
 TRIALS = 40
 ROUNDS = 2

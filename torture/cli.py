@@ -10,21 +10,22 @@ from typing import Any
 
 import click
 
-from torture import campaign_file, guards, session
-from torture import clean as cleaning
-from torture import doctor as doctoring
 from torture import options as options_for
-from torture.contract.command import contract
+from torture.campaign import campaign_file, session
+from torture.campaign.run_config import Order
+from torture.contract.contract_command import contract
 from torture.errors import BadRequest, BrokenTool, MissingRequirement, TortureError
-from torture.export.command import export
-from torture.image.command import verify
+from torture.export.export_command import export
+from torture.image.verify_command import verify
+from torture.lab import clean as cleaning
+from torture.lab import doctor as doctoring
+from torture.lab import guards
+from torture.lab.choose import LABS, KernelChoice, lab_for
 from torture.lab.disk import DISK_MIB, default_scratch
-from torture.labs import LABS, KernelChoice, lab_for
-from torture.order import Order
-from torture.report import machine, summary
+from torture.report import document, summary
 from torture.report.shown import exit_code, shown
-from torture.reproduce import command as reproducing
-from torture.store import Trial
+from torture.reproduce import replay_command as reproducing
+from torture.results.store import Trial
 
 EXIT_BROKEN, EXIT_USAGE, EXIT_NOTHING_RAN, EXIT_INTERRUPTED = 1, 2, 4, 130
 
@@ -130,7 +131,7 @@ def _confirm(device: Path, yes: bool) -> None:
 
 def _print(trials: list[Trial], facts: dict[str, Any], as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps(machine.document(trials, facts)))
+        click.echo(json.dumps(document.document(trials, facts)))
         return
     click.echo(shown(trials, facts))
 
@@ -173,7 +174,7 @@ def show(
     if plan_only:
         click.echo(chosen[0].plan.to_json())
     elif as_json:
-        click.echo(json.dumps(machine.document(chosen, facts)["trials"][0]))
+        click.echo(json.dumps(document.document(chosen, facts)["trials"][0]))
     else:
         click.echo(summary.detail(chosen[0], directory / "trials" / chosen[0].directory_name))
     return 0

@@ -13,11 +13,11 @@ from pathlib import Path
 
 from torture.crash import outcome as crash
 from torture.faults import fault_class
-from torture.faults.planted import Planted, planted
+from torture.faults.canaries.planted import Planted, planted
+from torture.faults.gates import readable_warm
 from torture.filesystems import filesystem
-from torture.moments import readable_warm
 from torture.plan import Plan
-from torture.record import LEDGER, Record
+from torture.rig.record import LEDGER, Record
 from verify import checker, ledger, oracle
 from verify.breach import MIXED_SECTOR
 from verify.finding import Finding, of_filesystem

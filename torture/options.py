@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 
 import click
 
-from torture import session
+from torture.campaign import session
+from torture.draw.request import Request, choose, choose_faults, choose_filesystems, whole_space
 from torture.plan import Plan
-from torture.request import Request, choose, choose_faults, choose_filesystems, whole_space
 from workloads.access import ACCESSES
 from workloads.disturbances import DISTURBANCES
 from workloads.layouts import LAYOUTS

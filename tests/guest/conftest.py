@@ -9,7 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from command import TORTURE, Run
+
+from tests.guest.command_line import TORTURE, Run
 
 MUTANTS = Path(__file__).parents[3] / "shared/mutants/linux-6.1-mutants"
 RUN_TIMEOUT_S = 420

@@ -14,10 +14,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from command import TORTURE
 
-from torture import processes, run_id
-from torture.store import Store
+from tests.guest.command_line import TORTURE
+from torture.lab import processes, run_id
+from torture.results.store import Store
 
 pytestmark = pytest.mark.guest
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from bare import PACKAGED_KERNEL, boot
-from failures import BACKGROUND, STORE, failure, sync
 
+from tests.failures import BACKGROUND, STORE, failure, sync
+from tests.guest.bare import PACKAGED_KERNEL, boot
 from torture.export.c import write_c
+from torture.export.exportable import recipe
 from torture.export.fstests import HELPER, NUMBER, write_fstests
-from torture.export.recipe import recipe
 from torture.plan import Plan
 from verify.finding import Finding
 

@@ -11,15 +11,15 @@ from typing import Protocol
 import pytest
 
 from torture import faults
+from torture.faults.gates import with_gates
 from torture.filesystems import filesystem
 from torture.judge import Verdict, judge
 from torture.lab.base import Guest
 from torture.lab.disk import default_scratch
+from torture.lab.run_id import Hold, new_run_id
 from torture.lab.uml import UmlLab
-from torture.moments import with_gates
 from torture.plan import FilePlan, Plan
-from torture.record import Record
-from torture.run_id import Hold, new_run_id
+from torture.rig.record import Record
 from verify.finding import Finding
 from verify.outcome import Outcome
 from workloads.plan import Op, WorkerPlan

@@ -7,14 +7,15 @@ import shutil
 import sys
 from pathlib import Path
 
-import bare
 import pytest
+
+from tests.guest import bare
 
 pytestmark = pytest.mark.guest
 _LISTEN = """
 import sys
 from pathlib import Path
-from torture.fs_errors import FsErrors
+from torture.rig.fs_errors import FsErrors
 with FsErrors() as listener:
     listener.watch(Path("/run/a"))
     Path("/run/a/file").write_text("no error")

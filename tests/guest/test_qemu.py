@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from command import Run
 
+from tests.guest.command_line import Run
 from torture.lab.qemu import QemuLab
 
 pytestmark = pytest.mark.guest

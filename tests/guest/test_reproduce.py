@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command import TORTURE
+
+from tests.guest.command_line import TORTURE
 
 TIMEOUT_S = 600
 

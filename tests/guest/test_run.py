@@ -8,7 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from command import TORTURE, Run
+
+from tests.guest.command_line import TORTURE, Run
 
 pytestmark = pytest.mark.guest
 

@@ -12,17 +12,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from command import TORTURE
 
-from torture import processes, run_id
-from torture.campaign import Campaign
-from torture.draw import Drawn, draw
-from torture.lab import link
+from tests.guest.command_line import TORTURE
+from torture.campaign.runner import Campaign
+from torture.campaign.schedule import FixedList
+from torture.draw.matrix import Drawn, draw
+from torture.draw.request import Request
+from torture.lab import connection, processes, run_id
 from torture.lab.base import GuestLost
 from torture.lab.uml import UmlLab
-from torture.request import Request
-from torture.schedule import FixedList
-from torture.store import Store, Trial
+from torture.results.store import Store, Trial
 from verify.ledger import read_ledger
 from verify.outcome import Outcome
 
@@ -91,8 +90,8 @@ def test_a_guest_that_dies_costs_its_trial_and_is_replaced(lab: UmlLab) -> None:
 
 
 def test_a_guest_that_hangs_is_given_up_in_bounded_time(lab: UmlLab, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(link, "PHASE_TIMEOUT_S", 8.0)
-    monkeypatch.setattr(link, "_DUMP_TIMEOUT_S", 2.0)
+    monkeypatch.setattr(connection, "PHASE_TIMEOUT_S", 8.0)
+    monkeypatch.setattr(connection, "_DUMP_TIMEOUT_S", 2.0)
 
     def stop_all() -> None:
         for pid in guest_processes(lab):
@@ -109,7 +108,7 @@ def test_a_guest_that_hangs_is_given_up_in_bounded_time(lab: UmlLab, monkeypatch
     assert (first.verdict.outcome, second.verdict.outcome) == (Outcome.unknown, Outcome.passed)
     assert "no answer for 8 s" in first.verdict.reason
     assert len(seen) == 1, "a guest stays on one core (torture.lab.cores)"
-    view = (lab.results / "trials" / first.directory_name / link.HOST_VIEW).read_text()
+    view = (lab.results / "trials" / first.directory_name / connection.HOST_VIEW).read_text()
     assert ") T " in view and "wchan: " in view, "stopped processes, as the host sees them"
 
 

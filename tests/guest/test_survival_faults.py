@@ -9,9 +9,9 @@ import time
 from pathlib import Path
 
 import pytest
-from command import TORTURE
-from test_survival import left_behind
 
+from tests.guest.command_line import TORTURE
+from tests.guest.test_survival import left_behind
 from torture.faults import FAULTS
 
 pytestmark = pytest.mark.guest

@@ -13,16 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command import TORTURE
 
-from torture.draw import draw
+from tests.guest.command_line import TORTURE
+from torture.draw.matrix import draw
+from torture.draw.request import Request
 from torture.judge import judge
 from torture.lab.disk import copy_image, default_scratch
+from torture.lab.run_id import Hold, new_run_id
 from torture.lab.uml import UmlLab
 from torture.plan import FaultSpec, Plan
-from torture.record import LEDGER
-from torture.request import Request
-from torture.run_id import Hold, new_run_id
+from torture.rig.record import LEDGER
 
 FACTS = ("kind", "promise", "name", "first_page", "pages", "sectors", "expected", "found", "reported", "read")
 LABS = ("uml", "local") if os.geteuid() == 0 else ("uml",)

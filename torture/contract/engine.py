@@ -21,19 +21,19 @@ from devicemapper import mounts, tools
 from devicemapper.device import MappedDevice
 from devicemapper.errors import BlockStackError
 from devicemapper.loop import LoopDevice
-from torture.contract.actors import Case, act_here, acting_apart
+from torture.contract.acting import Case, act_here, acting_apart
+from torture.contract.actor import Told, name_of
 from torture.contract.clauses import EXPERIMENTS
 from torture.contract.experiment import Experiment
-from torture.contract.hands import Told, name_of
 from torture.contract.recovery import recover
 from torture.contract.stages import STAGES, Stage
 from torture.contract.subject import Subject
 from torture.contract.verdict import ARMS, PINNED, Entry, Judgement, Verdict
 from torture.errors import NotRun, StepFailed
 from torture.filesystems import Filesystem, filesystem
-from torture.ground import Ground, filesystem_missing
 from torture.plan import Plan
-from torture.scene import Scene
+from torture.rig.machine import Ground, filesystem_missing
+from torture.rig.scene import Scene
 from verify.ledger import LedgerWriter
 from workloads import libc, limits
 from workloads.requirements import check_memlock

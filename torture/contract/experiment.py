@@ -5,11 +5,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
-from torture.contract.hands import Hands, Told
+from torture.contract.actor import Hands, Told
 from torture.contract.subject import Subject
 from torture.contract.verdict import Judgement
 from torture.filesystems import Filesystem
-from torture.scene import Scene
+from torture.rig.scene import Scene
 
 PAGES = 8
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from devicemapper import tools
-from torture import quota
 from torture.errors import StepFailed
-from torture.ground import Ground
-from torture.scene import Scene
+from torture.rig import quota
+from torture.rig.machine import Ground
+from torture.rig.scene import Scene
 from workloads.children import in_child
 
 _COMMAND_TIMEOUT_S = 30

@@ -14,11 +14,11 @@ from devicemapper.table import Table
 from devicemapper.targets import Flakey, Linear
 from torture.contract.quota import LIMITS
 from torture.errors import StepFailed
-from torture.faults.dropping import DroppedWrites, flakey_table
+from torture.faults.power.dropping import DroppedWrites, flakey_table
 from torture.filesystems import Filesystem
-from torture.fill import fill
-from torture.ground import Ground, load_module, target_missing
-from torture.scene import Scene
+from torture.rig.ballast import fill
+from torture.rig.machine import Ground, load_module, target_missing
+from torture.rig.scene import Scene
 
 
 class Stage(ABC):

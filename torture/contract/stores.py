@@ -12,11 +12,11 @@ from dataclasses import asdict, dataclass, field
 from enum import Enum
 
 from torture.contract import subject as looks
+from torture.contract.actor import STORE, Hands, Step, StoreBy, Told, name_of
 from torture.contract.experiment import Experiment
-from torture.contract.hands import STORE, Hands, Step, StoreBy, Told, name_of
 from torture.contract.subject import Subject
 from torture.contract.verdict import Judgement, Verdict
-from torture.scene import Scene
+from torture.rig.scene import Scene
 from workloads.access import ACCESSES
 from workloads.children import in_child
 

@@ -21,7 +21,7 @@ from torture.crash import outcome
 from torture.crash.disk import Contents, CrashDisk, check_complete, keep_image
 from torture.crash.outcome import STATES, AsOf, StateSeen
 from torture.crash.states import CrashState, steps
-from torture.scene import Scene
+from torture.rig.scene import Scene
 from verify.ledger import read_ledger
 from verify.observation import Observation
 from verify.reader import observe_file

@@ -9,13 +9,13 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
-from torture.artefacts import IMAGE
+from torture.campaign.artefacts import IMAGE
 from torture.errors import BadRequest
+from torture.export.exportable import recipe, title
 from torture.export.mail import write_mail
 from torture.export.program import write_program
-from torture.export.recipe import recipe, title
 from torture.export.script import PROGRAM, SCRIPT, write_script
-from torture.export.source import Source
+from torture.export.subject import Source
 from torture.reproduce.subject import FINDING, PLAN, VERSIONS
 
 README = "README"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from torture.export.exportable import Recipe
 from torture.export.program import write_program
-from torture.export.recipe import Recipe
 from torture.export.script import PROGRAM, SCRIPT, write_script
 
 

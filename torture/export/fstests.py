@@ -10,8 +10,8 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
+from torture.export.exportable import EIO, ENOSPC, POWER_CUT, Recipe, cannot
 from torture.export.program import comment, write_program
-from torture.export.recipe import EIO, ENOSPC, POWER_CUT, Recipe, cannot
 from torture.filesystems import filesystem
 
 NUMBER = "999"

@@ -8,12 +8,12 @@ from pathlib import Path
 from textwrap import wrap
 
 from torture.errors import BadRequest
-from torture.export.recipe import LATE, PROMISES, circumstance, title
-from torture.export.source import Source
+from torture.export.exportable import LATE, PROMISES, circumstance, title
+from torture.export.subject import Source
 from torture.filesystems import filesystem
 from torture.plan import Plan
-from torture.record import KERNEL_LOG, LEDGER
-from torture.statistics import wilson
+from torture.results.statistics import wilson
+from torture.rig.record import KERNEL_LOG, LEDGER
 from verify import ledger, stamp
 from verify.finding import Finding
 from verify.observation import Page, read_observations

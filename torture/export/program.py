@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from textwrap import indent, wrap
 
-from torture.export import body, body_check, body_workers
-from torture.export.calls import DISTURBANCES, PINS, PUTS, SYNCS, Call, Put
+from torture.export import c_templates, c_templates_check, c_templates_workers
+from torture.export.c_snippets import DISTURBANCES, PINS, PUTS, SYNCS, Call, Put
+from torture.export.exportable import Recipe
 from torture.export.files import FILES, FileText
-from torture.export.recipe import Recipe
 from workloads.plan import Op, WorkerPlan
 
 _COMMENT_COLUMNS = 76
@@ -28,22 +28,22 @@ def write_program(recipe: Recipe, name: str, used_by: str) -> str:
     answers = any("answer(" in line for call in _calls(recipe) for line in call.lines)
     parts = [
         _head(recipe, name, used_by),
-        body.HEAD,
-        body.LAY_OUT,
-        *_if(body.WRITE_BASE, "write_base(", _laid_out(recipe)),
-        *_if(body.WRITE_STALE, "write_stale(", _laid_out(recipe)),
-        *([body.FILL] if recipe.free_blocks is not None else []),
-        *([body.REPLAY] if recipe.needs_log else []),
+        c_templates.HEAD,
+        c_templates.LAY_OUT,
+        *_if(c_templates.WRITE_BASE, "write_base(", _laid_out(recipe)),
+        *_if(c_templates.WRITE_STALE, "write_stale(", _laid_out(recipe)),
+        *([c_templates.FILL] if recipe.free_blocks is not None else []),
+        *([c_templates.REPLAY] if recipe.needs_log else []),
         _laid_out(recipe),
-        body_workers.WORK,
-        *([_STORING, *_put_code(recipe), body_workers.STORE] if stores else []),
-        *([body_workers.SYNC] if answers else []),
-        *([body_workers.GATE] if recipe.gated else []),
+        c_templates_workers.WORK,
+        *([_STORING, *_put_code(recipe), c_templates_workers.STORE] if stores else []),
+        *([c_templates_workers.SYNC] if answers else []),
+        *([c_templates_workers.GATE] if recipe.gated else []),
         *dict.fromkeys(call.code for call in _calls(recipe) if call.code),
         *(_worker(recipe, number) for number in range(len(recipe.plan.workers))),
-        body_workers.RUN,
-        body_check.CHECK,
-        body_check.MAIN,
+        c_templates_workers.RUN,
+        c_templates_check.CHECK,
+        c_templates_check.MAIN,
     ]
     return _filled("\n".join(part.strip("\n") + "\n" for part in parts), recipe, used_by)
 

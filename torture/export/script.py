@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from torture.export.exportable import EIO, ENOSPC, KILL, POWER_CUT, Recipe
 from torture.export.program import comment
-from torture.export.recipe import EIO, ENOSPC, KILL, POWER_CUT, Recipe
 
 PROGRAM, SCRIPT = "reproduce", "reproduce.sh"
 

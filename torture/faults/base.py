@@ -12,8 +12,8 @@ from devicemapper.table import Table
 from devicemapper.targets import Linear
 from torture.errors import BadRequest
 from torture.filesystems import Filesystem
-from torture.ground import Ground
-from torture.scene import Scene
+from torture.rig.machine import Ground
+from torture.rig.scene import Scene
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ class Fault:
     `targets` are the device-mapper targets it needs, or features as "flakey drop_writes"; `crash` means unsynced
     content may be lost; `replays` that crash states are judged, though nothing crashes in the trial itself; `canary`
     means it plants a loss that must be found; `strikes_first` means it strikes before the first store instead of at the
-    gate or after the last operation, `moments` where in the work a drawn plan may let it strike (torture.moments), the
+    gate or after the last operation, `moments` where in the work a drawn plan may let it strike (torture.faults.gates), the
     first the plainest; `rounds` how often it heals while the workers go on, after it has waited `patience_s` for them to
     come to a gate; without `readable_warm` the files cannot be read, or not be judged, before the unmount; `forgets`:
     nor where workers went on after the strike, because what was written since then and is read again is not there.

@@ -41,7 +41,7 @@ class Guest(Protocol):
         """The scratch disk, as a file or device of the host."""
 
     def probe(self) -> dict[str, Any]:
-        """What the kernel can do: see torture.capabilities.Capabilities."""
+        """What the kernel can do: see torture.trial.capabilities.Capabilities."""
 
     def run(self, plan: Plan, directory: Path, on_phase: Callable[[str], None]) -> None:
         """Run one trial; everything it leaves is in `directory`, below the run directory. Raises GuestLost."""
@@ -50,7 +50,7 @@ class Guest(Protocol):
         """Carry out torture.contract on one filesystem; its entries are in `directory`. Raises GuestLost."""
 
     def examine(self, directory: Path, on_phase: Callable[[str], None]) -> None:
-        """Mount, read and check the image that is the guest's disk (torture.image.examination). Raises GuestLost."""
+        """Mount, read and check the image that is the guest's disk (torture.trial.examination). Raises GuestLost."""
 
     def end(self) -> None:
         """Shut down in order, or by force after a few seconds; nothing of the guest is left running."""

@@ -11,8 +11,8 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from torture import processes
-from torture import run_id as runs
+from torture.lab import processes
+from torture.lab import run_id as runs
 
 _one_at_a_time = threading.Lock()
 

@@ -12,10 +12,10 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from torture import clean
-from torture import run_id as runs
+from torture.lab import clean
+from torture.lab import run_id as runs
+from torture.lab.connection import LinkedGuest
 from torture.lab.disk import provide_disk
-from torture.lab.link import LinkedGuest
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class LocalLab:
         marker = f"{runs.ENVIRONMENT}_GUEST={self.run_id}/{index}"
         name, _, value = marker.partition("=")
         console = self.results / f"console-{index}.log"
-        command = [sys.executable, "-m", "torture.guest", "--disk", str(disk), "--work", str(home / "work")]
+        command = [sys.executable, "-m", "torture.agent", "--disk", str(disk), "--work", str(home / "work")]
         command += ["--run-id", f"{self.run_id}-{home.name}", "--results", str(self.results)]
 
         def launch(line: int) -> subprocess.Popen[bytes]:

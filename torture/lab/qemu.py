@@ -19,8 +19,8 @@ from devicemapper import tools
 from devicemapper.errors import BlockStackError
 from torture.errors import BadRequest
 from torture.lab.base import BOOT_TIMEOUT_S, GuestLost
-from torture.lab.link import Launch
-from torture.lab.own_kernel import Berth, OwnKernelLab
+from torture.lab.connection import Launch
+from torture.lab.guest_lab import Berth, OwnKernelLab
 
 CORES = 2
 """Of each guest: enough for its kernel threads to race with its workers."""
@@ -105,7 +105,7 @@ class QemuLab(OwnKernelLab):
             words += ["-drive", f"if=none,id=disk{number},file={disk},format=raw"]
             words += ["-device", f"virtio-blk-pci,drive=disk{number}"]
         words += ["-fsdev", f"local,id=results,path={self.results},security_model=none,multidevs=remap"]
-        words += ["-device", "virtio-9p-pci,fsdev=results,mount_tag=results"]  # the name that torture.guest mounts
+        words += ["-device", "virtio-9p-pci,fsdev=results,mount_tag=results"]  # the name that torture.agent mounts
         return words
 
     def _errors(self, console: Path) -> Path:

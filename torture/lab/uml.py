@@ -13,9 +13,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from torture.errors import BadRequest
+from torture.lab.connection import Launch
 from torture.lab.cores import on_one_core
-from torture.lab.link import Launch
-from torture.lab.own_kernel import Berth, OwnKernelLab
+from torture.lab.guest_lab import Berth, OwnKernelLab
 
 PACKAGED_KERNEL = "linux.uml"
 MODULES = "/usr/lib/uml/modules"

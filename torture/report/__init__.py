@@ -1,1 +1,1 @@
-"""What a run found, for people (`summary`) and for machines (`machine`); `cells` and `groups` do the counting."""
+"""What a run found, for people (`summary`) and for machines (`document`); `cells` and `groups` do the counting."""

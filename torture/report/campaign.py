@@ -11,15 +11,15 @@ from datetime import date
 from textwrap import fill
 from typing import Any
 
-from torture.known import Known, told, without_known
 from torture.report.campaign_time import render as render_time
 from torture.report.coverage import render as render_coverage
-from torture.report.groups import Group, distinct
 from torture.report.matrix import render as render_matrix
 from torture.report.matrix import short_label
 from torture.report.summary import EXIT_CODES, KINDS, MEANING, count, first_line, overall
-from torture.statistics import wilson
-from torture.store import Trial
+from torture.results.groups import Group, distinct
+from torture.results.known import Known, told, without_known
+from torture.results.statistics import wilson
+from torture.results.store import Trial
 from verify.outcome import Outcome
 
 WIDTH = 120

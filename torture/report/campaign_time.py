@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from torture.store import Trial
+from torture.results.store import Trial
 
 BETWEEN = "between phases"
 MOST_LOST = 2

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import combinations
 from typing import Any
 
+from torture.draw.combination import NO_DISTURBANCE, Met, Pair, manners_of
 from torture.filesystems import filesystem
-from torture.manner import NO_DISTURBANCE, Met, Pair, manners_of
-from torture.store import Trial
+from torture.results.store import Trial
 from verify.outcome import Outcome
 from workloads.disturbances import DISTURBANCES
 from workloads.layouts import LAYOUTS

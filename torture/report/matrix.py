@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 
-from torture.statistics import clean_bound
-from torture.store import Trial
+from torture.results.statistics import clean_bound
+from torture.results.store import Trial
 from verify.outcome import Outcome, worst
 
 WIDTH = 124

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
-from torture.known import known_of, without_known
 from torture.report import campaign, summary
-from torture.store import Trial
+from torture.results.known import known_of, without_known
+from torture.results.store import Trial
 
 
 def shown(trials: Sequence[Trial], facts: dict[str, Any]) -> str:

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from textwrap import fill
 
-from torture.report.cells import Cell, outcomes
-from torture.report.groups import Group, gather
-from torture.store import Trial
+from torture.results.cells import Cell, outcomes
+from torture.results.groups import Group, gather
+from torture.results.store import Trial
 from verify.finding import Finding
 from verify.outcome import Outcome, worst
 

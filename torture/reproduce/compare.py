@@ -12,13 +12,13 @@ from dataclasses import asdict, dataclass, field, replace
 from random import Random
 from typing import Any
 
-from torture.labs import KernelChoice
+from torture.lab.choose import KernelChoice
 from torture.plan import Plan
-from torture.report.groups import Key
 from torture.reproduce.signature import in_order, keys, was_judged
 from torture.reproduce.verdict import Counts, Judged, Verdict, judge, overall, table
-from torture.statistics import wilson
-from torture.store import Task, Trial
+from torture.results.groups import Key
+from torture.results.statistics import wilson
+from torture.results.store import Task, Trial
 
 ALPHA = 0.01
 FIRST_LOOK_PAIRS = 8

@@ -12,11 +12,11 @@ from typing import Any, TypeVar
 import click
 
 from torture import options as options_for
-from torture import session
-from torture.draw import draw
+from torture.campaign import session
+from torture.draw.matrix import draw
 from torture.errors import BadRequest
 from torture.filesystems import filesystem
-from torture.labs import KernelChoice, lab_for
+from torture.lab.choose import KernelChoice, lab_for
 from torture.plan import Plan
 from torture.report.summary import EXIT_CODES
 from torture.reproduce import compare as comparing

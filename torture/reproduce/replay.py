@@ -9,10 +9,10 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from torture.plan import Plan
-from torture.report.groups import Key
 from torture.reproduce.signature import describe, in_order, keys, was_judged
-from torture.statistics import trials_to_see, wilson
-from torture.store import Task, Trial
+from torture.results.groups import Key
+from torture.results.statistics import trials_to_see, wilson
+from torture.results.store import Task, Trial
 
 ARM = "replay"
 

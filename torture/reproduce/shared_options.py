@@ -8,11 +8,11 @@ from typing import Any
 
 import click
 
+from torture.campaign.run_config import Order
+from torture.draw.request import Request
+from torture.lab.choose import KernelChoice
 from torture.lab.disk import default_scratch
-from torture.labs import KernelChoice
-from torture.order import Order
 from torture.reproduce.subject import Subject
-from torture.request import Request
 
 EXIT_INTERRUPTED = 130
 

@@ -19,7 +19,7 @@ from torture.reproduce.factors import variations
 from torture.reproduce.sequential import RateTest, Tally, rate_test
 from torture.reproduce.shrinkers import SHRINKERS, Step
 from torture.reproduce.signature import Likeness, likenesses, was_judged
-from torture.store import Task, Trial
+from torture.results.store import Task, Trial
 
 ENOUGH_FAILURES = 4
 FEWEST_TRIALS = 5

@@ -10,7 +10,7 @@ from typing import Any, get_args
 import click
 
 from torture import options as options_for
-from torture import session
+from torture.campaign import session
 from torture.errors import BadRequest
 from torture.plan import Plan
 from torture.report.summary import EXIT_CODES

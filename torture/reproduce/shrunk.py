@@ -9,7 +9,7 @@ from typing import Any
 from torture.reproduce.factors import Known, name_factors
 from torture.reproduce.sequential import ERROR, RATIO
 from torture.reproduce.shrink import Shrink, size
-from torture.statistics import wilson
+from torture.results.statistics import wilson
 
 
 def render(search: Shrink) -> str:

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from torture.plan import Plan
-from torture.report.groups import Key, key_in, told_once
-from torture.store import Trial
+from torture.results.groups import Key, key_in, told_once
+from torture.results.store import Trial
 from verify.finding import Finding
 from verify.outcome import Outcome
 

@@ -8,15 +8,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from torture import session
+from torture.campaign import session
+from torture.campaign.run_config import Order
 from torture.errors import BadRequest
+from torture.lab.choose import LOCAL, UML, KernelChoice, lab_for
 from torture.lab.uml import PACKAGED_KERNEL
-from torture.labs import LOCAL, UML, KernelChoice, lab_for
-from torture.order import Order
 from torture.plan import Plan
-from torture.report.groups import Key
 from torture.reproduce.signature import in_order, keys, signature
-from torture.store import STORE, Trial
+from torture.results.groups import Key
+from torture.results.store import STORE, Trial
 from verify.finding import Finding
 from verify.outcome import Outcome
 

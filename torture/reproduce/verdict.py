@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from torture.report.groups import Key
 from torture.reproduce.fisher import exact, smallest_visible
 from torture.reproduce.signature import describe
-from torture.statistics import wilson
+from torture.results.groups import Key
+from torture.results.statistics import wilson
 
 STILL_CONFIDENCE = 0.99
 

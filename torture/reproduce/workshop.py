@@ -11,15 +11,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from torture import clean, session
-from torture.campaign import Campaign, Source
+from torture.campaign import session
+from torture.campaign.progress import Progress
+from torture.campaign.run_config import Order
+from torture.campaign.runner import Campaign, Source
 from torture.errors import BadRequest
+from torture.lab import clean
 from torture.lab.base import Lab
-from torture.labs import LOCAL, KernelChoice, make_labs
-from torture.order import Order
-from torture.progress import Progress
-from torture.run_id import Hold, new_run_id
-from torture.store import Store, Trial
+from torture.lab.choose import LOCAL, KernelChoice, make_labs
+from torture.lab.run_id import Hold, new_run_id
+from torture.results.store import Store, Trial
 
 
 @dataclass(frozen=True, slots=True)

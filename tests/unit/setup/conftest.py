@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import pytest
-from stand_in_machine import Machine, debian_machine
+
+from tests.unit.setup.stand_in_machine import Machine, debian_machine
 
 
 @pytest.fixture

@@ -6,10 +6,10 @@ import time
 from pathlib import Path
 
 import pytest
-from stand_in_machine import ROOT, SUDO, Machine
 
-from torture import doctor
+from tests.unit.setup.stand_in_machine import ROOT, SUDO, Machine
 from torture.filesystems import FILESYSTEMS
+from torture.lab import doctor
 
 ADMINISTRATOR = "apt-get update && apt-get install --yes --no-install-recommends jfsutils xfsprogs"
 

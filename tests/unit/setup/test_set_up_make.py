@@ -1,7 +1,8 @@
 """The make targets: what they run, and what `make demo` says about the exit code of `torture run`."""
 
 import pytest
-from stand_in_machine import ROOT, Machine
+
+from tests.unit.setup.stand_in_machine import ROOT, Machine
 
 COMPLETED = {0: "pass", 3: "fail", 5: "unknown", 6: "late and nothing worse"}
 NOT_COMPLETED = {1: "the tool itself broke", 2: "usage", 4: "nothing ran", 130: "interrupted", 77: "killed"}

@@ -12,12 +12,11 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from stories import finding, leave, ran
-
-from torture.campaign import Campaign, Source
+from tests.unit.torture.stories import finding, leave, ran
+from torture.campaign.runner import Campaign, Source
 from torture.judge import Verdict
 from torture.plan import Plan
-from torture.store import Store, Trial
+from torture.results.store import Store, Trial
 from verify.outcome import Outcome
 
 Rule = Callable[[Plan], float]

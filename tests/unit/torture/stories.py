@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from torture.draw import draw
+from torture.draw.matrix import draw
+from torture.draw.request import Request
 from torture.judge import Verdict
 from torture.plan import FaultSpec, Plan
-from torture.record import LEDGER, Record
-from torture.request import Request
-from torture.store import Trial
+from torture.results.store import Trial
+from torture.rig.record import LEDGER, Record
 from verify import ledger
 from verify.finding import Finding
 from verify.ledger import LedgerWriter

@@ -7,10 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from stories import finding, leave, plan, ran
 
+from tests.unit.torture.stories import finding, leave, plan, ran
 from torture.judge import judge
-from torture.record import LEDGER, Record
+from torture.rig.record import LEDGER, Record
 from verify import checker, ledger
 from verify.breach import MIXED_SECTOR
 from verify.ledger import LedgerWriter

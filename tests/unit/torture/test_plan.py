@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from torture.draw import draw, is_canary
+from torture.draw.matrix import draw, is_canary
+from torture.draw.request import Request
 from torture.errors import BadRequest
 from torture.plan import FaultSpec, Plan
-from torture.request import Request
 
 
 def some_plans() -> list[Plan]:

@@ -12,8 +12,8 @@ from errno import EIO, ENOSPC
 from typing import Any
 
 from hypothesis import strategies as st
-from story import RUN
 
+from tests.unit.verify.story import RUN
 from verify import ledger
 from verify.history import ZERO, Content
 from verify.ledger import Base, Fault, Record

@@ -5,8 +5,8 @@ import tracemalloc
 from errno import EIO, ENOENT, ENOSPC
 
 import pytest
-from story import PAGE, RUN, Story
 
+from tests.unit.verify.story import PAGE, RUN, Story
 from verify import checker, ledger, oracle, stamp
 from verify.observation import Missing, ObservationError, Page, Size, Unreadable
 from verify.outcome import Outcome, outcome_of

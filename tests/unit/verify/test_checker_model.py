@@ -3,11 +3,11 @@
 from collections.abc import Iterable
 from functools import cache
 
-from brute_force import PAGES, Truth, ledgers, truth_at
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from story import RUN
 
+from tests.unit.verify.brute_force import PAGES, Truth, ledgers, truth_at
+from tests.unit.verify.story import RUN
 from verify import checker, ledger, oracle, reader, reference
 from verify.finding import Finding
 from verify.history import BASE, ZERO, Content

@@ -4,10 +4,10 @@ import tracemalloc
 from errno import EIO, ENOSPC, EUCLEAN
 
 import pytest
-from brute_force import PAGES, ledgers, truth_at, truth_of_size
 from hypothesis import given, settings
-from story import RUN
 
+from tests.unit.verify.brute_force import PAGES, ledgers, truth_at, truth_of_size
+from tests.unit.verify.story import RUN
 from verify import ledger, oracle
 from verify.history import BASE, ZERO
 from verify.ledger import Base, Fault

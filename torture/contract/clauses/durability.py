@@ -8,8 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from torture.contract.experiment import Experiment
-from torture.contract.hands import (
+from torture.contract.actor import (
     Hands,
     Step,
     StoreBy,
@@ -22,10 +21,11 @@ from torture.contract.hands import (
     protect_and_back,
     store,
 )
+from torture.contract.experiment import Experiment
 from torture.contract.stores import POWER_CUT, Refusal, Stores
 from torture.contract.subject import Subject
 from torture.contract.verdict import CONTROL, Judgement, Verdict
-from torture.scene import Scene
+from torture.rig.scene import Scene
 from workloads import libc
 from workloads.children import in_child
 

@@ -7,12 +7,12 @@ from collections import Counter
 from dataclasses import dataclass
 
 from torture.contract import subject as looks
+from torture.contract.actor import Hands, Told, name_of
 from torture.contract.experiment import Experiment
-from torture.contract.hands import Hands, Told, name_of
 from torture.contract.stores import POWER_CUT, counted
 from torture.contract.subject import Subject
 from torture.contract.verdict import Judgement, Verdict
-from torture.scene import Scene
+from torture.rig.scene import Scene
 from workloads import libc
 from workloads.access import UserStore
 from workloads.unsupported import refusable

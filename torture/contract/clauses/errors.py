@@ -12,14 +12,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from devicemapper.table import Table
+from torture.contract.actor import Hands, Told, background, msync, name_of, store
 from torture.contract.experiment import Experiment
-from torture.contract.hands import Hands, Told, background, msync, name_of, store
 from torture.contract.stores import Refusal, Stores
 from torture.contract.subject import Subject
 from torture.contract.verdict import Judgement, Verdict
-from torture.faults.failing_writes import RefusedWrites, refusing
+from torture.faults.io_errors.failing_writes import RefusedWrites, refusing
 from torture.filesystems import Filesystem
-from torture.scene import Scene
+from torture.rig.scene import Scene
 from workloads import libc
 from workloads.extents import extents
 

@@ -11,13 +11,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from devicemapper.block_stat import block_stat
-from torture import requirements
+from torture.contract.actor import Hands, Told, msync, store
 from torture.contract.experiment import Experiment
-from torture.contract.hands import Hands, Told, msync, store
 from torture.contract.stores import Refusal, judge_stores
 from torture.contract.subject import ZERO, Subject
 from torture.contract.verdict import Judgement, Verdict
-from torture.scene import Scene
+from torture.rig.scene import Scene
+from torture.trial import requirements
 from workloads import libc
 from workloads.children import Child
 from workloads.unsupported import refusable

@@ -7,12 +7,12 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from torture.contract.actor import Hands, Told, background, msync, name_of, store
 from torture.contract.experiment import Experiment
-from torture.contract.hands import Hands, Told, background, msync, name_of, store
 from torture.contract.stores import Refusal, Stores
 from torture.contract.subject import ZERO, Subject
 from torture.contract.verdict import CONTROL, Judgement, Verdict
-from torture.scene import Scene
+from torture.rig.scene import Scene
 
 _CLEAN_REFUSALS = (errno.ENOMEM, errno.EAGAIN)
 _BLOCK_BYTES = 512

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from torture.contract.actor import StoreBy, background, msync, store
 from torture.contract.experiment import Experiment
-from torture.contract.hands import StoreBy, background, msync, store
 from torture.contract.stores import Refusal, Stores
 
 EXPERIMENTS: tuple[Experiment, ...] = tuple(

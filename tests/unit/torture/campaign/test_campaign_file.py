@@ -1,0 +1,79 @@
+"""Campaign files: the examples load, and everything wrong is said with line and key before anything starts."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from torture.campaign.campaign_file import load
+from torture.campaign.run_config import Order
+from torture.errors import BadRequest
+
+EXAMPLES = sorted((Path(__file__).parents[4] / "examples").glob("*.toml"))
+
+
+def read(path: Path) -> Order:
+    return load(path, results=Path("/r"), scratch=Path("/s"), draw_seed=lambda: 77)
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_the_examples_load_and_survive_the_store(path: Path) -> None:
+    order = read(path)
+    assert order.endless and order.request.seed == 77
+    assert Order.from_dict(json.loads(json.dumps(order.to_dict()))) == order
+
+
+def test_there_is_an_example_for_each_use() -> None:
+    assert [path.stem for path in EXAMPLES] == ["overnight", "reproduce", "validate"]
+
+
+def test_every_part_arrives(tmp_path: Path) -> None:
+    path = tmp_path / "c.toml"
+    path.write_text(
+        'seed = 3\njobs = 1\non_finding = "/bin/true"\n'
+        '[budget]\ntime = "2m"\ntrials = 9\nfindings = 2\nartefacts = "3M"\n'
+        '[include]\nfs = ["xfs"]\npin = ["all"]\nfault = ["enospc:free_blocks=2"]\n[exclude]\npin = ["none"]\n'
+        '[[kernel]]\npath = "k"\narguments = ["a=1"]\n'
+    )
+    order = read(path)
+    assert (order.time_limit_s, order.most_trials, order.most_findings, order.artefact_bytes) == (120, 9, 2, 3 << 20)
+    assert order.request.filesystems == ("xfs",) and "none" not in order.request.pins
+    assert order.request.faults[0].parameters == {"free_blocks": 2}
+    assert order.kernels[0].label == "k a=1"
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "key"),
+    [
+        ("[budget]\ntrials = 1\n[include]\nfs = ['zfs']\n", 4, "fs"),
+        ("colour = 1\n[budget]\ntrials = 1\n", 1, "colour"),
+        ("[budget]\ntrials = 1\nspeed = 3\n", 3, "speed"),
+        ("[budget]\n\ntime = '8 fortnights'\n", 3, "time"),
+        ("[budget]\ntrials = 0\n", 2, "trials"),
+        ("jobs = 'many'\n[budget]\ntrials = 1\n", 1, "jobs"),
+        ("lab = 'moon'\n[budget]\ntrials = 1\n", 1, "lab"),
+        ("[budget]\ntrials = 1\n[exclude]\nfs = ['all']\n", 4, "fs"),
+        ("[budget]\ntrials = 1\n[include]\nfs = 'xfs'\n", 4, "fs"),
+        ("[budget]\nartefacts = '1G'\n", 1, "budget"),
+        ("[budget]\ntrials = 1\n[[known]]\nkind = 'late'\n", 3, "known"),
+        ("[budget]\ntrials = 1\n[[known]]\nreason = 'r'\nexpires = 'soon'\n", 5, "expires"),
+        ("[budget]\ntrials = 1\n[[kernel]]\nspeed = 1\n", 4, "speed"),
+    ],
+)
+def test_what_is_wrong_is_said_with_line_and_key(tmp_path: Path, text: str, line: int, key: str) -> None:
+    path = tmp_path / "c.toml"
+    path.write_text(text)
+    with pytest.raises(BadRequest) as caught:
+        read(path)
+    assert f"line {line}, key '{key}'" in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [None, b"seed = ", b"\xff\xfe"])
+def test_what_is_no_campaign_file_is_refused(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "c.toml"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(BadRequest):
+        read(path)

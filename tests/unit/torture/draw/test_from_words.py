@@ -1,0 +1,43 @@
+"""A plan from words is the plan that was meant, and a word that is none is refused with those there are."""
+
+from __future__ import annotations
+
+import pytest
+
+from torture.draw.from_words import Words, build, operations
+from torture.errors import BadRequest
+from torture.plan import FaultSpec, Plan
+from workloads.plan import Op
+
+
+def test_a_reported_corruption_becomes_a_plan() -> None:
+    faults = (FaultSpec("enospc", {"free_blocks": 0}),)
+    plan = build(Words("xfs", ("hole", "unwritten"), ("mlock", "none"), "store", faults, "store,sync fsync,store 1", 3, 7))
+    assert Plan.from_json(plan.to_json()) == plan
+    assert [file.pages for file in plan.files] == [6, 6]
+    assert [(worker.file, worker.pin, worker.first_page) for worker in plan.workers] == [
+        (1, "mlock", 0),
+        (1, "none", 3),
+        (2, "mlock", 0),
+        (2, "none", 3),
+    ]
+    assert plan.workers[1].ops == (Op("store", 3, 3), Op("sync", name="fsync"), Op("store", 4, 1))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("store,jump", "operation 'jump' is unknown"),
+        ("store,sync sometimes", "allowed are"),
+        ("store 3+2", "outside"),
+        ("store x", "PAGE"),
+        ("sync msync", "stores nothing"),
+    ],
+)
+def test_a_word_that_is_none_is_refused(text: str, said: str) -> None:
+    with pytest.raises(BadRequest, match=said):
+        operations(text, 0, 4)
+
+
+def test_disturbances_and_gates_have_no_pages() -> None:
+    assert operations("store, background, gate strike", 0, 1)[1:] == (Op("background"), Op("gate", name="strike"))

@@ -1,0 +1,34 @@
+"""What doctor says of a lab: everything that cannot be had has its reason, told once for all it holds for."""
+
+from __future__ import annotations
+
+from torture.lab.doctor import LabReport, render
+
+CAPABILITIES = {
+    "kernel": "6.1",
+    "filesystems": {"ext4": "", "jfs": "mkfs.jfs is not installed"},
+    "faults": {
+        "none": {"ext4": "", "ext4:1k": "", "btrfs": ""},
+        "shutdown": {"ext4": "", "ext4:1k": "", "btrfs": "btrfs has no shutdown ioctl"},
+        "dust": dict.fromkeys(("ext4", "ext4:1k", "btrfs"), "the kernel has no dm-dust"),
+    },
+    "layouts": {"reflinked": {"ext4": "ext4 has no reflink", "ext4:1k": "ext4:1k has no reflink", "btrfs": ""}},
+    "disturbances": {"freeze": {}},
+}
+
+
+def test_every_reason_is_told_once() -> None:
+    assert render([LabReport("uml", "", CAPABILITIES), LabReport("local", "needs root")], {"fio": "fio"}) == (
+        "missing program fio: apt-get install fio\n"
+        "\n"
+        "lab uml: kernel 6.1\n"
+        "  filesystem ext4: yes\n"
+        "  filesystem jfs: not here: mkfs.jfs is not installed\n"
+        "  fault none: yes\n"
+        "  fault shutdown: yes; not on btrfs: has no shutdown ioctl\n"
+        "  fault dust: not here: the kernel has no dm-dust\n"
+        "  layout reflinked: yes; not on ext4: has no reflink\n"
+        "  disturbance freeze: not here: there is no filesystem to try it on\n"
+        "\n"
+        "lab local: cannot run: needs root\n"
+    )

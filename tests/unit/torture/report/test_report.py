@@ -1,0 +1,133 @@
+"""The summary: outcomes by cell, each distinct finding once, and the truth about the pin."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from tests.unit.torture.stories import finding, plan, trial
+from torture.faults import FAULTS
+from torture.report import document
+from torture.report.summary import EXIT_CODES, overall, render
+from torture.results.cells import Cell, outcomes
+from torture.results.groups import distinct, gather
+from verify.outcome import Outcome
+from workloads.pins import PINS
+
+PASSED, FAILED, LATE = Outcome.passed, Outcome.failed, Outcome.late
+
+
+def test_a_cell_has_its_worst_outcome() -> None:
+    cells = outcomes([trial(1, PASSED), trial(2, FAILED, finding()), trial(3, LATE, finding("late"))])
+    assert cells == {Cell("ext4", "hole", "mlock", "none"): FAILED}
+
+
+def test_a_finding_on_one_pin_does_not_stain_another() -> None:
+    assert outcomes([trial(1, FAILED, finding(pin="map-locked"))]) == {Cell("ext4", "hole", "mlock", "none"): PASSED}
+
+
+def test_canaries_are_no_results() -> None:
+    assert outcomes([trial(1, PASSED, finding(), arm="canary")]) == {}
+    assert gather([trial(1, PASSED, finding(), arm="canary")]) == []
+
+
+def test_equal_findings_are_told_once_and_counted() -> None:
+    (group,) = gather([trial(1, FAILED, finding(pages=3)), trial(2, FAILED, finding(first_page=5, pages=2))])
+    assert (group.pages, group.trials) == (5, {1, 2})
+
+
+@pytest.mark.parametrize("difference", [{"layout": "written"}, {"kind": "torn"}, {"reported": "msync EIO"}])
+def test_different_findings_are_told_apart(difference: dict[str, str]) -> None:
+    assert len(gather([trial(1, FAILED, finding(), finding(**difference))])) == 2
+
+
+def test_one_finding_on_several_layouts_is_told_once() -> None:
+    trials = [
+        trial(1, FAILED, finding(), finding(layout="written", reported="msync EIO")),
+        trial(2, FAILED, finding(pin="none"), arm="control"),
+        trial(3, FAILED, finding("torn")),
+    ]
+    first, second = distinct(trials)
+    assert (first.key.layout, first.trials, first.shared) == ("hole, written", {1, 2}, {"access": "store"})
+    assert (first.seen["pinned"], first.tried["pinned"], first.seen["control"]) == (1, 2, 1)
+    assert second.key.kind == "torn"
+
+
+def test_a_loss_that_both_reads_saw_is_told_once() -> None:
+    (group,) = gather([trial(1, FAILED, finding(read="warm"), finding(read="cold"))])
+    assert group.key.read == "cold"
+
+
+def test_the_pin_is_blamed_only_if_the_control_arm_is_clean() -> None:
+    pinned, lost = trial(1, FAILED, finding()), finding(pin="none")
+    (alone,) = gather([pinned])
+    (blamed,) = gather([pinned, trial(2, PASSED, arm="control")])
+    (cleared,) = gather([pinned, trial(2, FAILED, lost, arm="control")])
+    (unclear,) = gather([pinned, trial(2, Outcome.unknown, arm="control")])
+    assert alone.control == unclear.control == "no control arm was run"
+    assert blamed.control.startswith("only pinned mappings lose it")
+    assert "shows it too" in cleared.control
+
+
+@pytest.mark.parametrize(
+    ("seen", "expected"),
+    [
+        ([PASSED], PASSED),
+        ([PASSED, LATE], LATE),
+        ([LATE, Outcome.unknown], Outcome.unknown),
+        ([Outcome.unknown, FAILED], FAILED),
+        ([Outcome.notrun], Outcome.notrun),
+        ([Outcome.notrun, PASSED], PASSED),
+        ([], Outcome.notrun),
+    ],
+)
+def test_the_worst_outcome_wins_and_unknown_is_never_pass(seen: list[Outcome], expected: Outcome) -> None:
+    assert overall([trial(number, outcome) for number, outcome in enumerate(seen)]) is expected
+
+
+def test_a_missed_canary_spoils_a_clean_run() -> None:
+    assert overall([trial(1, Outcome.unknown, arm="canary"), trial(2, PASSED)]) is Outcome.unknown
+
+
+def test_canaries_alone_are_no_run() -> None:
+    assert overall([trial(1, PASSED, arm="canary"), trial(2, Outcome.notrun)]) is Outcome.notrun
+
+
+def test_every_outcome_has_an_exit_code_of_its_own() -> None:
+    assert sorted(EXIT_CODES.values()) == [0, 3, 4, 5, 6] and set(EXIT_CODES) == set(Outcome)
+
+
+def test_the_summary_says_what_was_lost_and_whether_anybody_was_told() -> None:
+    late = [finding("late", pin=pin, reported="msync ENOSPC") for pin in ("mlock", "none")]
+    text = render([trial(1, LATE, late[0]), trial(2, LATE, late[1], arm="control")])
+    for part in ("late: ext4, hole", "reported by msync ENOSPC", "expected generation 1, found zeros", "exit code 6"):
+        assert part in text
+
+
+def test_pins_that_fared_alike_share_a_row_and_others_do_not() -> None:
+    lost = trial(3, FAILED, finding(pin="map-locked"), pin="map-locked")
+    text = render([trial(1, PASSED), trial(2, PASSED, arm="control"), lost])
+    assert "mlock, none  pass" in text
+    assert "map-locked   FAIL" in text
+
+
+def test_the_document_holds_trials_and_findings() -> None:
+    said = document.document([trial(1, FAILED, finding())], {"seed": 1})
+    assert (said["seed"], said["exit_code"]) == (1, 3)
+    assert said["trials"][0]["phases"] == {"work": 1.0}
+    assert said["findings"][0]["losing_pins"] == ["mlock"]
+
+
+def test_more_faults_than_fit_side_by_side_stand_below_each_other() -> None:
+    names = [name for name, fault in FAULTS.items() if not fault.canary]
+    text = render([replace(trial(number, PASSED), plan=plan(fault=name)) for number, name in enumerate(names, 1)])
+    assert all(name in text for name in names)
+    table = text[: text.index("trials (")].splitlines()
+    assert max(map(len, table)) <= 120
+    assert sum(line.startswith("filesystem") for line in table) > 2
+
+
+def test_many_pins_that_fared_alike_are_counted() -> None:
+    text = render([replace(trial(number, PASSED), plan=plan(pin=pin)) for number, pin in enumerate(PINS, 1)])
+    assert f"{len(PINS) - 1} pins, none" in text

@@ -1,0 +1,89 @@
+"""Run ids, markers in environments, the kernel log, and what the tool refuses to touch."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from torture.errors import BadRequest
+from torture.lab import guards, processes
+from torture.lab.run_id import ENVIRONMENT, PATTERN, Hold, is_alive, new_run_id
+from torture.lab.uml import check_kernel
+from torture.rig.kernel_log import alarms
+
+
+def test_a_run_is_alive_as_long_as_it_is_held_and_held_once() -> None:
+    name = new_run_id()
+    assert PATTERN.fullmatch(name) and not is_alive(name)
+    with Hold(name):
+        assert is_alive(name)
+        with pytest.raises(BadRequest, match="another process"), Hold(name):
+            pass
+    assert not is_alive(name)
+
+
+def test_processes_are_found_and_ended_by_their_marker_and_no_others() -> None:
+    marker = f"{ENVIRONMENT}={new_run_id()}"
+    name, _, value = marker.partition("=")
+    marked = subprocess.Popen(["sleep", "60"], env={**os.environ, name: value})
+    other = subprocess.Popen(["sleep", "60"], env={**os.environ, name: value + "-other"})
+    try:
+        assert list(processes.marked(marker)) == [marked.pid]
+        assert processes.variable(marked.pid, name) == value
+        assert processes.kill_marked(marker) == 1
+        assert marked.wait(5) == -9
+        assert other.poll() is None
+    finally:
+        other.kill()
+        other.wait()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "WARNING: CPU: 0 PID: 33 at fs/iomap/buffered-io.c:983",
+        "kernel BUG at fs/ext4/inode.c:2721!",
+        "BUG: unable to handle page fault for address",
+        "Internal error: Oops: 0002 [#1]",
+        "INFO: task umount:812 blocked for more than 120 seconds.",
+        "WARNING: possible circular locking dependency detected",
+    ],
+)
+def test_the_kernels_own_markers_are_alarms(line: str) -> None:
+    assert alarms(["1.0 " + line]) == ["1.0 " + line]
+
+
+def test_a_filesystem_that_complains_of_a_broken_device_is_no_alarm() -> None:
+    said = ["XFS (dm-0): log I/O error -5", "EXT4-fs error (device dm-0): ext4_find_entry", "Buffer I/O error on dev"]
+    assert alarms(said) == []
+
+
+@pytest.mark.parametrize("content", [None, b"#!/bin/sh\n", b"text"])
+def test_what_is_no_kernel_is_refused(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "kernel"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(BadRequest, match="--kernel"):
+        check_kernel(str(path))
+
+
+def test_a_program_that_is_no_kernel_is_refused() -> None:
+    with pytest.raises(BadRequest, match="is not a User-mode Linux kernel"):
+        check_kernel("/bin/ls")
+
+
+def test_only_block_devices_can_be_destroyed(tmp_path: Path) -> None:
+    with pytest.raises(BadRequest, match="is not a block device"):
+        guards.check_device(tmp_path, 1)
+
+
+def test_a_mounted_device_is_never_taken() -> None:
+    mounted = [line.split() for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    devices = [Path(fields[-2]) for fields in mounted if Path(fields[-2]).is_block_device()]
+    if not devices:
+        pytest.skip("nothing on this machine is mounted from a block device that can be seen")
+    with pytest.raises(BadRequest, match="it is mounted on"):
+        guards.check_device(devices[0], 1)

@@ -1,0 +1,143 @@
+"""The directory of a finding: what a maintainer asks for, kept the first time a finding is seen.
+
+Called in a job's thread right after the trial, while the guest's disk still holds what the trial left.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import os
+import shutil
+import threading
+from dataclasses import asdict
+from pathlib import Path
+
+from devicemapper import tools
+from torture.filesystems import filesystem
+from torture.report.summary import detail
+from torture.results.groups import Key, key_of
+from torture.results.store import Trial
+from torture.rig.record import Record
+from verify import stamp
+from verify.finding import Finding
+from verify.observation import Page, read_observations
+
+FINDINGS = "findings"
+IMAGE = "disk.img.gz"
+_CHUNK_BYTES = 1 << 20
+_HEX_SECTORS = 8
+_HEX_COLUMNS = 16
+
+
+def slug(key: Key) -> str:
+    """The name of a finding's directory: readable, and different for different findings."""
+    digest = hashlib.sha256(repr(key).encode()).hexdigest()[:8]
+    parts = (key.filesystem.replace(":", "-"), key.layout or "whole", key.fault, key.kind, digest)
+    return "-".join(part.replace("+", "-") for part in parts)
+
+
+class Keeper:
+    """Keeps each distinct finding once, as long as `budget_bytes` last. Thread-safe."""
+
+    def __init__(self, run_directory: Path, lab_facts: dict[str, dict[str, str]], budget_bytes: int) -> None:
+        self._root = run_directory / FINDINGS
+        self._lab_facts = lab_facts
+        self._left_bytes = budget_bytes
+        self._lock = threading.Lock()
+        self.kept: list[Path] = []
+
+    def keep(self, trial: Trial, directory: Path, disk: Path) -> None:
+        """Make the directory of every finding of `trial` that has none yet."""
+        if trial.arm == "canary":
+            return
+        for key, finding in {key_of(trial, finding): finding for finding in trial.verdict.findings}.items():
+            home = self._root / slug(key)
+            with self._lock:
+                if home.exists():
+                    continue
+                home.mkdir(parents=True)
+            self._fill(home, trial, finding, directory, disk)
+            with self._lock:
+                self.kept.append(home)
+
+    def _fill(self, home: Path, trial: Trial, finding: Finding, directory: Path, disk: Path) -> None:
+        for entry in directory.iterdir():
+            shutil.copy2(entry, home / entry.name)
+        (home / "finding.json").write_text(json.dumps(asdict(finding), indent=1))
+        (home / "README").write_text(detail(trial, home) + "\n")
+        (home / "pages.txt").write_text(page_table(trial))
+        (home / "first-bad-page.txt").write_text(first_bad_page(directory, finding))
+        versions = {**self._lab_facts[trial.lab], "kernel": trial.kernel, **tool_versions(trial)}
+        (home / "versions.json").write_text(json.dumps(versions, indent=1))
+        (home / "checked.txt").write_text(
+            "\n".join(f"$ {command}\n{output}" for command, _, output in Record.read(directory).checked)
+        )
+        self._keep_image(home / IMAGE, trial, disk)
+
+    def _keep_image(self, target: Path, trial: Trial, disk: Path) -> None:
+        """The scratch disk as the trial left it, its untouched foreign stamps turned into zeros to save room."""
+        length = filesystem(trial.plan.filesystem).size_mib << 20
+        with self._lock:
+            if self._left_bytes <= 0:
+                target.with_suffix(".missing").write_text("the artefact budget was used up\n")
+                return
+        with open(disk, "rb") as source, gzip.open(target, "wb", compresslevel=1) as out:
+            for offset in range(0, length, _CHUNK_BYTES):
+                out.write(_without_foreign_stamps(bytearray(source.read(min(_CHUNK_BYTES, length - offset)))))
+        with self._lock:
+            self._left_bytes -= target.stat().st_size
+
+
+def tool_versions(trial: Trial) -> dict[str, str]:
+    """What mkfs calls itself, and the options it and mount were given."""
+    row = filesystem(trial.plan.filesystem)
+    said = tools.run([row.mkfs[0], "-V"], timeout_s=10, ok=range(256))
+    lines = (said.stdout + said.stderr).strip().splitlines()
+    return {
+        "mkfs": lines[0] if lines else "unknown",
+        "mkfs_options": " ".join((*row.mkfs[1:], *trial.plan.mkfs_options)),
+        "mount_options": ",".join((*row.mount_options, *trial.plan.mount_options)),
+    }
+
+
+def _without_foreign_stamps(chunk: bytearray) -> bytearray:
+    page_bytes = os.sysconf("SC_PAGE_SIZE")
+    zeros = bytes(page_bytes)
+    for start in range(0, len(chunk), page_bytes):
+        header = stamp.classify(chunk[start : start + stamp.SECTOR_BYTES])
+        if header.look is stamp.SectorLook.STAMP and header.kind == stamp.Kind.FOREIGN:
+            chunk[start : start + page_bytes] = zeros[: len(chunk) - start]
+    return chunk
+
+
+def page_table(trial: Trial) -> str:
+    """One line for each bad page: read, file, page, sectors, expected and found."""
+    rows = [f"{'read':5} {'file':20} {'page':>8} {'sectors':>8}  expected -> found"]
+    for finding in trial.verdict.findings:
+        found = finding.found.splitlines()[0] if finding.found else ""
+        for page in range(finding.first_page, finding.first_page + finding.pages):
+            where = f"{finding.read:5} {finding.name:20} {page:8} {finding.sectors:#8x}"
+            rows.append(f"{where}  {finding.expected} -> {found} ({finding.kind})")
+    return "\n".join(rows) + "\n"
+
+
+def first_bad_page(directory: Path, finding: Finding) -> str:
+    """The first bad page of a finding in hex, as the read that found it saw it."""
+    if not finding.pages:
+        return f"the finding is about no page: {finding.found}\n"
+    for seen in read_observations(directory / f"{finding.read}-{finding.file}.jsonl"):
+        if isinstance(seen, Page) and seen.page == finding.first_page and seen.raw:
+            return hex_dump(seen.raw) + "\n"
+    return f"{finding.name} page {finding.first_page} is uniform: {finding.found}\n"
+
+
+def hex_dump(content: bytes) -> str:
+    """Offset, hex and text of the first sectors of `content`, as `hexdump -C` prints them."""
+    lines = []
+    for offset in range(0, min(len(content), _HEX_SECTORS * stamp.SECTOR_BYTES), _HEX_COLUMNS):
+        row = content[offset : offset + _HEX_COLUMNS]
+        text = "".join(chr(byte) if 32 <= byte < 127 else "." for byte in row)
+        lines.append(f"{offset:08x}  {row.hex(' '):<{3 * _HEX_COLUMNS}} |{text}|")
+    return "\n".join(lines)

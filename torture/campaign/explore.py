@@ -1,0 +1,149 @@
+"""Breadth: the plans of a campaign that look where nobody looked yet, on every kernel. Pure.
+
+First the representative matrix of `torture.draw`, of those usual values that the request has, each plan with its control
+arm. After that endlessly plans from the whole space (torture.draw.pairwise): a filesystem and a fault, in manners that
+meet pairs of values which no plan had yet; when there is none left, those of the rarest cells. These have no control arm of their
+own: that of a finding is run when there is one (torture.campaign.schedule).
+
+Every pair of filesystem and fault comes once, near-full filesystems and crashes first; then those that had least. A
+fault whose trials take k times as long as others counts sqrt(k) for each, so that slow ones come less often and still get
+more time than quick ones. A pair whose trials could never be run or judged counts `HOPELESS` for each.
+
+All that decides is what was scheduled (`account`) and what finished (`finished`), so a resumed campaign goes on with the
+same plans.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import product
+from math import sqrt
+from random import Random
+
+from torture.draw.combination import Met, manners_of
+from torture.draw.matrix import Drawn, draw
+from torture.draw.pairwise import draw_plan
+from torture.draw.request import Request
+from torture.faults import fault_class, parts
+from torture.plan import FaultSpec, Plan
+from torture.results.store import Task, Trial
+from verify.outcome import Outcome
+
+HOPELESS = 8
+MOST_WEIGHT = 8.0
+
+Place = tuple[str, FaultSpec]
+
+
+class Breadth:
+    """The plans in order. `labs` each get every plan before the next one is drawn."""
+
+    def __init__(self, request: Request, labs: Sequence[str]) -> None:
+        self._request, self._labs = request, tuple(labs)
+        self._order = _places(request)
+        self._taken: Counter[int] = Counter()
+        self._seconds: dict[str, float] = {}
+        self._finished: Counter[str] = Counter()
+        self._judged: Counter[tuple[str, str]] = Counter()
+        self._in_vain: Counter[tuple[str, str]] = Counter()
+        self._met = Met()
+        self._plans = 0
+        self._left: deque[tuple[Drawn, str]] = deque()
+        for item in draw(usual(request), ""):
+            self._met.add(manners_of(item.plan))
+            self._left.extend((item, lab) for lab in self._labs)
+
+    def next(self) -> tuple[Drawn, str]:
+        """The next plan, and the lab that it is for."""
+        if not self._left:
+            self._draw()
+        return self._left.popleft()
+
+    def account(self, task: Task) -> None:
+        """A task was scheduled by an earlier `next` of a campaign that is now resumed."""
+        while self._left:
+            drawn, lab = self._left.popleft()
+            if (drawn.plan, lab) == (task.plan, task.lab):
+                return
+        self._plans += 1
+        self._taken[self._place_of(task.plan)] += 1
+        self._met.add(manners_of(task.plan))
+        self._left.extend((Drawn(task.plan, task.arm), lab) for lab in self._labs[1:])
+
+    def finished(self, trial: Trial) -> None:
+        """How long it took, and whether it could be run and judged."""
+        fault, outcome = trial.plan.fault_names, trial.verdict.outcome
+        in_vain = outcome in (Outcome.notrun, Outcome.unknown)
+        (self._in_vain if in_vain else self._judged)[trial.plan.filesystem, fault] += 1
+        if outcome is not Outcome.notrun:
+            self._seconds[fault] = self._seconds.get(fault, 0.0) + trial.seconds
+            self._finished[fault] += 1
+
+    def _draw(self) -> None:
+        place = self._next_place()
+        name, fault = self._order[place]
+        self._plans += 1
+        self._taken[place] += 1
+        random = Random(f"{self._request.seed}/breadth/{self._plans}")
+        plan = draw_plan(self._request, name, fault, random, self._met)
+        arm = "control" if plan.is_control else "pinned"
+        self._left.extend((Drawn(plan, arm), lab) for lab in self._labs)
+
+    def _place_of(self, plan: Plan) -> int:
+        """The place that `plan` was drawn for; of no place of this request, the first."""
+        given = [(spec.name, spec.parameters.items()) for spec in plan.faults]
+        fits = (
+            name == plan.filesystem
+            and [part.name for part in parts(fault)] == [spec for spec, _ in given]
+            and all(part.parameters.items() <= have for part, (_, have) in zip(parts(fault), given, strict=True))
+            for name, fault in self._order
+        )
+        return next((number for number, fit in enumerate(fits) if fit), 0)
+
+    def _next_place(self) -> int:
+        """The number of the place that had least, by weight; the first of those in order."""
+        return min(range(len(self._order)), key=lambda number: self._taken[number] * self._weight(*self._order[number]))
+
+    def _weight(self, name: str, fault: FaultSpec) -> float:
+        if self._in_vain[name, fault.name] > 1 and not self._judged[name, fault.name]:
+            return HOPELESS
+        if not self._finished[fault.name]:
+            return 1.0
+        ordinary = sum(self._seconds.values()) / self._finished.total()
+        own = self._seconds[fault.name] / self._finished[fault.name]
+        return min(MOST_WEIGHT, max(1.0, sqrt(own / ordinary))) if ordinary else 1.0
+
+
+def usual(request: Request) -> Request:
+    """The matrix that comes first: in each dimension the usual values that the request has, or else all it has."""
+    defaults = Request()
+    names = {spec.name for spec in defaults.faults}
+    return replace(
+        request,
+        count=1,
+        canary=False,
+        wide=False,
+        layouts=_common(defaults.layouts, request.layouts),
+        pins=_common(defaults.pins, request.pins),
+        accesses=_common(defaults.accesses, request.accesses),
+        syncs=_common(defaults.syncs, request.syncs),
+        faults=tuple(spec for spec in request.faults if spec.name in names),
+    )
+
+
+def _common(usual: tuple[str, ...], asked: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(value for value in usual if value in asked) or asked
+
+
+def _places(request: Request) -> list[Place]:
+    """Filesystems with faults, shuffled; near-full ones in front, then the faults that stores do not survive unsynced."""
+    whole = list(product(request.filesystems, request.faults))
+    Random(f"{request.seed}/breadth").shuffle(whole)
+    return sorted(whole, key=lambda place: (place[1].name != "enospc", not _is_deadly(place[1])))
+
+
+def _is_deadly(fault: FaultSpec) -> bool:
+    classes = [fault_class(part.name) for part in parts(fault)]
+    return any(each.crash or each.replays for each in classes)

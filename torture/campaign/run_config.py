@@ -1,0 +1,62 @@
+"""An order: a request, and where, how and how long to carry it out. Stored with the run, so that it can be resumed."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from torture.draw.request import Request
+from torture.lab.choose import UML, KernelChoice
+from torture.plan import FaultSpec
+from torture.results.known import Known
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """`jobs` None: the cores. `destroy`: a device the user gave up (local lab).
+
+    `endless`: a campaign, bounded by time, `most_trials` or `most_findings`; otherwise the request is drawn once.
+    `artefact_bytes`: room for disk images of findings, 0 to keep no finding directories. `on_finding`: a program that
+    is started with the directory of each new finding.
+    """
+
+    request: Request
+    results: Path
+    scratch: Path
+    lab: str = UML
+    kernels: tuple[KernelChoice, ...] = (KernelChoice("", ()),)
+    jobs: int | None = None
+    time_limit_s: float | None = None
+    destroy: Path | None = None
+    endless: bool = False
+    most_trials: int | None = None
+    most_findings: int | None = None
+    artefact_bytes: int = 0
+    on_finding: str = ""
+    known: tuple[Known, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        raw = asdict(self)
+        for name in ("results", "scratch", "destroy"):
+            raw[name] = None if raw[name] is None else str(Path(raw[name]).absolute())
+        return raw
+
+    @staticmethod
+    def from_dict(raw: dict[str, Any]) -> Order:
+        """The inverse of `to_dict`, after a passage through JSON."""
+        request = dict(raw["request"])
+        request["faults"] = tuple(FaultSpec(**fault) for fault in request["faults"])
+        request = {name: tuple(value) if isinstance(value, list) else value for name, value in request.items()}
+        return Order(
+            **{
+                **raw,
+                "request": Request(**request),
+                "results": Path(raw["results"]),
+                "scratch": Path(raw["scratch"]),
+                "destroy": None if raw["destroy"] is None else Path(raw["destroy"]),
+                "known": tuple(Known(**entry) for entry in raw["known"]),
+                "kernels": tuple(KernelChoice(kernel["path"], tuple(kernel["arguments"])) for kernel in raw["kernels"]),
+            }
+        )

@@ -1,0 +1,244 @@
+"""Carries out many trials with several guests at a time, and stores each as soon as it is judged.
+
+One thread, the caller's, owns the store and decides what comes next (`Source`); every job is a thread that boots
+guests and runs one task at a time in them. A guest that dies or hangs costs its own trial and is replaced; nobody
+waits for it.
+"""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Protocol
+
+from torture.errors import BrokenTool, TortureError
+from torture.judge import judge
+from torture.lab.base import Guest, GuestLost, Lab
+from torture.results.store import STORE, Store, Task, Trial
+from torture.rig.record import Record
+
+MAX_BOOTS_IN_A_ROW = 3
+MIN_FREE_BYTES = 32 << 20
+TRIALS_PER_GUEST = 250
+BOOT, VERDICT = "boot", "verdict"
+"""Phases on the host, next to those of torture.trial: a guest is booted if there is none, what it left is judged."""
+
+Keep = Callable[[Trial, Path, Path], None]
+
+
+class Source(Protocol):
+    """What is to be run. Both calls come from the thread that runs the campaign."""
+
+    def next(self) -> Task | None:
+        """The next task; None when there is nothing more to do."""
+
+    def finished(self, trial: Trial) -> None:
+        """A trial was judged and stored."""
+
+
+@dataclass(slots=True)
+class _Seat:
+    """One booted guest of a job, and how many trials it has run."""
+
+    guest: Guest
+    trials: int = 0
+
+
+@dataclass(slots=True)
+class Campaign:
+    """One run under way. `labs` are by name, as tasks name them.
+
+    `keep` is called in the job's thread with a trial that has findings, its directory, and the guest's disk image,
+    before the guest goes on. `stop` ends the campaign after the trials in flight, `kill` at once.
+    """
+
+    labs: Mapping[str, Lab]
+    source: Source
+    directory: Path
+    jobs: int
+    keep: Keep | None = None
+    time_limit_s: float | None = None
+    lost_guests: list[str] = field(default_factory=list)
+    boots: int = 0
+    _waiting: SimpleQueue[Task | None] = field(default_factory=SimpleQueue)
+    _finished: SimpleQueue[Trial | TortureError] = field(default_factory=SimpleQueue)
+    _stopping: threading.Event = field(default_factory=threading.Event)
+    _killed: threading.Event = field(default_factory=threading.Event)
+    _seats: dict[tuple[int, str], _Seat] = field(default_factory=dict)
+
+    def run(self, store: Store) -> None:
+        """The first error of the tool itself ends the campaign, and is raised when all guests are down."""
+        threads = [
+            threading.Thread(target=self._job, args=(index,), name=f"job-{index}") for index in range(self.jobs)
+        ]
+        (self.directory / "trials").mkdir(exist_ok=True)
+        for thread in threads:
+            thread.start()
+        try:
+            self._feed_and_collect(store)
+        except BaseException:
+            self.kill()
+            raise
+        finally:
+            for _ in threads:
+                self._waiting.put(None)
+            for thread in threads:
+                thread.join()
+
+    def stop(self) -> None:
+        """Start no further trial."""
+        self._stopping.set()
+
+    def kill(self) -> None:
+        """Start no further trial and end those in flight; they are not stored."""
+        self._killed.set()
+        self._stopping.set()
+        for seat in list(self._seats.values()):
+            seat.guest.kill()
+
+    def _feed_and_collect(self, store: Store) -> None:
+        """Keep every job busy; store and report trials as they come."""
+        deadline = None if self.time_limit_s is None else time.monotonic() + self.time_limit_s
+        running = sum(self._feed(store) for _ in range(self.jobs))
+        while running and not self._killed.is_set():
+            if deadline is not None and time.monotonic() > deadline:
+                self.stop()
+            try:
+                done = self._finished.get(timeout=0.5)
+            except Empty:
+                continue
+            if not isinstance(done, Trial):
+                raise done
+            store.add(done)
+            self.source.finished(done)
+            running += self._feed(store) - 1
+
+    def _feed(self, store: Store) -> int:
+        """Hand out one more task; 0 when there is none."""
+        if self._stopping.is_set():
+            return 0
+        self._check_room()
+        task = self.source.next()
+        if task is None:
+            return 0
+        store.schedule(task)
+        self._waiting.put(task)
+        return 1
+
+    # -- one job ----------------------------------------------------------------------------------------------------
+
+    def _job(self, index: int) -> None:
+        try:
+            while (task := self._waiting.get()) is not None and not self._killed.is_set():
+                self._finished.put(self._run_one(index, task))
+        except TortureError as error:
+            self._finished.put(error)
+        except GuestLost as lost:
+            self._finished.put(BrokenTool(str(lost), "look at the console; `torture doctor` tells what can run here"))
+        except OSError as error:
+            self._finished.put(self._refused(error))
+        except Exception as error:
+            self._finished.put(BrokenTool(f"{type(error).__name__}: {error}", "this is a bug in torture"))
+        finally:
+            for key in [key for key in self._seats if key[0] == index]:
+                self._seats.pop(key).guest.end()
+
+    def _run_one(self, index: int, task: Task) -> Trial:
+        directory = self.directory / "trials" / task.directory_name
+        shutil.rmtree(directory, ignore_errors=True)  # of a trial that was in flight when the run was killed
+        directory.mkdir()
+        (directory / "plan.json").write_text(task.plan.to_json() + "\n")
+        clock = _Clock()
+        seat = self._seat(index, task.lab)
+        clock.account(BOOT)
+        try:
+            seat.guest.run(task.plan, directory, lambda _: None)
+        except GuestLost as lost:
+            self._give_up((index, task.lab), directory, lost)
+        clock.account("")
+        trial = _judged(task, directory, seat.guest.kernel, clock)
+        if self.keep and trial.verdict.findings and (index, task.lab) in self._seats:
+            self.keep(trial, directory, seat.guest.disk)
+        if Record.read(directory).tainted:
+            self._seats.pop((index, task.lab)).guest.end()
+        return trial
+
+    def _give_up(self, key: tuple[int, str], directory: Path, lost: GuestLost) -> None:
+        """Replace the guest next time; leave a record that says what became of the trial."""
+        self._seats.pop(key, None)
+        self.lost_guests.append(str(lost))
+        broken = directory / "traceback.txt"
+        record = Record(reason=f"{lost}{': ' + broken.read_text() if broken.exists() else ''}")
+        if lost.hung and lost.evidence:
+            record.state, record.hung = "ran", f"{lost}\n{lost.evidence}"
+        record.write(directory)
+
+    def _seat(self, index: int, lab: str) -> _Seat:
+        """The job's guest of a lab: booted anew if there is none, or it has run enough trials."""
+        key = (index, lab)
+        if key in self._seats and self._seats[key].trials >= TRIALS_PER_GUEST:
+            self._seats.pop(key).guest.end()
+        for attempt in range(1, MAX_BOOTS_IN_A_ROW + 1):
+            if key in self._seats:
+                break
+            try:
+                self.boots += 1
+                self._seats[key] = _Seat(self.labs[lab].boot(index * len(self.labs) + list(self.labs).index(lab)))
+            except GuestLost as lost:
+                self.lost_guests.append(str(lost))
+                if attempt == MAX_BOOTS_IN_A_ROW:
+                    raise
+        self._seats[key].trials += 1
+        return self._seats[key]
+
+    def _refused(self, error: OSError) -> BrokenTool:
+        """What the host would not do, and what to do about it."""
+        if not (self.directory / STORE).exists():
+            return BrokenTool(f"{self.directory} is gone", "its results are lost; start a new run")
+        return BrokenTool(f"the host refused: {error}", "`torture resume` goes on with this run when it is mended")
+
+    def _check_room(self) -> None:
+        try:
+            (self.directory / STORE).stat()
+            free = shutil.disk_usage(self.directory).free
+        except OSError as error:
+            raise self._refused(error) from error
+        if free < MIN_FREE_BYTES:
+            raise BrokenTool(
+                f"{self.directory} has only {free >> 20} MiB free",
+                "free some space there or give another --results; `torture resume` goes on with this run",
+            )
+
+
+class _Clock:
+    """Where the time of a trial goes outside the guest, in seconds by phase; "" is what the guest itself accounts for."""
+
+    def __init__(self) -> None:
+        self._since = self._began = time.monotonic()
+        self.phases: dict[str, float] = {}
+
+    def account(self, phase: str) -> None:
+        """The time since the last call went to `phase`."""
+        now = time.monotonic()
+        if phase:
+            self.phases[phase] = now - self._since
+        self._since = now
+
+    @property
+    def seconds(self) -> float:
+        """Since the trial began."""
+        return time.monotonic() - self._began
+
+
+def _judged(task: Task, directory: Path, kernel: str, clock: _Clock) -> Trial:
+    verdict = judge(task.plan, directory)
+    record = Record.read(directory)
+    evidence = tuple(f"{name}: {text}" for name, _, text in record.proofs) + tuple(record.evidence)
+    clock.account(VERDICT)
+    phases = {**record.phases, **clock.phases}
+    return Trial(task.number, task.arm, task.plan, verdict, phases, clock.seconds, kernel, evidence, lab=task.lab)

@@ -1,0 +1,135 @@
+"""What a campaign runs next: canaries, then breadth, and in between depth where it pays.
+
+Deterministic from the request's seed given the same results in the same order; only the hourly canaries follow the
+clock. What was scheduled and what came of it is in the store, so a resumed campaign goes on from there.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date
+
+from torture.campaign.confirm import REPEAT, Depth
+from torture.campaign.explore import Breadth
+from torture.draw.matrix import Drawn, draw
+from torture.draw.request import Request
+from torture.results.known import Known
+from torture.results.store import Task, Trial
+
+CANARY_INTERVAL_S = 3600.0
+DEPTH_EVERY = 4
+
+
+@dataclass(slots=True)
+class FixedList:
+    """A run of so many trials that were drawn beforehand."""
+
+    drawn: Sequence[Drawn]
+    lab: str
+    done: Iterable[int] = ()
+    _left: Iterator[Task] = field(init=False)
+
+    def __post_init__(self) -> None:
+        done = set(self.done)
+        tasks = (Task(number, item.arm, item.plan, self.lab) for number, item in enumerate(self.drawn, 1))
+        self._left = (task for task in tasks if task.number not in done)
+
+    def next(self) -> Task | None:
+        """The next in the list."""
+        return next(self._left, None)
+
+    def finished(self, trial: Trial) -> None:
+        """Changes nothing."""
+
+
+class Schedule:
+    """An endless campaign over `labs`, bounded by `most_trials` and `most_findings` (distinct new ones), if given.
+
+    Each `DEPTH_EVERY`th trial goes to the findings (torture.campaign.confirm), all others to what nobody tried yet
+    (torture.campaign.explore). `unfinished` and `finished` are what the store has of a campaign that is resumed.
+    """
+
+    def __init__(
+        self,
+        request: Request,
+        canaries: dict[str, str],
+        *,
+        most_trials: int | None = None,
+        most_findings: int | None = None,
+        known: Sequence[Known] = (),
+        unfinished: Sequence[Task] = (),
+        finished: Sequence[Trial] = (),
+    ) -> None:
+        self._request, self._canaries = request, canaries
+        self._most_trials, self._most_findings = most_trials, most_findings
+        self._breadth = Breadth(request, tuple(canaries))
+        self._depth = Depth(request.seed, known, date.today())
+        self._again = list(unfinished)
+        self._number = self._turns = 0
+        self._canary_due_s = time.monotonic()
+        self._pending: list[tuple[Drawn, str]] = []
+        self._is_blind = False
+        self._recall(unfinished, finished)
+
+    def next(self) -> Task | None:
+        """The next task; first those that were in flight when the campaign was killed. None once a canary was missed:
+        what a blind tool calls clean is worth nothing."""
+        if self._is_blind:
+            return None
+        if self._again:
+            return self._again.pop(0)
+        chosen = self._choose()
+        if chosen is None:
+            return None
+        self._number += 1
+        drawn, lab = chosen
+        task = Task(self._number, drawn.arm, drawn.plan, lab)
+        self._depth.scheduled(task)
+        return task
+
+    def finished(self, trial: Trial) -> None:
+        """Remember a result: findings are looked into."""
+        self._is_blind = self._is_blind or trial.verdict.missed_canary
+        self._depth.finished(trial)
+        self._breadth.finished(trial)
+
+    def _recall(self, unfinished: Sequence[Task], finished: Sequence[Trial]) -> None:
+        """Everything that happened before the campaign was resumed, in order of number."""
+        tasks = [Task(trial.number, trial.arm, trial.plan, trial.lab) for trial in finished]
+        for task in sorted((*unfinished, *tasks), key=lambda task: task.number):
+            self._number = task.number
+            self._turns += task.arm != "canary"
+            self._depth.scheduled(task)
+            if task.arm not in ("canary", REPEAT):
+                self._breadth.account(task)
+        for trial in finished:
+            self.finished(trial)
+
+    def _choose(self) -> tuple[Drawn, str] | None:
+        if self._most_trials is not None and self._number >= self._most_trials:
+            return None
+        if self._most_findings is not None and self._depth.findings >= self._most_findings:
+            return self._depth.control()
+        if not self._pending and time.monotonic() >= self._canary_due_s:
+            self._canary_due_s = time.monotonic() + CANARY_INTERVAL_S
+            self._pending = [
+                (item, lab) for lab, fault in self._canaries.items() for item in self._drawn_canaries(fault)
+            ]
+        if self._pending:
+            return self._pending.pop(0)
+        self._turns += 1
+        deep = self._depth.next() if self._turns % DEPTH_EVERY == 0 else None
+        return deep or self._broad()
+
+    def _broad(self) -> tuple[Drawn, str]:
+        """The next plan of breadth, without control arms that findings had run already."""
+        while True:
+            drawn, lab = self._breadth.next()
+            if not self._depth.was_scheduled(drawn.plan, lab):
+                return drawn, lab
+
+    def _drawn_canaries(self, fault: str) -> list[Drawn]:
+        only_canaries = replace(self._request, count=1, wide=False, plans=())
+        return [item for item in draw(only_canaries, fault) if item.arm == "canary"]

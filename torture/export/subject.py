@@ -1,0 +1,111 @@
+"""What is exported: a plan, the finding that it showed, and where its evidence lies.
+
+A trial of a run, the directory of a finding and a plan as JSON are read as `torture replay` reads them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from torture.campaign import session
+from torture.campaign.artefacts import FINDINGS, tool_versions
+from torture.errors import BadRequest
+from torture.plan import Plan
+from torture.reproduce.subject import FINDING, VERSIONS, Subject, find_subject
+from torture.results.groups import Key, gather, key_of, told_once
+from torture.results.store import STORE, Trial
+from torture.rig.record import Record
+from verify.finding import Finding
+
+
+@dataclass(frozen=True, slots=True)
+class Frequency:
+    """How many trials showed a finding, of those that could have, and what the control arm says of the pin."""
+
+    seen: int
+    tried: int
+    control: str
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """`directory` holds ledger, observations and logs, None for a bare plan; `finding` is None if none is known."""
+
+    plan: Plan
+    finding: Finding | None = None
+    directory: Path | None = None
+    versions: dict[str, str] = field(default_factory=dict)
+    frequency: Frequency | None = None
+
+    @property
+    def record(self) -> Record:
+        """The trial's record; that of a trial that did not end for a bare plan."""
+        return Record.read(self.directory) if self.directory else Record()
+
+
+def find_source(given: Path, results: Path, trial: int | None, kind: str) -> Source:
+    """The source called `given`; `trial` and `kind` (of the finding) choose where there are several.
+
+    BadRequest says what there is to choose from.
+    """
+    if trial is not None:
+        given = given / str(trial)
+    subject = find_subject(given, results)
+    origin = Path(subject.origin)
+    if origin.is_file():
+        if kind:
+            raise BadRequest(f"{origin} is a plan without findings", "leave --finding-kind out")
+        return Source(subject.plan, versions=subject.recorded)
+    if (origin / FINDING).is_file():
+        return _of_finding(origin, subject, kind)
+    return _of_trial(origin.parent, int(origin.name), subject, kind)
+
+
+def _of_finding(directory: Path, subject: Subject, kind: str) -> Source:
+    finding = Finding(**json.loads((directory / FINDING).read_text()))
+    if kind not in ("", finding.kind):
+        raise BadRequest(f"{directory} is a finding of kind {finding.kind}", "leave --finding-kind out")
+    versions = json.loads((directory / VERSIONS).read_text())
+    return Source(subject.plan, finding, directory, versions, _frequency_beside(directory, subject.expected))
+
+
+def _frequency_beside(directory: Path, expected: Sequence[Key]) -> Frequency | None:
+    """Of a finding that still lies in its run."""
+    run = directory.absolute().parent.parent
+    if directory.absolute().parent.name != FINDINGS or not (run / STORE).is_file():
+        return None
+    return _frequency(session.stored(run)[0], expected[0])
+
+
+def _of_trial(run: Path, number: int, subject: Subject, kind: str) -> Source:
+    trials, _ = session.stored(run)
+    trial = next(trial for trial in trials if trial.number == number)
+    finding = _chosen(trial, kind)
+    return Source(
+        plan=trial.plan,
+        finding=finding,
+        directory=run / "trials" / trial.directory_name,
+        versions={"lab": subject.lab, **subject.recorded, **tool_versions(trial)},
+        frequency=_frequency(trials, key_of(trial, finding)) if finding else None,
+    )
+
+
+def _chosen(trial: Trial, kind: str) -> Finding | None:
+    """The finding of a kind, or the first: those on pages before those about the whole filesystem."""
+    findings = told_once(trial.verdict.findings)
+    kinds = ", ".join(dict.fromkeys(finding.kind for finding in findings)) or "none"
+    fitting = [finding for finding in findings if kind in ("", finding.kind)]
+    if kind and not fitting:
+        raise BadRequest(f"trial {trial.number} has no finding of kind {kind}", f"it has {kinds}")
+    return min(fitting, key=lambda finding: not finding.pages, default=None)
+
+
+def _frequency(trials: Sequence[Trial], key: Key) -> Frequency | None:
+    for group in gather(trials):
+        if group.key == key:
+            arm = "pinned" if group.seen["pinned"] else "control"
+            return Frequency(group.seen[arm], group.tried[arm], group.control)
+    return None

@@ -1,0 +1,52 @@
+"""EIO on every write, from before the first store until the unmount: journal, metadata and data alike."""
+
+from __future__ import annotations
+
+import errno
+from typing import ClassVar
+
+from devicemapper.table import Table
+from torture.faults.base import Fault, Proof
+from torture.faults.io_errors.failing_writes import RefusedWrites, refusing
+from torture.faults.power.dropping import flakey_table
+from torture.rig.scene import Scene
+from verify import ledger
+
+
+class EioWrites(Fault):
+    """What was stored may be lost, but then no sync may say that it is safe. The filesystem may shut itself down."""
+
+    name = "eio-writes"
+    meaning = "every write fails with EIO until the unmount"
+    targets: ClassVar[frozenset[str]] = frozenset({"flakey"})
+    crash = True
+    strikes_first = True
+    readable_warm = False
+    refuses_metadata: ClassVar[bool] = True
+    refuses: ClassVar[frozenset[int]] = frozenset({errno.EIO, errno.EROFS, errno.ESHUTDOWN, errno.EUCLEAN})
+
+    _refused: RefusedWrites
+
+    def table(self, disk: str, length_sectors: int) -> Table:
+        """A flakey target that is always up."""
+        return flakey_table(disk, length_sectors)
+
+    def strike(self, scene: Scene) -> None:
+        """Refuse from now on. Syncs still prove what they say: that is the point."""
+        assert scene.mapped is not None
+        scene.ledger.append(ledger.Struck(self.name, crash=True))
+        self._refused = RefusedWrites(scene)
+        scene.mapped.swap_table(self._broken(scene))
+
+    def _broken(self, scene: Scene) -> Table:
+        return refusing(str(scene.disk), scene.length_sectors, [(0, scene.length_sectors)])
+
+    def mend(self, scene: Scene) -> None:
+        """The disk takes writes again."""
+        assert scene.mapped is not None
+        self._refused.stop()
+        scene.mapped.swap_table(self.table(str(scene.disk), scene.length_sectors))
+
+    def proof(self, scene: Scene) -> Proof:
+        """It fired when writes were refused."""
+        return self._refused.proof()

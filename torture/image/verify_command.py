@@ -1,0 +1,257 @@
+"""`torture verify`: a stored run or finding is judged again, offline; a disk image is brought up in a lab and judged."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from torture import options as options_for
+from torture.campaign import session
+from torture.errors import BadRequest, MissingRequirement
+from torture.image.subject import Ledger, check_belongs, choose_filesystem, kept_position, read_ledger
+from torture.judge import Verdict, judge, judge_image
+from torture.lab import clean
+from torture.lab.base import GuestLost, Lab
+from torture.lab.choose import LABS, LOCAL, KernelChoice, guest_lab, lab_for, local_lab
+from torture.lab.disk import copy_image, default_scratch
+from torture.lab.guest_lab import OwnKernelLab
+from torture.lab.local import LocalLab
+from torture.lab.run_id import Hold, new_run_id
+from torture.report import document, summary
+from torture.report.shown import exit_code, shown
+from torture.reproduce.subject import Subject, find_subject
+from torture.results.store import STORE, Trial
+from torture.rig.record import LEDGER, Record
+from torture.trial.examination import EXAMINATION, Examination
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """An image, what it is judged by, and where: `filesystem` None is what the image says."""
+
+    image: Path
+    ledger: Ledger
+    filesystem: str | None
+    mount_options: tuple[str, ...]
+    unmounted: bool
+    position: int | None
+    lab: str
+    kernel: KernelChoice
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """A verdict with what it was reached on."""
+
+    verdict: Verdict
+    filesystem: str
+    kernel: str
+
+
+@click.command()
+@click.argument("subject", type=click.Path(path_type=Path), metavar="[RUN[/TRIAL]|FINDING]", required=False)
+@options_for.places
+@click.option("--image", type=click.Path(path_type=Path), help="Judge this disk image, raw or gzipped; it stays as it is.")
+@click.option("--ledger", type=click.Path(path_type=Path), help="--image: the ledger.jsonl of its trial.")
+@click.option("--fs", "filesystem", help="--image: the filesystem (default: what the image says).")
+@click.option("--mount-options", help="--image: options for mount, separated by commas.")
+@click.option("--position", type=int, help="--image: the power went after so many records of the ledger.")
+@click.option("--unmounted", is_flag=True, help="--image: nothing crashed, it was unmounted in order.")
+@click.option("--lab", type=click.Choice(LABS), help="--image: where (default: qemu for a bzImage, else uml).")
+@click.option("--kernel", default="", help="--image: a User-mode Linux kernel, or a bzImage, instead of the default.")
+@click.option("--kernel-arg", "kernel_arguments", multiple=True, help="--image: a kernel parameter; repeatable.")
+@click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
+def verify(subject: Path | None, results: Path, scratch: Path | None, as_json: bool, **options: Any) -> int:
+    """Judge a stored run or finding again, offline, or a disk image that a crash left.
+
+    An image is judged against --ledger, or that of RUN/TRIAL or FINDING: a copy of it is mounted in a guest, read and
+    checked. What the ledger says was synced must be there.
+    """
+    if options["image"] is None:
+        if subject is None:
+            raise BadRequest("nothing to judge", "give RUN, FINDING, or --image DISK --ledger LEDGER")
+        return _verify_stored(subject, results, options, as_json)
+    wanted = _wanted(subject, results, options)
+    judged = _examined(wanted, results, scratch or default_scratch())
+    click.echo(json.dumps(_document(wanted, judged)) if as_json else _render(wanted, judged))
+    return summary.EXIT_CODES[judged.verdict.outcome]
+
+
+# -- stored -----------------------------------------------------------------------------------------------------------
+
+
+def _verify_stored(subject: Path, results: Path, options: dict[str, Any], as_json: bool) -> int:
+    unused = [name for name in ("ledger", "filesystem", "mount_options", "position", "unmounted") if options[name]]
+    if unused:
+        raise BadRequest(f"--{unused[0].replace('_', '-')} is about an image", "give --image DISK too")
+    if not any((candidate / STORE).is_file() for candidate in (subject, results / subject)):
+        return _verify_one(find_subject(subject, results), as_json)
+    directory = session.find_run(subject, results)
+    trials, facts = session.stored(directory)
+    again = [_judged_again(directory, trial) for trial in trials]
+    for old, new in zip(trials, again, strict=True):
+        if old.verdict.outcome != new.verdict.outcome:
+            was, now = old.verdict.outcome.value, new.verdict.outcome.value
+            click.echo(f"trial {old.number}: was {was}, now {now}", err=True)
+    click.echo(json.dumps(document.document(again, facts)) if as_json else shown(again, facts))
+    return exit_code(again, facts)
+
+
+def _judged_again(directory: Path, trial: Trial) -> Trial:
+    return replace(trial, verdict=judge(trial.plan, directory / "trials" / trial.directory_name))
+
+
+def _verify_one(found: Subject, as_json: bool) -> int:
+    """A finding or a trial from what it left."""
+    if found.directory is None:
+        raise BadRequest(f"{found.origin} is a plan, which shows nothing", "give RUN, RUN/TRIAL or FINDING")
+    verdict = judge(found.plan, found.directory)
+    judged = _Judged(verdict, found.plan.filesystem, Record.read(found.directory).kernel)
+    facts = {"subject": found.origin, **_verdict_document(judged)}
+    click.echo(json.dumps(facts) if as_json else "\n".join(_verdict_lines(found.origin, judged)))
+    return summary.EXIT_CODES[verdict.outcome]
+
+
+# -- images -----------------------------------------------------------------------------------------------------------
+
+
+def _wanted(subject: Path | None, results: Path, options: dict[str, Any]) -> _Wanted:
+    """What the options ask for; a finding brings what they leave out."""
+    found, ledger = None, options["ledger"]
+    if subject is not None:
+        found = find_subject(subject, results)
+        ledger = ledger or (found.directory / LEDGER if found.directory else None)
+    if ledger is None:
+        raise BadRequest("an image needs what it is judged by", "give --ledger LEDGER, RUN/TRIAL or FINDING")
+    if options["unmounted"] and options["position"] is not None:
+        raise BadRequest("--position says when the power went, --unmounted that it did not", "give one of them")
+    kernel = KernelChoice(options["kernel"], options["kernel_arguments"])
+    if options["lab"] == LOCAL and kernel != KernelChoice("", ()):
+        raise BadRequest("--kernel and --kernel-arg choose a guest's kernel", "leave them out with --lab local")
+    judged_by, position = read_ledger(ledger), options["position"]
+    if position is None and not options["unmounted"]:
+        position = kept_position(options["image"], judged_by)
+    return _Wanted(
+        image=options["image"],
+        ledger=judged_by,
+        filesystem=options["filesystem"] or (found.plan.filesystem if found else None),
+        mount_options=_mount_options(options["mount_options"], found),
+        unmounted=options["unmounted"] or (found is not None and position is None),
+        position=position,
+        lab=options["lab"] or lab_for(options["kernel"]),
+        kernel=kernel,
+    )
+
+
+def _mount_options(given: str | None, found: Subject | None) -> tuple[str, ...]:
+    if given is None:
+        return found.plan.mount_options if found else ()
+    return tuple(filter(None, given.split(",")))
+
+
+def _examined(wanted: _Wanted, results: Path, scratch: Path) -> _Judged:
+    """In a run of its own that leaves nothing."""
+    expected = wanted.ledger.expectations(wanted.position, unmounted=wanted.unmounted)
+    with _working(results, scratch) as (run_id, directory):
+        copy = scratch / run_id / "image.img"
+        copy.parent.mkdir()
+        copy_image(wanted.image, copy)
+        row = choose_filesystem(wanted.image, copy, wanted.filesystem)
+        examination = Examination(row.name, wanted.mount_options, not wanted.unmounted or expected.crash)
+        (directory / EXAMINATION).write_text(examination.to_json())
+        shutil.copyfile(wanted.ledger.path, directory / LEDGER)
+        kernel = look_at(_lab(wanted, run_id, directory.parent, scratch, copy), directory)
+        record = Record.read(directory)
+        if record.state == "ran" and not record.hung and not record.unmountable:
+            check_belongs(wanted.image, wanted.ledger, directory)
+        return _Judged(judge_image(expected, directory), row.name, kernel)
+
+
+@contextmanager
+def _working(results: Path, scratch: Path) -> Iterator[tuple[str, Path]]:
+    run_id = new_run_id()
+    run = results.absolute() / run_id
+    session.make_room(results, scratch)
+    clean.reap(session.scratches(scratch))
+    with Hold(run_id):
+        (run / "image").mkdir(parents=True)
+        try:
+            yield run_id, run / "image"
+        finally:
+            for place in (run, scratch / run_id):
+                shutil.rmtree(place, ignore_errors=True)
+
+
+def _lab(wanted: _Wanted, run_id: str, results: Path, scratch: Path, copy: Path) -> OwnKernelLab | LocalLab:
+    lab: OwnKernelLab | LocalLab
+    if wanted.lab == LOCAL:
+        lab = replace(local_lab(run_id, results, scratch, None), image=copy)
+    else:
+        lab = replace(guest_lab(wanted.lab, run_id, results, scratch, wanted.kernel), image=copy)
+    if reason := lab.unavailable():
+        raise MissingRequirement(f"lab {lab.name} cannot run: {reason}", "`torture doctor` shows what can run here")
+    return lab
+
+
+def look_at(lab: Lab, directory: Path) -> str:
+    """Have a guest examine its disk; a guest that is lost leaves a record that says so. The guest's kernel."""
+    guest, kernel = None, "unknown"
+    try:
+        guest = lab.boot(0)
+        kernel = guest.kernel
+        guest.examine(directory, lambda _: None)
+    except GuestLost as lost:
+        hung = f"{lost}\n{lost.evidence}" if lost.hung and lost.evidence else ""
+        Record(state="ran" if hung else "unknown", reason=str(lost), hung=hung).write(directory)
+    finally:
+        if guest is not None:
+            guest.end()
+    return kernel
+
+
+# -- words ------------------------------------------------------------------------------------------------------------
+
+
+def _when(wanted: _Wanted) -> str:
+    """As of when the image is judged."""
+    if wanted.unmounted:
+        return "as the ledger says it ended"
+    records = len(wanted.ledger.records)
+    return f"power lost after {records if wanted.position is None else wanted.position} of {records} records"
+
+
+def _render(wanted: _Wanted, judged: _Judged) -> str:
+    head = f"image {wanted.image}, judged by {wanted.ledger.path}, {_when(wanted)}"
+    return "\n".join(_verdict_lines(head, judged))
+
+
+def _verdict_lines(head: str, judged: _Judged) -> Iterator[str]:
+    verdict = judged.verdict
+    yield head
+    yield f"{judged.filesystem}, kernel {judged.kernel}{': ' if verdict.reason else ''}{verdict.reason}"
+    yield from (f"  {summary.finding_line(finding)}" for finding in verdict.findings)
+    yield summary.outcome_line(verdict.outcome)
+
+
+def _document(wanted: _Wanted, judged: _Judged) -> dict[str, Any]:
+    facts = {"image": str(wanted.image), "ledger": str(wanted.ledger.path), "as_of": _when(wanted)}
+    return {**facts, **_verdict_document(judged)}
+
+
+def _verdict_document(judged: _Judged) -> dict[str, Any]:
+    verdict = judged.verdict
+    return {
+        "filesystem": judged.filesystem,
+        "kernel": judged.kernel,
+        "outcome": verdict.outcome.value,
+        "reason": verdict.reason,
+        "exit_code": summary.EXIT_CODES[verdict.outcome],
+        "findings": [asdict(finding) for finding in verdict.findings],
+    }

@@ -1,0 +1,101 @@
+"""Reaps what dead runs left on this machine: guests, mounts, dm devices, loop devices, scratch files; nothing else.
+
+Everything a run makes carries its id, and a living run holds its id (torture.lab.run_id), so that the two are told apart.
+The order matters: processes first, then mounts, dm devices, loops, files.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from devicemapper import device, loop, mounts
+from devicemapper.errors import BlockStackError
+from torture.lab import processes
+from torture.lab import run_id as runs
+from workloads import memory_cgroup
+
+
+@dataclass(frozen=True, slots=True)
+class Reaped:
+    """One line for each thing that was removed, and for each that resisted."""
+
+    done: tuple[str, ...]
+    stuck: tuple[str, ...]
+
+
+def reap(scratches: Iterable[Path]) -> Reaped:
+    """Remove what dead runs left. `scratches` are searched for their files. What resists keeps nothing else from going."""
+    done = [f"ended process {pid} of {run}" for run, pid in _end_processes()]
+    stuck = []
+    if os.geteuid() == 0:
+        done += [_removed(group) for group in memory_cgroup.leftovers()]
+    for home in _dead_homes(scratches):
+        try:
+            done += _remove_home(home)
+        except BlockStackError as error:
+            stuck.append(f"{home} stays: {error}")
+    return Reaped(tuple(done), tuple(stuck))
+
+
+def _remove_home(home: Path) -> list[str]:
+    """Of two that clean up at the same time, one waits for the other."""
+    with locked(home) as there:
+        if not there:
+            return []
+        done = take_down(home, home.name) if os.geteuid() == 0 else []
+        shutil.rmtree(home, ignore_errors=True)
+        return [*done, f"removed {home}"]
+
+
+@contextmanager
+def locked(directory: Path) -> Iterator[bool]:
+    """Hold `directory` against others who do the same (flock(2)); False if it is gone by then."""
+    try:
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        yield False
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield directory.exists()
+    finally:
+        os.close(descriptor)
+
+
+def take_down(directory: Path, device_prefix: str) -> list[str]:
+    """Undo the block stacks below `directory` and the dm devices named after a run; returns a line for each thing.
+
+    A suspended device is resumed first, or the unmount would wait for it forever. Raises BlockStackError.
+    """
+    device.resume_suspended(device_prefix)
+    done = [f"unmounted {place}" for place in mounts.reap(directory)]
+    done += [f"removed dm device {name}" for name in device.reap(device_prefix)]
+    return done + [f"detached {name}" for name in loop.reap(directory)]
+
+
+def _removed(group: Path) -> str:
+    group.rmdir()
+    return f"removed cgroup {group}"
+
+
+def _end_processes() -> Iterator[tuple[str, int]]:
+    own = os.environ.get(runs.ENVIRONMENT)
+    for pid in list(processes.marked(f"{runs.ENVIRONMENT}=")):
+        run = processes.variable(pid, runs.ENVIRONMENT)
+        if run and run != own and runs.PATTERN.fullmatch(run) and not runs.is_alive(run):
+            processes.kill_marked(f"{runs.ENVIRONMENT}={run}")
+            yield run, pid
+
+
+def _dead_homes(scratches: Iterable[Path]) -> Iterator[Path]:
+    for scratch in dict.fromkeys(scratches):
+        if scratch.is_dir():
+            for home in sorted(scratch.iterdir()):
+                if runs.PATTERN.fullmatch(home.name) and not runs.is_alive(home.name) and os.access(home, os.W_OK):
+                    yield home

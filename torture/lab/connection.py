@@ -1,0 +1,182 @@
+"""The host's end of the line to an agent: requests, replies, deadlines, and the end of a guest's processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from torture.lab import processes
+from torture.lab.base import BOOT_TIMEOUT_S, PHASE_TIMEOUT_S, PROBE_TIMEOUT_S, GuestLost
+from torture.plan import PLAN, Plan
+from torture.rig.record import POWER_OFF
+
+Launch = Callable[[int], "subprocess.Popen[bytes]"]
+"""Starts a guest, given the descriptor of its end of the line."""
+
+HOST_VIEW = "guest-processes.txt"
+"""In a trial's directory: the processes of a guest whose trial did not go on, as the host saw them."""
+
+_DUMP_TIMEOUT_S = 10.0
+_END_TIMEOUT_S = 10.0
+
+
+class LinkedGuest:
+    """A guest whose agent answers on a socket, and whose processes are one session that a process leads.
+
+    `launch` starts that process, with the other end of the line, on the disk in `home`, again if the power was cut.
+    `marker` is a NAME=VALUE that only this guest's processes have in their environment; `home`, its disk and other
+    scratch files, is removed when the guest ends. It has `boot_timeout_s` to come up.
+    """
+
+    def __init__(
+        self,
+        launch: Launch,
+        console: Path,
+        results: Path,
+        marker: str,
+        home: Path,
+        boot_timeout_s: float = BOOT_TIMEOUT_S,
+    ) -> None:
+        self._launch, self._console, self._results = launch, console, results
+        self._marker, self._home, self._boot_timeout_s = marker, home, boot_timeout_s
+        try:
+            self._boot()
+        except GuestLost:
+            self.kill()
+            raise
+
+    def _boot(self) -> None:
+        self._pending, self._phase = b"", ""
+        self._line, theirs = socket.socketpair()
+        with theirs:
+            self._process = self._launch(theirs.fileno())
+        self.kernel = str(self._await("up", self._boot_timeout_s)["kernel"])
+
+    @property
+    def disk(self) -> Path:
+        """The scratch disk, as a file of the host."""
+        return self._home / "disk.img"
+
+    def probe(self) -> dict[str, Any]:
+        """See torture.trial.capabilities.Capabilities."""
+        self._ask("probe")
+        return self._await("capabilities", PROBE_TIMEOUT_S)
+
+    def run(self, plan: Plan, directory: Path, on_phase: Callable[[str], None]) -> None:
+        """Run one trial; a phase that does not end in time is dumped, then the guest is given up."""
+        (directory / PLAN).write_text(plan.to_json() + "\n")  # a terminal's input line holds 4095 bytes: N_TTY_BUF_SIZE
+        self._carry_out("run", directory, on_phase)
+
+    def contract(self, filesystem: str, directory: Path, on_phase: Callable[[str], None]) -> None:
+        """Carry out the conformance experiments on one filesystem; stages that do not end are dumped as phases are."""
+        self._carry_out("contract", directory, on_phase, filesystem=filesystem)
+
+    def examine(self, directory: Path, on_phase: Callable[[str], None]) -> None:
+        """Mount the image that is the guest's disk, read and check it as `directory` asks (torture.trial.examination)."""
+        self._carry_out("examine", directory, on_phase)
+
+    def _carry_out(self, request: str, directory: Path, on_phase: Callable[[str], None], **fields: Any) -> None:
+        relative = str(directory.relative_to(self._results))
+        self._ask(request, directory=relative, **fields)
+        while True:
+            try:
+                reply = self._next(PHASE_TIMEOUT_S)
+                if reply["event"] == "phase" and reply["name"] == POWER_OFF:
+                    self._cut_power(relative)
+                    continue
+            except GuestLost as lost:
+                if lost.hung:
+                    lost.evidence = self._dump(relative)
+                self.kill()
+                raise
+            if reply["event"] == "done":
+                self._phase = ""
+                return
+            if reply["event"] == "phase":
+                self._phase = str(reply["name"])
+                on_phase(self._phase)
+
+    def _cut_power(self, directory: str) -> None:
+        """End every process of the guest, boot a fresh one on the same disk, and have it go on with the trial."""
+        self._end_processes()
+        self._boot()
+        self._ask("go-on", directory=directory)
+
+    def end(self) -> None:
+        """Ask the agent to end, wait a little, then use force on whatever is left."""
+        with suppress(GuestLost, subprocess.TimeoutExpired):  # then it is killed, as everything else that is left
+            self._ask("end")
+            self._process.wait(_END_TIMEOUT_S)
+        self.kill()
+
+    def kill(self) -> None:
+        """Cut the power: end every process of the guest and remove its scratch files."""
+        self._end_processes()
+        self._remove_home()
+
+    def _remove_home(self) -> None:
+        shutil.rmtree(self._home, ignore_errors=True)
+
+    def _end_processes(self) -> None:
+        """The session, and whoever left it but carries the marker."""
+        with suppress(ProcessLookupError):  # the whole group may be gone already
+            os.killpg(self._process.pid, signal.SIGKILL)
+        processes.kill_marked(self._marker)
+        self._process.wait()
+        self._line.close()
+
+    def _ask(self, request: str, **fields: Any) -> None:
+        line = json.dumps({"op": request, **fields}).encode() + b"\n"
+        try:
+            self._line.sendall(line)
+        except OSError as error:
+            raise GuestLost(f"the guest is gone ({error.strerror})", self._phase, self._console) from error
+
+    def _await(self, event: str, timeout_s: float) -> dict[str, Any]:
+        deadline = time.monotonic() + timeout_s
+        while True:
+            reply = self._next(deadline - time.monotonic())
+            if reply["event"] == event:
+                return reply
+
+    def _next(self, timeout_s: float) -> dict[str, Any]:
+        """The next reply. GuestLost when the guest ends, or says nothing for `timeout_s`."""
+        deadline = time.monotonic() + timeout_s
+        while b"\n" not in self._pending:
+            left = max(0.0, deadline - time.monotonic())
+            if not select.select([self._line], [], [], left)[0]:
+                raise GuestLost(f"no answer for {timeout_s:.0f} s", self._phase, self._console, hung=True)
+            chunk = self._receive()
+            if not chunk:
+                raise GuestLost("the guest died", self._phase, self._console)
+            self._pending += chunk
+        line, self._pending = self._pending.split(b"\n", 1)
+        return dict(json.loads(line))
+
+    def _receive(self) -> bytes:
+        try:
+            return self._line.recv(1 << 16)
+        except ConnectionError:
+            return b""
+
+    def _dump(self, directory: str) -> str:
+        """The stuck tasks of a guest that still answers and has timers, "" of another; what the host sees of either is left
+        in the directory."""
+        seen = "".join(map(processes.seen_from_host, processes.marked(self._marker)))
+        (self._results / directory / HOST_VIEW).write_text(seen)
+        try:
+            self._ask("dump", directory=directory)
+            self._await("dumped", _DUMP_TIMEOUT_S)
+            return (self._results / directory / "blocked.txt").read_text()
+        except (GuestLost, OSError):
+            return ""

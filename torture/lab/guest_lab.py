@@ -1,0 +1,175 @@
+"""What labs with a kernel of their own share: a guest's disks, its first program, its console and its mark.
+
+The host's files are the guest's root, read-only; tmpfs hides a few directories, and the results directory is mounted
+again, to be written. The agent is the guest's first process and talks over a serial line whose other end is a socket
+here. Each guest leads a session of its own, so that all of its processes can be found and ended.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from torture.errors import BadRequest
+from torture.lab import run_id as runs
+from torture.lab.base import BOOT_TIMEOUT_S, GuestLost
+from torture.lab.connection import Launch, LinkedGuest
+from torture.lab.disk import provide_disk
+
+SPARE_MIB = 2048
+"""Size of each of the two spare disks: sparse, so they take what is written to them."""
+_SCRATCH_CANDIDATES = ("/mnt", "/run", "/tmp", "/srv", "/opt", "/var/tmp")
+
+
+@dataclass(frozen=True, slots=True)
+class Berth:
+    """What lies on the host for one guest, before it is started.
+
+    `disks`: the scratch disk and two spares. `init`: the script that is its first program. `errors`: where the program
+    that makes the guest complains. `mark`: NAME=VALUE in the environment of all its processes.
+    """
+
+    home: Path
+    disks: tuple[Path, Path, Path]
+    init: Path
+    console: Path
+    errors: Path
+    mark: str
+
+
+@dataclass(frozen=True, slots=True)
+class OwnKernelLab(ABC):
+    """Guests of one kernel. `kernel` is a path or "" for the lab's default; `scratch` holds the disks.
+
+    `image`: a disk in `scratch` that the only guest takes over, instead of a fresh one.
+    """
+
+    name: ClassVar[str]
+    share: ClassVar[str]
+    """The filesystem type by which a guest writes the results (torture.agent)."""
+    devices: ClassVar[tuple[str, str, str]]
+    """What a guest calls its disks."""
+    line: ClassVar[str]
+    """What a guest calls its end of the line."""
+
+    run_id: str
+    results: Path
+    scratch: Path
+    page_bytes: int
+    kernel: str = ""
+    kernel_arguments: tuple[str, ...] = ()
+    memory_mib: int = 512
+    image: Path | None = None
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """What a finding's directory says about the lab."""
+        arguments = " ".join(self.kernel_arguments)
+        return {"lab": self.name, "kernel_path": self.kernel or self.default_kernel(), "arguments": arguments}
+
+    @property
+    def boot_timeout_s(self) -> float:
+        """How long a guest may take to come up."""
+        return BOOT_TIMEOUT_S
+
+    @staticmethod
+    @abstractmethod
+    def default_kernel() -> str:
+        """The kernel that is taken if none is named, "" if there is none."""
+
+    @staticmethod
+    @abstractmethod
+    def check_kernel(path: str) -> str:
+        """The absolute path of a kernel that this lab can start; BadRequest, with what is wrong, for anything else."""
+
+    @abstractmethod
+    def unavailable(self) -> str:
+        """Why there can be no guest, "" if there can."""
+
+    @abstractmethod
+    def _launcher(self, berth: Berth) -> Launch:
+        """Starts the guest, again after a power cut. Raises GuestLost if that is hopeless."""
+
+    def boot(self, index: int) -> LinkedGuest:
+        """Start a guest with a disk of its own."""
+        home = self.scratch / self.run_id / f"guest-{index}"
+        home.mkdir(parents=True)
+        disk, *spares = disks = (home / "disk.img", home / "spare-1.img", home / "spare-2.img")
+        provide_disk(disk, self.image, self.page_bytes)
+        for spare in spares:
+            with open(spare, "xb") as hole:
+                hole.truncate(SPARE_MIB << 20)
+        init = self.results / f"init-{index}"  # not in scratch: /dev/shm is hidden in the guest by its own /dev
+        init.write_text("\n".join(self._first_program()) + "\n")
+        init.chmod(0o755)
+        mark = f"{runs.ENVIRONMENT}_GUEST={self.run_id}/{index}"
+        console = self.results / f"console-{index}.log"
+        berth = Berth(home, disks, init, console, self._errors(console), mark)
+        try:
+            return LinkedGuest(self._launcher(berth), console, self.results, mark, home, self.boot_timeout_s)
+        except GuestLost:
+            if berth.errors.exists() and berth.errors != console:
+                with open(console, "ab") as whole:
+                    whole.write(berth.errors.read_bytes())
+            raise
+
+    def _spawn(
+        self, command: Sequence[str], berth: Berth, line: int, extra: Mapping[str, str]
+    ) -> subprocess.Popen[bytes]:
+        """Start `command` with the line, in a session of its own."""
+        name, _, value = berth.mark.partition("=")
+        keep = {key: os.environ[key] for key in ("PATH", "TMPDIR", "HOME") if key in os.environ}
+        with open(berth.console, "ab") as console, open(berth.errors, "ab") as errors:
+            return subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=console,
+                stderr=errors,
+                pass_fds=[line],
+                start_new_session=True,
+                env={**keep, **extra, runs.ENVIRONMENT: self.run_id, name: value},
+            )
+
+    def _first_program(self) -> list[str]:
+        """The lines of a shell script that ends as the agent."""
+        disk, *spares = self.devices
+        command = [sys.executable, "-m", "torture.agent", "--channel", self.line, "--disk", disk]
+        for spare in spares:
+            command += ["--spare", spare]
+        command += ["--run-id", self.run_id, "--results", str(self.results), "--share", self.share]
+        command += ["--scratch", *self._hidden_directories()]
+        return [
+            "#!/bin/sh",
+            "export PATH=/usr/sbin:/usr/bin:/sbin:/bin",
+            f"exec {shlex.join(command)} {self._modules()}",
+        ]
+
+    def _errors(self, console: Path) -> Path:
+        """Where the program that makes the guest complains."""
+        return console
+
+    @abstractmethod
+    def _modules(self) -> str:
+        """Options of the agent, in words for the shell, that say where the kernel's modules are."""
+
+    def _hidden_directories(self) -> list[str]:
+        """Directories that tmpfs may hide in the guest: those that hold nothing the guest needs."""
+        needed = [Path(entry).resolve() for entry in (*sys.path, sys.prefix, sys.base_prefix, self.kernel) if entry]
+        needed.append(Path(__file__).resolve())
+        free = [
+            candidate
+            for candidate in _SCRATCH_CANDIDATES
+            if Path(candidate).is_dir() and not any(path.is_relative_to(candidate) for path in needed)
+        ]
+        if not free:
+            raise BadRequest(
+                f"torture is installed below every one of {', '.join(_SCRATCH_CANDIDATES)}", "install it elsewhere"
+            )
+        return free[:3]

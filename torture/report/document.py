@@ -1,0 +1,56 @@
+"""The results of a run as one JSON document, for machines. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import date
+from typing import Any
+
+from torture.report.summary import EXIT_CODES, overall
+from torture.results.groups import gather
+from torture.results.known import known_of, told, without_known
+from torture.results.store import Trial
+
+
+def document(trials: Sequence[Trial], facts: dict[str, Any]) -> dict[str, Any]:
+    """Facts about the run, every trial, each distinct finding once, and the known ones, which do not count."""
+    known, today = known_of(facts), date.today()
+    outcome = overall(without_known(trials, known, today))
+    return {
+        **facts,
+        "outcome": outcome.value,
+        "exit_code": EXIT_CODES[outcome],
+        "trials": [
+            {
+                "number": trial.number,
+                "arm": trial.arm,
+                "lab": trial.lab,
+                "filesystem": trial.plan.filesystem,
+                "fault": trial.plan.fault_names,
+                "plan": trial.plan.identity,
+                "outcome": trial.verdict.outcome.value,
+                "reason": trial.verdict.reason,
+                "seconds": trial.seconds,
+                "phases": trial.phases,
+                "kernel": trial.kernel,
+                "evidence": trial.evidence,
+                "findings": [asdict(finding) for finding in trial.verdict.findings],
+            }
+            for trial in trials
+        ],
+        "findings": [
+            {
+                **asdict(group.key),
+                "pages": group.pages,
+                "trials": sorted(group.trials),
+                "losing_pins": sorted(group.losing_pins),
+                "control": group.control,
+            }
+            for group in gather(without_known(trials, known, today))
+        ],
+        "known_findings": [
+            {**asdict(entry), "trials": [trial.number for trial in shown]}
+            for entry, shown in told(trials, known, today).items()
+        ],
+    }

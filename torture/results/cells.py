@@ -1,0 +1,44 @@
+"""Counts outcomes by cell: filesystem, layout, pin and fault. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from torture.results.store import Trial
+from verify.outcome import Outcome, outcome_of, worst
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Cell:
+    """One place in the matrix."""
+
+    filesystem: str
+    layout: str
+    pin: str
+    fault: str
+
+
+def outcomes(trials: Iterable[Trial]) -> dict[Cell, Outcome]:
+    """The worst outcome of each cell; canaries are left out, they judge the tool and not the filesystem."""
+    gathered: dict[Cell, list[Outcome]] = {}
+    for trial in trials:
+        if trial.arm != "canary":
+            for cell, outcome in of_trial(trial):
+                gathered.setdefault(cell, []).append(outcome)
+    return {cell: worst(seen) for cell, seen in gathered.items()}
+
+
+def of_trial(trial: Trial) -> Iterator[tuple[Cell, Outcome]]:
+    """The outcome of every cell that a trial touched: of one pin's pages, or of the whole where it was not judged."""
+    layouts = {file.file: file.layout for file in trial.plan.files}
+    for layout, pin in dict.fromkeys((layouts[worker.file], worker.pin) for worker in trial.plan.workers):
+        cell = Cell(trial.plan.filesystem, layout, pin, trial.plan.fault_names)
+        if trial.verdict.outcome in (Outcome.unknown, Outcome.notrun):
+            yield cell, trial.verdict.outcome
+        else:
+            yield cell, outcome_of(
+                finding
+                for finding in trial.verdict.findings
+                if finding.layout in ("", layout) and finding.pin in ("", pin)
+            )

@@ -1,0 +1,162 @@
+"""Gathers findings that are the same: same kind, promise, place in the matrix, and way of being reported. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+from torture.plan import Plan
+from torture.results.store import Trial
+from verify.finding import Finding
+from verify.outcome import Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """What makes two findings the same."""
+
+    filesystem: str
+    fault: str
+    layout: str
+    kind: str
+    promise: str
+    read: str
+    reported: str
+
+
+@dataclass(slots=True)
+class Group:
+    """One distinct finding: `pages` counted over all trials, and the pins that lost.
+
+    `seen` and `tried` count, by arm (pinned, control), the trials that showed it and those that could have; `shared`
+    are the values that all its sightings have in common.
+    """
+
+    key: Key
+    example: Finding
+    trial: int
+    pages: int = 0
+    trials: set[int] = field(default_factory=set)
+    losing_pins: set[str] = field(default_factory=set)
+    seen: Counter[str] = field(default_factory=Counter)
+    tried: Counter[str] = field(default_factory=Counter)
+    shared: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def control(self) -> str:
+        """What the control arm says of the pin, in words."""
+        if not self.tried["control"]:
+            return "no control arm was run"
+        if self.seen["control"]:
+            return "the control arm, without a pin, shows it too: the pin is not to blame"
+        if self.losing_pins == {""}:
+            return "the control arm, without a pin, does not show it"
+        return "only pinned mappings lose it; the control arm, without a pin, does not"
+
+
+def gather(trials: Iterable[Trial]) -> list[Group]:
+    """Distinct findings in the order they were first seen, without those of canaries.
+
+    A loss seen by both reads is told once, as the cold read saw it: that is what stays.
+    """
+    groups: dict[Key, Group] = {}
+    trials = [trial for trial in trials if trial.arm != "canary"]
+    for trial in trials:
+        for finding in told_once(trial.verdict.findings):
+            _count(groups, trial, finding)
+    for group in groups.values():
+        group.tried = Counter(_arm(trial) for trial in trials if was_tried(trial, group.key))
+    return list(groups.values())
+
+
+def distinct(trials: Sequence[Trial]) -> list[Group]:
+    """Findings as one tells them to somebody: the same filesystem, fault, kind and promise are one, whatever the layout,
+    the read that showed it, and what was reported. The key is that of the first; `tried` counts trials with its layouts.
+    """
+    together: dict[tuple[str, str, str, str], list[Group]] = {}
+    for group in gather(trials):
+        together.setdefault(signature(group.key), []).append(group)
+    return [_merged(groups, trials) for groups in together.values()]
+
+
+def signature(key: Key) -> tuple[str, str, str, str]:
+    """What makes two findings distinct for somebody who is told of them."""
+    return key.filesystem, key.fault, key.kind, key.promise
+
+
+def _merged(groups: list[Group], trials: Sequence[Trial]) -> Group:
+    first = groups[0]
+    layouts = {group.key.layout for group in groups}
+    merged = Group(
+        key=replace(first.key, layout=", ".join(sorted(filter(None, layouts)))),
+        example=first.example,
+        trial=min(group.trial for group in groups),
+        pages=sum(group.pages for group in groups),
+        trials=set().union(*(group.trials for group in groups)),
+        losing_pins=set().union(*(group.losing_pins for group in groups)),
+        shared=dict(set.intersection(*(set(group.shared.items()) for group in groups))),
+    )
+    could = (
+        trial
+        for trial in trials
+        if trial.arm != "canary" and any(was_tried(trial, group.key) for group in groups)
+    )
+    for trial in could:
+        merged.tried[_arm(trial)] += 1
+        merged.seen[_arm(trial)] += trial.number in merged.trials
+    return merged
+
+
+def key_of(trial: Trial, finding: Finding) -> Key:
+    """The signature of a finding of `trial`."""
+    return key_in(trial.plan, finding)
+
+
+def key_in(plan: Plan, finding: Finding) -> Key:
+    """The signature of a finding of a trial of `plan`."""
+    return Key(
+        filesystem=plan.filesystem,
+        fault=plan.fault_names,
+        layout=finding.layout,
+        kind=finding.kind,
+        promise=finding.promise,
+        read=finding.read,
+        reported=(finding.reported or "").split(" ")[-1],
+    )
+
+
+def _count(groups: dict[Key, Group], trial: Trial, finding: Finding) -> None:
+    key = key_of(trial, finding)
+    group = groups.setdefault(key, Group(key, finding, trial.number))
+    group.pages += finding.pages
+    if trial.number not in group.trials:
+        group.seen[_arm(trial)] += 1
+    group.trials.add(trial.number)
+    group.losing_pins.add(finding.pin)
+    values = {"pin": finding.pin, "access": finding.access, "layout": finding.layout}
+    if group.trials == {trial.number} and not group.shared:
+        group.shared.update(values)
+    group.shared = {name: value for name, value in group.shared.items() if values[name] == value}
+
+
+def _arm(trial: Trial) -> str:
+    return "control" if trial.plan.is_control else "pinned"
+
+
+def told_once(findings: Iterable[Finding]) -> list[Finding]:
+    """Findings without those of the warm read that the cold read confirms."""
+    findings = list(findings)
+    cold = {(finding.file, finding.kind) for finding in findings if finding.read == "cold"}
+    return [finding for finding in findings if finding.read == "cold" or (finding.file, finding.kind) not in cold]
+
+
+def was_tried(trial: Trial, key: Key) -> bool:
+    """Whether the trial was judged and could have shown the finding."""
+    plan = trial.plan
+    return (
+        trial.verdict.outcome not in (Outcome.unknown, Outcome.notrun)
+        and plan.filesystem == key.filesystem
+        and plan.fault_names == key.fault
+        and any(key.layout in ("", file.layout) for file in plan.files)
+    )

@@ -1,0 +1,107 @@
+"""What a plan needs, found before the trial: each missing thing is a reason for `notrun`, with the number needed."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from torture.errors import NotRun
+from torture.faults.base import Fault
+from torture.filesystems import Filesystem
+from torture.plan import Plan
+from torture.rig.machine import Ground, filesystem_missing, target_missing
+from workloads import requirements as workload
+from workloads.disturbances import DISTURBANCES
+from workloads.layouts import LAYOUTS
+from workloads.limits import attainable_memlock_bytes
+
+_LAYOUT_SHARE = 4
+"""The files may take a quarter of the device: metadata, clones and ballast need the rest."""
+
+
+def check(plan: Plan, row: Filesystem, faults: Sequence[Fault], ground: Ground) -> str:
+    """Raise NotRun for the first requirement that is missing; returns the kernel release."""
+    reasons = [
+        filesystem_missing(row, ground.modules),
+        *(target_missing(target, ground) for fault in faults for target in sorted(fault.targets)),
+        *(disk_missing(row, fault) for fault in faults),
+        *(fault.missing(row, ground) for fault in faults),
+        *(stalling(plan, row, fault) for fault in faults),
+        _features_missing(plan, row),
+        _space_missing(plan, row),
+        _memory_missing(plan),
+    ]
+    for reason in filter(None, reasons):
+        raise NotRun(reason)
+    return platform.release()
+
+
+def disk_missing(row: Filesystem, fault: Fault | type[Fault]) -> str:
+    """Why a fault cannot be judged on a filesystem that has no disk, or does not recover from a crash, "" otherwise."""
+    if fault.crash and row.unrecoverable:
+        return row.unrecoverable
+    needs = fault.targets or fault.crash or (fault.canary and not fault.for_volatile)
+    return f"{row.name} has no disk, which fault {fault.name} needs" if row.volatile and needs else ""
+
+
+def stalling(plan: Plan, row: Filesystem, fault: Fault) -> str:
+    """Why a step of the plan would not return as long as the fault is in force, "" if all should."""
+    steps = {op.kind for worker in plan.workers for op in worker.ops} & row.stalls if fault.refuses_metadata else set()
+    return "".join(
+        f"{row.name} tries for ever to write the metadata that {step} waits for, and fault {fault.name} refuses it"
+        for step in sorted(steps)[:1]
+    )
+
+
+def _features_missing(plan: Plan, row: Filesystem) -> str:
+    """The features that layouts and disturbances need, and the row does not claim."""
+    needed = [(LAYOUTS[file.layout].needs, f"layout {file.layout}") for file in plan.files]
+    steps = {op.kind for worker in plan.workers for op in worker.ops} & set(DISTURBANCES)
+    needed += [(DISTURBANCES[step].needs, f"disturbance {step}") for step in sorted(steps)]
+    lacking = [f"{row.name} has no {feature}, which {what} needs" for feature, what in needed if not row.has(feature)]
+    return "; ".join(dict.fromkeys(lacking))
+
+
+def _space_missing(plan: Plan, row: Filesystem) -> str:
+    needed = sum(file.pages for file in plan.files) * plan.page_bytes
+    limit = row.size_mib * (1 << 20) // _LAYOUT_SHARE
+    if needed > limit:
+        return f"the files need {needed} bytes, a quarter of the {row.size_mib} MiB device is {limit}"
+    return ""
+
+
+def _memory_missing(plan: Plan) -> str:
+    mapped = sum(worker.pages for worker in plan.workers) * plan.page_bytes
+    locked = workload.memlock_needed(plan.workers, plan.page_bytes)
+    lacking = (
+        workload.check_memory(mapped, workload.mem_available_bytes(Path("/proc/meminfo").read_text())),
+        workload.check_memlock(locked, attainable_memlock_bytes(plan.memlock_bytes)),
+    )
+    return "; ".join(str(requirement) for requirement in lacking if requirement)
+
+
+def is_blocked(pid: int) -> bool:
+    """Whether process `pid` sleeps uninterruptibly for five looks in a row, a fifth of a second apart."""
+    return all(_state_after(pid, wait_s) == "D" for wait_s in (0, 0.2, 0.2, 0.2, 0.2))
+
+
+def _state_after(pid: int, wait_s: float) -> str:
+    time.sleep(wait_s)
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return ""
+
+
+def blocked(pid: int) -> str:
+    """Where process `pid` is stuck: its state and kernel stack, as far as this process may see them."""
+    parts = []
+    for name in ("status", "wchan", "stack"):
+        try:
+            text = Path(f"/proc/{pid}/{name}").read_text()
+        except OSError as error:
+            text = f"({name}: {error.strerror})"
+        parts.append("\n".join(text.splitlines()[:20]))
+    return "\n".join(parts)

@@ -1,0 +1,334 @@
+"""One trial: a plan carried out once, in the kernel this process runs on.
+
+The phases are those of design.md section 3: stack, layout, work, break, drop, mend, judge (which here only observes:
+the verdict is `torture.judge`'s, on the host, from what is left behind). A failing set-up step ends the trial as
+`unknown`, a missing requirement as `notrun`; whatever happens, everything the trial made is undone in reverse order.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from random import Random
+
+from devicemapper import mounts, tools
+from devicemapper.device import MappedDevice
+from devicemapper.errors import BlockStackError
+from devicemapper.loop import LoopDevice
+from devicemapper.uevents import UeventRecord
+from torture import faults
+from torture.errors import BadRequest, Hung, NotRun, StepFailed
+from torture.faults.base import Below, Fault, Proof
+from torture.faults.gates import readable_warm
+from torture.filesystems import Filesystem, filesystem
+from torture.plan import Plan
+from torture.rig import block_evidence, remount
+from torture.rig.fs_errors import FsErrors
+from torture.rig.kernel_log import KernelLog, alarms
+from torture.rig.machine import Ground
+from torture.rig.record import COMMANDS, EXTENTS, KERNEL_LOG, LEDGER, POWER_OFF, Record
+from torture.rig.scene import Scene
+from torture.trial import requirements
+from torture.trial.workers import Work
+from verify import ledger
+from verify.ledger import LedgerWriter
+from workloads import layouts, libc
+from workloads.access import ACCESSES
+from workloads.extents import extent_table
+from workloads.unsupported import Unsupported
+
+EXTENTS_TIMEOUT_S = 120.0
+MKFS_TIMEOUT_S = 60.0
+PHASES = ("stack", "layout", "work", "break", "drop", "mend", "judge")
+
+Announce = Callable[[str], None]
+
+
+def run_trial(plan: Plan, ground: Ground, directory: Path, announce: Announce) -> Record:
+    """Carry out `plan`; its ledger, observations, logs and record are left in `directory`, which exists.
+
+    `announce` is told the name of each phase as it begins. Never raises for what a filesystem does.
+    """
+    return _recorded(_Trial(plan, ground, directory, announce, Record()), _Trial.carry_out)
+
+
+def go_on(plan: Plan, ground: Ground, directory: Path, announce: Announce) -> Record:
+    """Go on with a trial whose guest was killed by a fault of it: mend, mount and observe. As `run_trial` otherwise."""
+    return _recorded(_Trial(plan, ground, directory, announce, Record.read(directory)), _Trial.go_on)
+
+
+def _recorded(trial: _Trial, act: Callable[[_Trial], None]) -> Record:
+    """What `act` raises, and all else that is known of the trial, is in its record at the end."""
+    record = trial.record
+    try:
+        act(trial)
+        record.state, record.reason = "ran", ""
+    except (NotRun, Unsupported, BadRequest) as error:
+        record.state, record.reason = "notrun", str(error)
+    except Hung as error:
+        record.state, record.reason, record.hung = "ran", "", f"{error}\n{error.evidence}"
+    except mounts.MountHung as error:
+        record.state, record.reason, record.hung = "ran", "", str(error)
+    except (StepFailed, BlockStackError) as error:
+        record.state, record.reason = "unknown", str(error)
+    except OSError as error:
+        record.state, record.reason = "unknown", f"{type(error).__name__}: {error}"
+    finally:
+        trial.keep_kernel_log()
+        record.write(trial.directory)
+    return record
+
+
+class _Trial:
+    """The state of one trial while it runs; `carry_out` reads top to bottom."""
+
+    def __init__(self, plan: Plan, ground: Ground, directory: Path, announce: Announce, record: Record) -> None:
+        self.plan, self.ground, self.directory, self.announce = plan, ground, directory, announce
+        self.record = record
+        self.kernel_log = KernelLog()
+        self.fs_errors = FsErrors()
+        self.uevents = UeventRecord()
+        self.devices: list[str] = []
+        self.files: list[ledger.File] = []
+        self.faults: list[Fault] = []
+        self.proofs: dict[str, Proof] = {}
+
+    def carry_out(self) -> None:
+        row = filesystem(self.plan.filesystem)
+        self.faults = [faults.make(spec) for spec in self.plan.faults]
+        with ExitStack() as stack:
+            stack.enter_context(tools.logging_to(self.directory / COMMANDS))
+            stack.enter_context(self.fs_errors)
+            stack.enter_context(self.uevents)
+            with self._phase("stack"):
+                self.record.kernel = requirements.check(self.plan, row, self.faults, self.ground)
+                scene = self._build(row, stack)
+            mounted = stack.enter_context(ExitStack())
+            with self._phase("stack"):
+                self._make_filesystem(scene, mounted)
+            with self._phase("layout"):
+                self._lay_out(scene)
+            self._work_and_break(scene, mounted)
+            self._mend_and_judge(scene, mounted)
+
+    def go_on(self) -> None:
+        row = filesystem(self.plan.filesystem)
+        self.faults = [faults.make(spec) for spec in self.plan.faults]
+        self.files += (each for each in ledger.read_ledger(self.directory / LEDGER) if isinstance(each, ledger.File))
+        with ExitStack() as stack:
+            stack.enter_context(tools.logging_to(self.directory / COMMANDS))
+            with self._phase("stack"):
+                requirements.check(self.plan, row, self.faults, self.ground)
+                scene = self._build(row, stack)
+                self._prove(scene, crashes=False)
+            self._mend_and_judge(scene, stack.enter_context(ExitStack()))
+
+    def _mend_and_judge(self, scene: Scene, mounted: ExitStack) -> None:
+        with self._phase("mend"):
+            if not self._mend_and_mount(scene, mounted):
+                return
+        with self._phase("judge"):
+            self._observe(scene, "cold")
+            self._keep_extents(scene)
+            mounted.close()
+            self.record.checked.append(remount.check(scene.filesystem, scene.block_device))
+
+    @contextmanager
+    def _phase(self, name: str) -> Iterator[None]:
+        self.announce(name)
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self.record.phases[name] = self.record.phases.get(name, 0.0) + time.monotonic() - began
+
+    def keep_kernel_log(self) -> None:
+        """Everything the kernel said since the trial began, and its alarms."""
+        lines = self.kernel_log.since()
+        with open(self.directory / KERNEL_LOG, "a", encoding="utf-8") as log:
+            log.writelines(f"{line}\n" for line in lines)
+        self.record.alarms += alarms(lines)
+        if not self.kernel_log.readable:
+            self.record.evidence.append("the kernel log could not be read, so its alarms are not known")
+        self.record.tainted = self.kernel_log.tainted
+        if self.devices:
+            self.record.evidence.append(self.uevents.missing or block_evidence.uevents(self.uevents.events(), self.devices))
+
+    def _cut_power(self) -> None:
+        """Have the guest killed; `go_on` takes over in the next one."""
+        self.record.state, self.record.reason = "unknown", "the guest was to be killed, and none went on with the trial"
+        self.keep_kernel_log()
+        self.record.write(self.directory)
+        self.announce(POWER_OFF)
+        while True:
+            signal.pause()
+
+    # -- stack ---------------------------------------------------------------------------------------------------
+
+    def _build(self, row: Filesystem, stack: ExitStack) -> Scene:
+        disk, length_sectors = self.ground.disk, row.size_mib * 2048
+        if not disk.is_block_device():
+            disk = stack.enter_context(LoopDevice(disk, size_bytes=length_sectors * 512)).path
+        below = stack.enter_context(ExitStack())
+        name = f"{self.ground.run_id}-{self.directory.name}"
+        for fault in self.faults:
+            disk = fault.below(Below(disk, length_sectors, self.ground.spares, name, below))
+        mapped = None
+        if self.ground.device_mapper:
+            tables = [fault.table(str(disk), length_sectors) for fault in self.faults]
+            decisive = [table for table, fault in zip(tables, self.faults, strict=True) if fault.targets]
+            mapped = stack.enter_context(MappedDevice(name, (decisive or tables)[-1]))
+        self.devices = [block_evidence.kernel_name(path) for path in (disk, *([mapped.path] if mapped else []))]
+        mount_point = self.ground.work / "mnt"
+        mount_point.mkdir(exist_ok=True)
+        writer = stack.enter_context(LedgerWriter(self.directory / LEDGER))
+        if not self.files:
+            writer.append(
+                ledger.Begin(ledger.LEDGER_VERSION, self.plan.stamp_run, self.plan.page_bytes, self.plan.identity)
+            )
+        return Scene(
+            plan=self.plan,
+            filesystem=row,
+            disk=disk,
+            length_sectors=length_sectors,
+            mount_point=mount_point,
+            directory=self.directory,
+            ledger=writer,
+            random=Random(self.plan.seed),
+            mapped=mapped,
+            files=self.files,
+            spares=self.ground.spares,
+            below=below,
+            uid=self.ground.uid,
+            gid=self.ground.gid,
+            heartbeat=lambda: self.announce("mend"),
+            cut_power=self._cut_power,
+        )
+
+    def _make_filesystem(self, scene: Scene, mounted: ExitStack) -> None:
+        row = scene.filesystem
+        further = [word for fault in self.faults for word in fault.options(row).mkfs]
+        tools.run([*row.mkfs, *further, *self.plan.mkfs_options, str(scene.block_device)], timeout_s=MKFS_TIMEOUT_S)
+        self._mount(scene, mounted)
+        self.fs_errors.watch(scene.mount_point)
+        if self.fs_errors.missing:
+            scene.note(f"the kernel does not report FAN_FS_ERROR: {self.fs_errors.missing}")
+
+    def _hear(self, scene: Scene) -> None:
+        """What the kernel said of errors of the filesystem, for the ledger: a report of what was stored before."""
+        for error in self.fs_errors.heard():
+            scene.ledger.append(error)
+            name = errno.errorcode.get(error.errno, str(error.errno))
+            scene.note(f"the filesystem reported {error.count} errors (FAN_FS_ERROR), the first {name}")
+
+    def _mount(self, scene: Scene, mounted: ExitStack) -> None:
+        row = scene.filesystem
+        further = [word for fault in self.faults for word in fault.options(row).mount]
+        options = (*row.mount_options, *further, *self.plan.mount_options)
+        mounted.enter_context(
+            mounts.mount(scene.block_device, scene.mount_point, row.type, options)
+        )
+
+    # -- layout --------------------------------------------------------------------------------------------------
+
+    def _lay_out(self, scene: Scene) -> None:
+        directory = scene.mount_point / "files"
+        directory.mkdir()
+        for file in self.plan.files:
+            self.files += layouts.create(
+                file.layout,
+                directory,
+                file.name,
+                file=file.file,
+                pages=file.pages,
+                page_bytes=self.plan.page_bytes,
+                run=self.plan.stamp_run,
+            )
+        for spec in self.plan.workers:
+            path = directory / spec.path
+            ACCESSES[spec.access].prepare(path, spec.first_page, spec.pages, self.plan.page_bytes)
+        for record in self.files:
+            scene.ledger.append(record)
+        _make_durable(scene.mount_point)
+        for fault in self.faults:
+            fault.arm(scene)
+
+    # -- work and break ------------------------------------------------------------------------------------------
+
+    def _work_and_break(self, scene: Scene, mounted: ExitStack) -> None:
+        with ExitStack() as held:
+            held.enter_context(scene.running)
+            work = Work(scene, self.faults, self._phase, lambda: self._hear(scene))
+            work.carry_out(held)
+            self.proofs = work.proofs
+            with self._phase("drop"):
+                for fault in self.faults:
+                    fault.relent(scene)
+                scene.running.close()
+                if readable_warm(self.plan, self.faults):
+                    self._observe(scene, "warm")
+                work.end()
+        with self._phase("drop"):
+            self._prove(scene, crashes=False)
+            if not scene.filesystem.volatile:
+                mounted.close()
+            self._hear(scene)
+
+    def _prove(self, scene: Scene, crashes: bool) -> None:
+        """Faults of the block stack prove themselves after the unmount, the others before it."""
+        for fault in self.faults:
+            if bool(fault.targets or fault.canary) == crashes:
+                proof = self.proofs.get(fault.name) or fault.proof(scene)
+                self.record.proofs.append((fault.name, proof.fired, proof.evidence))
+
+    # -- mend and judge ------------------------------------------------------------------------------------------
+
+    def _mend_and_mount(self, scene: Scene, mounted: ExitStack) -> bool:
+        """False when the filesystem would not mount again: a finding, not a failed step."""
+        if scene.mapped and any(fault.targets for fault in self.faults):
+            scene.note(block_evidence.status(scene.mapped.status()))
+        for fault in reversed(self.faults):
+            fault.mend(scene)
+        self._prove(scene, crashes=True)
+        self.record.evidence += scene.evidence
+        row = scene.filesystem
+        if row.volatile:
+            return True
+        try:
+            if row.recovery and any(fault.crash or fault.canary for fault in self.faults):
+                crashed = any(fault.crash for fault in self.faults)  # a canary judges the tool, and its loss is planted
+                self.record.checked.append(remount.recover(row.recovery, scene.block_device, must=crashed))
+            self._mount(scene, mounted)
+        except BlockStackError as error:
+            self.record.unmountable = str(error)
+            return False
+        return True
+
+    def _observe(self, scene: Scene, read: str) -> None:
+        run, page_bytes = self.plan.stamp_run, self.plan.page_bytes
+        remount.observe(self.files, scene.mount_point, self.directory, read, run=run, page_bytes=page_bytes)
+
+    def _keep_extents(self, scene: Scene) -> None:
+        """Where the files lie, for whoever looks at a finding. filefrag, a process, only where it knows more."""
+        paths = [scene.mount_point / "files" / record.name for record in self.files]
+        present = [path for path in paths if path.exists()]
+        try:
+            text = "".join(map(extent_table, present))
+        except OSError:  # no FIEMAP: filefrag tries FIBMAP, and says what it could not
+            done = tools.run(["filefrag", "-v", *map(str, present)], timeout_s=EXTENTS_TIMEOUT_S, ok=range(256))
+            text = done.stdout + done.stderr
+        (self.directory / EXTENTS).write_text(text)
+
+
+def _make_durable(mount_point: Path) -> None:
+    """Sync all that was laid out, directory entries included: ext2 and jfs lose these if only files are synced."""
+    descriptor = os.open(mount_point, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        libc.syncfs(descriptor)
+    finally:
+        os.close(descriptor)
