@@ -73,9 +73,7 @@ def _targets(table: Table) -> bytes:
     for segment in table.segments:
         arguments = " ".join(segment.target.arguments()).encode() + b"\0"
         length = -(-(_TARGET.size + len(arguments)) // _ALIGNMENT_BYTES) * _ALIGNMENT_BYTES
-        head = _TARGET.pack(
-            segment.start_sectors, segment.length_sectors, 0, length, segment.target.kind.encode()
-        )
+        head = _TARGET.pack(segment.start_sectors, segment.length_sectors, 0, length, segment.target.kind.encode())
         specs.append((head + arguments).ljust(length, b"\0"))
     return b"".join(specs)
 

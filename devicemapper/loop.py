@@ -79,9 +79,7 @@ class LoopDevice:
         self._path = Path(tools.run(argv, COMMAND_TIMEOUT_S).stdout.strip())
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.detach()
 
     def detach(self, timeout_s: float = DETACH_TIMEOUT_S) -> None:

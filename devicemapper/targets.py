@@ -321,8 +321,7 @@ class Dust:
 
 
 TARGETS: dict[str, type[Target]] = {
-    target.kind: target
-    for target in (Linear, Flakey, Error, Zero, LogWrites, Snapshot, ThinPool, Thin, Delay, Dust)
+    target.kind: target for target in (Linear, Flakey, Error, Zero, LogWrites, Snapshot, ThinPool, Thin, Delay, Dust)
 }
 
 

@@ -136,9 +136,7 @@ def run(
     return Completed(words, exit_code, stdout, stderr, seconds)
 
 
-def note(
-    argv: Sequence[str], seconds: float, input: str | None = None, environment: Mapping[str, str] = _NOTHING
-) -> None:
+def note(argv: Sequence[str], seconds: float, input: str | None = None, environment: Mapping[str, str] = _NOTHING) -> None:
     """Log a command that was not needed, because the same was done by system call in `seconds`."""
     _log.info("%s", paste_line(argv, input, environment))
     _log.info("# done by system call in %.3f s", seconds)
@@ -172,9 +170,7 @@ class _Streams:
     """Standard input, output and error of one command, each a file in memory."""
 
     def __init__(self, input: str) -> None:
-        self.stdin, self.stdout, self.stderr = (
-            os.fdopen(os.memfd_create("command"), "w+b", buffering=0) for _ in range(3)
-        )
+        self.stdin, self.stdout, self.stderr = (os.fdopen(os.memfd_create("command"), "w+b", buffering=0) for _ in range(3))
         os.pwrite(self.stdin.fileno(), input.encode(), 0)
 
     def __enter__(self) -> Self:

@@ -69,9 +69,7 @@ class UeventListener:
         self._poller.register(self._socket.fileno(), select.POLLIN)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._socket.close()
 
     def wait(self, predicate: Callable[[Uevent], bool], timeout_s: float, awaited: str = "the device") -> Uevent:
@@ -130,9 +128,7 @@ class UeventRecord:
             self.missing = str(error)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self._socket:
             self.events()
             self._socket.close()

@@ -2,8 +2,8 @@
 
 It stands alone so that a guest can start it as its first process and so that the process which forks for every trial,
 worker and command stays small. It talks JSON lines with `torture.lab.connection` on the host: over a serial line in a
-virtual machine or User-mode Linux, over a socket in the local lab. Each trial is a child process of its own, so that the agent
-always answers, and a trial that breaks or hangs takes nothing with it.
+virtual machine or User-mode Linux, over a socket in the local lab. Each trial is a child process of its own, so that
+the agent always answers, and a trial that breaks or hangs takes nothing with it.
 
 Requests: ping, probe, run, go-on, contract, examine, dump, end. Replies: up, pong, capabilities, phase, done, dumped.
 """
@@ -26,8 +26,8 @@ from typing import Any
 
 from torture.contract import engine as contract
 from torture.plan import PLAN, Plan
-from torture.rig import machine as grounds
-from torture.rig.machine import Ground
+from torture.rig import machine as machines
+from torture.rig.machine import Machine
 from torture.trial import capabilities
 from torture.trial import trial as trials
 from torture.trial.examination import examine
@@ -63,8 +63,8 @@ class Channel:
 class Agent:
     """Answers requests until told to end; at most one trial runs at a time."""
 
-    def __init__(self, channel: Channel, ground: Ground, results: Path) -> None:
-        self._channel, self._ground, self._results = channel, ground, results
+    def __init__(self, channel: Channel, machine: Machine, results: Path) -> None:
+        self._channel, self._machine, self._results = channel, machine, results
         self._trial = 0
         self._trial_output = -1
 
@@ -94,21 +94,21 @@ class Agent:
             case "ping":
                 self._channel.say("pong")
             case "probe":
-                self._channel.say("capabilities", **capabilities.probe(self._ground).to_json())
+                self._channel.say("capabilities", **capabilities.probe(self._machine).to_json())
             case "run":
                 directory = self._results / request["directory"]
                 plan = Plan.from_json((directory / PLAN).read_text())
-                self._start(lambda announce: trials.run_trial(plan, self._ground, directory, announce), directory)
+                self._start(lambda announce: trials.run_trial(plan, self._machine, directory, announce), directory)
             case "go-on":
                 directory = self._results / request["directory"]
                 plan = Plan.from_json((directory / PLAN).read_text())
-                self._start(lambda announce: trials.go_on(plan, self._ground, directory, announce), directory)
+                self._start(lambda announce: trials.go_on(plan, self._machine, directory, announce), directory)
             case "contract":
                 directory, name = self._results / request["directory"], request["filesystem"]
-                self._start(lambda announce: contract.run(name, self._ground, directory, announce), directory)
+                self._start(lambda announce: contract.run(name, self._machine, directory, announce), directory)
             case "examine":
                 directory = self._results / request["directory"]
-                self._start(lambda announce: examine(self._ground, directory, announce), directory)
+                self._start(lambda announce: examine(self._machine, directory, announce), directory)
             case "dump":
                 self._dump(self._results / request["directory"])
 
@@ -234,9 +234,9 @@ def main() -> None:
     work.mkdir(exist_ok=True)
     modules = _module_tree(work, options.modules)
     for name in options.load:
-        grounds.load_module(name, modules)
-    device_mapper = grounds.has_device_mapper(modules)
-    ground = Ground(
+        machines.load_module(name, modules)
+    device_mapper = machines.has_device_mapper(modules)
+    machine = Machine(
         options.disk,
         work,
         options.run_id,
@@ -247,7 +247,7 @@ def main() -> None:
     )
     results = Path(options.scratch[0]) / "results" if options.scratch else Path(options.results)
     gc.freeze()
-    agent = Agent(_open_channel(options.channel), ground, results)
+    agent = Agent(_open_channel(options.channel), machine, results)
     try:
         agent.serve()
     except EOFError:

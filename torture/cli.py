@@ -29,6 +29,7 @@ from torture.results.store import Trial
 
 EXIT_BROKEN, EXIT_USAGE, EXIT_NOTHING_RAN, EXIT_INTERRUPTED = 1, 2, 4, 130
 
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="torture")
 def cli() -> None:
@@ -90,9 +91,7 @@ def run(results: Path, scratch: Path | None, as_json: bool, **options: Any) -> i
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
 def campaign(file: Path, results: Path, scratch: Path | None, as_json: bool) -> int:
     """Run a campaign FILE.toml until its budget is used up; see docs/campaigns.md."""
-    order = campaign_file.load(
-        file, results=results, scratch=scratch or default_scratch(), draw_seed=session.draw_seed
-    )
+    order = campaign_file.load(file, results=results, scratch=scratch or default_scratch(), draw_seed=session.draw_seed)
     return _report(session.carry_out(order, print_to_stderr if as_json else click.echo), as_json)
 
 

@@ -70,6 +70,6 @@ def request(options: dict[str, Any]) -> Request:
         memlock_bytes=options["memlock_bytes"],
         control=options["control"],
         representative=not named,
-        wide=wide,
+        pairwise=wide,
         plans=tuple(Plan.from_json(path.read_text()).to_json() for path in options["plan_files"]),
     )

@@ -51,6 +51,7 @@ class Syncs:
         """Where the first sync after this position ended that failed elsewhere, or NEVER."""
         at = bisect_right(self._doubt_ends, position)
         return self._doubt_ends[at] if at < len(self._doubt_ends) else NEVER
+
     def notice_after(self, position: int) -> EndedSync | None:
         """The first report without a sync after this position."""
         return next((notice for notice in self._notices if notice.ended > position), None)

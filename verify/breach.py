@@ -107,9 +107,7 @@ def _older_kind(group: Sequence[Sector], page: Sequence[Sector], role: Role) -> 
         return "late"
     if role == "clone" and not piece.touched:
         return "clone-changed"
-    shown = {
-        _shown(sector) for sector in page if sector.level <= Level.UNDURABLE and sector.piece.allowed == piece.allowed
-    }
+    shown = {_shown(sector) for sector in page if sector.level <= Level.UNDURABLE and sector.piece.allowed == piece.allowed}
     return "torn" if len(shown) > 1 or isinstance(group[0].sight, Damaged) else "lost"
 
 

@@ -75,9 +75,7 @@ class FileExpectation:
 
         A sync of any range vouches for the size: fdatasync(2) has to flush what is needed to read the data back.
         """
-        events = [
-            _event(each.size_bytes, 0, 1, each.began, each.ended, each.fate, [self._any]) for each in self._resizes
-        ]
+        events = [_event(each.size_bytes, 0, 1, each.began, each.ended, each.fate, [self._any]) for each in self._resizes]
         return allow(self.file.size_bytes, events, crash=crash, emptied=self.file.size_bytes)
 
     @property
@@ -99,8 +97,6 @@ class FileExpectation:
         return History(base, tuple(_event(d.wrote, d.lo, d.hi, d.began, d.ended, d.fate, covering) for d in deeds))
 
 
-def _event(
-    wrote: W, lo: int, hi: int, began: int, ended: int | None, fate: Fate, covering: Sequence[Syncs]
-) -> Event[W]:
+def _event(wrote: W, lo: int, hi: int, began: int, ended: int | None, fate: Fate, covering: Sequence[Syncs]) -> Event[W]:
     verdict = judge(began, ended, fate == "accepted", covering)
     return Event(wrote, lo, hi, began, ended, fate, verdict.acked, verdict.reported)

@@ -106,9 +106,7 @@ class FileCheck:
         if reached != page_count:
             raise ObservationError(f"{self._name}: {reached} of {page_count} pages were observed")
 
-    def _judge(
-        self, look: Pages, segment: Segment, judge: PageJudge, pages: range, limit_bytes: int
-    ) -> Iterator[Located]:
+    def _judge(self, look: Pages, segment: Segment, judge: PageJudge, pages: range, limit_bytes: int) -> Iterator[Located]:
         """The breaches on these pages, each judged up to `limit_bytes`."""
         step = len(pages) if self._is_uniform(look, judge) else 1
         for page in pages[:: step or 1]:

@@ -53,9 +53,7 @@ def sector(*, run: int, file: int, page: int, sector: int, generation: int, writ
     return pack("<64Q", *words, checksum(words))
 
 
-def page(
-    *, run: int, file: int, page: int, generation: int, writer: int, kind: int = Kind.STORE, page_bytes: int
-) -> bytes:
+def page(*, run: int, file: int, page: int, generation: int, writer: int, kind: int = Kind.STORE, page_bytes: int) -> bytes:
     """The content of one stamped page."""
     return b"".join(
         sector(run=run, file=file, page=page, sector=index, generation=generation, writer=writer, kind=kind)

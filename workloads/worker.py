@@ -144,9 +144,7 @@ class WorkerProcess:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.kill()
         self._channel.close()
         os.close(self._process)
@@ -208,9 +206,7 @@ def _be_worker(task: _Task, starter: int, channel: Channel) -> NoReturn:
             servant = held.enter_context(Servant()) if needs_servant(task.plan) else None
             _confine(task)
             _die_with(starter)
-            carry_out(
-                task.plan, run=task.run, page_bytes=task.page_bytes, ledger=ledger, channel=channel, servant=servant
-            )
+            carry_out(task.plan, run=task.run, page_bytes=task.page_bytes, ledger=ledger, channel=channel, servant=servant)
         status = 0
     except Unsupported as refusal:
         channel.send(Message(Verb.REFUSED, str(refusal)))

@@ -10,6 +10,7 @@ from typing import Any
 TORTURE = Path(sys.executable).parent / "torture"
 """The command under test: the one that is installed next to this interpreter."""
 
+
 @dataclass(frozen=True)
 class Run:
     """A finished run: exit code, what it printed, and its results as data."""

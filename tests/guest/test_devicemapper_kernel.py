@@ -27,9 +27,7 @@ LENGTH_SECTORS = 64 * 2048
 pytestmark = [
     pytest.mark.root,
     pytest.mark.skipif(os.geteuid() != 0, reason="device-mapper needs root"),
-    pytest.mark.skipif(
-        "device-mapper" not in Path("/proc/misc").read_text(), reason="this kernel has no device-mapper"
-    ),
+    pytest.mark.skipif("device-mapper" not in Path("/proc/misc").read_text(), reason="this kernel has no device-mapper"),
 ]
 
 

@@ -38,9 +38,7 @@ halt -f
 def test_device_mapper_in_a_real_kernel(tmp_path: Path) -> None:
     init = tmp_path / "init"
     words = {"out": tmp_path, "modules": _MODULES, "root": _INSIDE.parents[2], "python": sys.executable}
-    init.write_text(
-        _INIT.format(inside=shlex.quote(str(_INSIDE)), **{k: shlex.quote(str(v)) for k, v in words.items()})
-    )
+    init.write_text(_INIT.format(inside=shlex.quote(str(_INSIDE)), **{k: shlex.quote(str(v)) for k, v in words.items()}))
     init.chmod(0o755)
     console = _boot(init, tmp_path)
     report = (tmp_path / "report").read_text() if (tmp_path / "report").exists() else ""

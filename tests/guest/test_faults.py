@@ -125,9 +125,7 @@ def test_a_healthy_filesystem_survives(stock: Trial, name: str, fault: str) -> N
         ("kill-workers", "middle"),
     ],
 )
-def test_a_healthy_filesystem_survives_while_the_workers_go_on(
-    stock: Trial, name: str, fault: str, moment: str
-) -> None:
+def test_a_healthy_filesystem_survives_while_the_workers_go_on(stock: Trial, name: str, fault: str, moment: str) -> None:
     verdict, record = stock(name, fault, moment=moment)
     assert record.proofs and all(fired for _, fired, _ in record.proofs), record
     assert [finding for finding in verdict.findings if not is_known(name, finding)] == [], verdict
@@ -174,9 +172,7 @@ def test_data_that_could_not_be_written_is_never_stale_blocks_on_xfs(stock: Tria
 
 
 @pytest.mark.parametrize("name", ["ext4", "xfs"])
-@pytest.mark.parametrize(
-    "fault", ["edquot-user", "edquot-project", "enospc-fragmented", "enospc-race", "enospc-metadata"]
-)
+@pytest.mark.parametrize("fault", ["edquot-user", "edquot-project", "enospc-fragmented", "enospc-race", "enospc-metadata"])
 def test_stores_without_space_are_refused_and_lose_nothing(stock: Trial, name: str, fault: str) -> None:
     verdict, record = stock(name, fault)
     assert record.proofs[0][1] and verdict.outcome == Outcome.passed, (verdict, record)
@@ -238,9 +234,7 @@ def test_a_writeback_error_that_is_forgotten_is_found(forgets_errors: Trial, nam
 
 
 @pytest.mark.parametrize("name", ["ext4", "xfs"])
-def test_a_commit_without_flush_is_found_by_replay_and_not_by_power_cut(
-    commits_without_flush: Trial, name: str
-) -> None:
+def test_a_commit_without_flush_is_found_by_replay_and_not_by_power_cut(commits_without_flush: Trial, name: str) -> None:
     assert commits_without_flush(name, "power-cut")[0].outcome == Outcome.passed
     verdict, record = commits_without_flush(name, "replay:states=40")
     assert verdict.outcome == Outcome.failed, verdict

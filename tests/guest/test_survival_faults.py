@@ -47,9 +47,7 @@ def test_after_sigkill_under_any_fault_clean_leaves_nothing(tmp_path: Path, firs
     chance = random.Random(f"survival {first}")
     runs = [start(tmp_path, fault) for fault in NAMES[first : first + AT_A_TIME]]
     kills = [
-        threading.Thread(
-            target=kill_in_a_trial, args=(running, tmp_path / run / "trials", chance.uniform(0, LATEST_S))
-        )
+        threading.Thread(target=kill_in_a_trial, args=(running, tmp_path / run / "trials", chance.uniform(0, LATEST_S)))
         for running, run in runs
     ]
     for kill in kills:

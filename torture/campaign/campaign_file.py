@@ -1,33 +1,33 @@
 """Campaign files: TOML, validated as a whole before anything starts, with line and key in every message.
 
-    seed = 1                             # default: drawn
-    lab = "uml"                          # or "qemu" (default if a kernel is a bzImage) or "local"
-    jobs = 2                             # default: the cores
-    on_finding = "/usr/local/bin/tell"   # started with the finding's directory
+seed = 1                             # default: drawn
+lab = "uml"                          # or "qemu" (default if a kernel is a bzImage) or "local"
+jobs = 2                             # default: the cores
+on_finding = "/usr/local/bin/tell"   # started with the finding's directory
 
-    [budget]                             # whichever comes first; at least one
-    time = "8h"                          # s, m, h, d
-    trials = 10000
-    findings = 5                         # distinct ones
-    artefacts = "2G"                     # disk images of findings: K, M, G
+[budget]                             # whichever comes first; at least one
+time = "8h"                          # s, m, h, d
+trials = 10000
+findings = 5                         # distinct ones
+artefacts = "2G"                     # disk images of findings: K, M, G
 
-    [include]                            # left out: six filesystems, and the whole space of everything else
-    fs = ["xfs", "ext4"]                 # "all" is every value, of these and of every other dimension:
-    pin = ["mlock"]                      # layout, access, sync, disturbance, background ("yes" or "no"), fault
+[include]                            # left out: six filesystems, and the whole space of everything else
+fs = ["xfs", "ext4"]                 # "all" is every value, of these and of every other dimension:
+pin = ["mlock"]                      # layout, access, sync, disturbance, background ("yes" or "no"), fault
 
-    [exclude]
-    access = ["read"]
+[exclude]
+access = ["read"]
 
-    [[kernel]]                           # left out: the packaged one
-    path = "./linux"
-    arguments = ["mutant=0"]
+[[kernel]]                           # left out: the packaged one
+path = "./linux"
+arguments = ["mutant=0"]
 
-    [[known]]                            # findings that are known: told as such, and left alone
-    filesystem = "ext2"                  # also: layout, promise, pin, access, sync, background, disturbance, and
-    fault = "enospc"                     # parts of what was expected and found; left out is any (torture/known.py)
-    kind = "late"
-    reason = "has no page_mkwrite of its own"
-    expires = "2027-12-31"
+[[known]]                            # findings that are known: told as such, and left alone
+filesystem = "ext2"                  # also: layout, promise, pin, access, sync, background, disturbance, and
+fault = "enospc"                     # parts of what was expected and found; left out is any (torture/known.py)
+kind = "late"
+reason = "has no page_mkwrite of its own"
+expires = "2027-12-31"
 """
 
 from __future__ import annotations
@@ -154,7 +154,7 @@ def _check_keys(file: _File, raw: dict[str, Any]) -> None:
 
 
 def _request(file: _File, raw: dict[str, Any], draw_seed: Callable[[], int]) -> Request:
-    defaults = replace(whole_space(), filesystems=DEFAULT_FILESYSTEMS, wide=False)
+    defaults = replace(whole_space(), filesystems=DEFAULT_FILESYSTEMS, pairwise=False)
     seed = _whole(file, "", raw, "seed", 0, 1 << 62)
     fields: dict[str, Any] = {}
     for dimension, known in _DIMENSIONS.items():
@@ -205,9 +205,7 @@ def _choice(file: _File, raw: dict[str, Any], key: str, allowed: tuple[str, ...]
     return value
 
 
-def _whole(
-    file: _File, table: str, entries: dict[str, Any], key: str, lowest: int, highest: int
-) -> int | None:
+def _whole(file: _File, table: str, entries: dict[str, Any], key: str, lowest: int, highest: int) -> int | None:
     value = entries.get(key)
     if value is not None and (type(value) is not int or not lowest <= value <= highest):
         raise file.wrong(table, key, f"{value!r} is out of range", f"allowed is {lowest} to {highest}")

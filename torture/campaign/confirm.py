@@ -18,8 +18,8 @@ from random import Random
 
 from torture.draw.matrix import Drawn
 from torture.plan import Plan
-from torture.results.groups import Key, key_of, signature, told_once
-from torture.results.known import Known, news_of
+from torture.results.groups import Key, deduplicated, key_of, signature
+from torture.results.known import Known, unexplained
 from torture.results.store import Task, Trial
 
 REPEAT = "repeat"
@@ -45,7 +45,7 @@ class _Source:
         return shape_of(self.plan), self.lab
 
 
-class Depth:
+class Confirm:
     """The findings so far, and what is to be tried about them. `seed` is the campaign's."""
 
     def __init__(self, seed: int, known: Sequence[Known], today: date) -> None:
@@ -74,7 +74,7 @@ class Depth:
         """A trial was judged."""
         if trial.arm == "canary":
             return
-        for finding in told_once(news_of(trial, self._known, self._today)):
+        for finding in deduplicated(unexplained(trial, self._known, self._today)):
             place = key_of(trial, finding), trial.lab
             known = self._sources.get(place)
             if known is None or trial.number < known.number:

@@ -1,9 +1,9 @@
 """Breadth: the plans of a campaign that look where nobody looked yet, on every kernel. Pure.
 
 First the representative matrix of `torture.draw`, of those usual values that the request has, each plan with its control
-arm. After that endlessly plans from the whole space (torture.draw.pairwise): a filesystem and a fault, in manners that
-meet pairs of values which no plan had yet; when there is none left, those of the rarest cells. These have no control arm of their
-own: that of a finding is run when there is one (torture.campaign.schedule).
+arm. After that endlessly plans from the whole space (torture.draw.pairwise): a filesystem and a fault, in combinations that
+meet pairs of values which no plan had yet; when there is none left, those of the rarest cells. These have no control arm
+of their own: that of a finding is run when there is one (torture.campaign.schedule).
 
 Every pair of filesystem and fault comes once, near-full filesystems and crashes first; then those that had least. A
 fault whose trials take k times as long as others counts sqrt(k) for each, so that slow ones come less often and still get
@@ -22,7 +22,7 @@ from itertools import product
 from math import sqrt
 from random import Random
 
-from torture.draw.combination import Met, manners_of
+from torture.draw.combination import Coverage, combinations_of
 from torture.draw.matrix import Drawn, draw
 from torture.draw.pairwise import draw_plan
 from torture.draw.request import Request
@@ -37,7 +37,7 @@ MOST_WEIGHT = 8.0
 Place = tuple[str, FaultSpec]
 
 
-class Breadth:
+class Explore:
     """The plans in order. `labs` each get every plan before the next one is drawn."""
 
     def __init__(self, request: Request, labs: Sequence[str]) -> None:
@@ -48,11 +48,11 @@ class Breadth:
         self._finished: Counter[str] = Counter()
         self._judged: Counter[tuple[str, str]] = Counter()
         self._in_vain: Counter[tuple[str, str]] = Counter()
-        self._met = Met()
+        self._coverage = Coverage()
         self._plans = 0
         self._left: deque[tuple[Drawn, str]] = deque()
         for item in draw(usual(request), ""):
-            self._met.add(manners_of(item.plan))
+            self._coverage.add(combinations_of(item.plan))
             self._left.extend((item, lab) for lab in self._labs)
 
     def next(self) -> tuple[Drawn, str]:
@@ -69,7 +69,7 @@ class Breadth:
                 return
         self._plans += 1
         self._taken[self._place_of(task.plan)] += 1
-        self._met.add(manners_of(task.plan))
+        self._coverage.add(combinations_of(task.plan))
         self._left.extend((Drawn(task.plan, task.arm), lab) for lab in self._labs[1:])
 
     def finished(self, trial: Trial) -> None:
@@ -87,7 +87,7 @@ class Breadth:
         self._plans += 1
         self._taken[place] += 1
         random = Random(f"{self._request.seed}/breadth/{self._plans}")
-        plan = draw_plan(self._request, name, fault, random, self._met)
+        plan = draw_plan(self._request, name, fault, random, self._coverage)
         arm = "control" if plan.is_control else "pinned"
         self._left.extend((Drawn(plan, arm), lab) for lab in self._labs)
 
@@ -124,7 +124,7 @@ def usual(request: Request) -> Request:
         request,
         count=1,
         canary=False,
-        wide=False,
+        pairwise=False,
         layouts=_common(defaults.layouts, request.layouts),
         pins=_common(defaults.pins, request.pins),
         accesses=_common(defaults.accesses, request.accesses),

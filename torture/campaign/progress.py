@@ -10,7 +10,7 @@ from typing import Self, TextIO
 
 from tqdm import tqdm
 
-from torture.draw.combination import Met, manners_of
+from torture.draw.combination import Coverage, combinations_of
 from torture.report.summary import count
 from torture.results.store import Trial
 from verify.outcome import Outcome
@@ -33,7 +33,7 @@ class Progress:
     ) -> None:
         self._stream, self._time_limit_s, self._lost_guests = stream, time_limit_s, lost_guests
         self._trials = 0
-        self._met = Met()
+        self._coverage = Coverage()
         self._findings: Counter[str] = Counter()
         self._began_s = self._said_s = time.monotonic()
         self._bar = tqdm(
@@ -46,9 +46,7 @@ class Progress:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._bar.close()
 
     def finished(self, trial: Trial) -> None:
@@ -65,7 +63,7 @@ class Progress:
     def _state(self) -> str:
         """Findings, coverage, guests lost, time left."""
         found = ", ".join(f"{number} {kind}" for kind, number in self._findings.items()) or "none"
-        parts = [f"findings: {found}", f"{len(self._met.pairs)} pairs of values"]
+        parts = [f"findings: {found}", f"{len(self._coverage.pairs)} pairs of values"]
         if self._lost_guests:
             parts.append(f"{count(len(self._lost_guests), 'guest')} lost")
         if self._time_limit_s is not None:
@@ -78,4 +76,4 @@ class Progress:
         if trial.arm != "canary":
             self._findings.update({finding.kind for finding in trial.verdict.findings})
             if trial.verdict.outcome not in (Outcome.unknown, Outcome.notrun):
-                self._met.add(manners_of(trial.plan))
+                self._coverage.add(combinations_of(trial.plan))

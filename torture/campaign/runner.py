@@ -42,7 +42,7 @@ class Source(Protocol):
 
 
 @dataclass(slots=True)
-class _Seat:
+class _Slot:
     """One booted guest of a job, and how many trials it has run."""
 
     guest: Guest
@@ -69,13 +69,11 @@ class Campaign:
     _finished: SimpleQueue[Trial | TortureError] = field(default_factory=SimpleQueue)
     _stopping: threading.Event = field(default_factory=threading.Event)
     _killed: threading.Event = field(default_factory=threading.Event)
-    _seats: dict[tuple[int, str], _Seat] = field(default_factory=dict)
+    _slots: dict[tuple[int, str], _Slot] = field(default_factory=dict)
 
     def run(self, store: Store) -> None:
         """The first error of the tool itself ends the campaign, and is raised when all guests are down."""
-        threads = [
-            threading.Thread(target=self._job, args=(index,), name=f"job-{index}") for index in range(self.jobs)
-        ]
+        threads = [threading.Thread(target=self._job, args=(index,), name=f"job-{index}") for index in range(self.jobs)]
         (self.directory / "trials").mkdir(exist_ok=True)
         for thread in threads:
             thread.start()
@@ -98,8 +96,8 @@ class Campaign:
         """Start no further trial and end those in flight; they are not stored."""
         self._killed.set()
         self._stopping.set()
-        for seat in list(self._seats.values()):
-            seat.guest.kill()
+        for slot in list(self._slots.values()):
+            slot.guest.kill()
 
     def _feed_and_collect(self, store: Store) -> None:
         """Keep every job busy; store and report trials as they come."""
@@ -145,8 +143,8 @@ class Campaign:
         except Exception as error:
             self._finished.put(BrokenTool(f"{type(error).__name__}: {error}", "this is a bug in torture"))
         finally:
-            for key in [key for key in self._seats if key[0] == index]:
-                self._seats.pop(key).guest.end()
+            for key in [key for key in self._slots if key[0] == index]:
+                self._slots.pop(key).guest.end()
 
     def _run_one(self, index: int, task: Task) -> Trial:
         directory = self.directory / "trials" / task.directory_name
@@ -154,23 +152,23 @@ class Campaign:
         directory.mkdir()
         (directory / "plan.json").write_text(task.plan.to_json() + "\n")
         clock = _Clock()
-        seat = self._seat(index, task.lab)
+        slot = self._slot(index, task.lab)
         clock.account(BOOT)
         try:
-            seat.guest.run(task.plan, directory, lambda _: None)
+            slot.guest.run(task.plan, directory, lambda _: None)
         except GuestLost as lost:
             self._give_up((index, task.lab), directory, lost)
         clock.account("")
-        trial = _judged(task, directory, seat.guest.kernel, clock)
-        if self.keep and trial.verdict.findings and (index, task.lab) in self._seats:
-            self.keep(trial, directory, seat.guest.disk)
+        trial = _judged(task, directory, slot.guest.kernel, clock)
+        if self.keep and trial.verdict.findings and (index, task.lab) in self._slots:
+            self.keep(trial, directory, slot.guest.disk)
         if Record.read(directory).tainted:
-            self._seats.pop((index, task.lab)).guest.end()
+            self._slots.pop((index, task.lab)).guest.end()
         return trial
 
     def _give_up(self, key: tuple[int, str], directory: Path, lost: GuestLost) -> None:
         """Replace the guest next time; leave a record that says what became of the trial."""
-        self._seats.pop(key, None)
+        self._slots.pop(key, None)
         self.lost_guests.append(str(lost))
         broken = directory / "traceback.txt"
         record = Record(reason=f"{lost}{': ' + broken.read_text() if broken.exists() else ''}")
@@ -178,23 +176,23 @@ class Campaign:
             record.state, record.hung = "ran", f"{lost}\n{lost.evidence}"
         record.write(directory)
 
-    def _seat(self, index: int, lab: str) -> _Seat:
+    def _slot(self, index: int, lab: str) -> _Slot:
         """The job's guest of a lab: booted anew if there is none, or it has run enough trials."""
         key = (index, lab)
-        if key in self._seats and self._seats[key].trials >= TRIALS_PER_GUEST:
-            self._seats.pop(key).guest.end()
+        if key in self._slots and self._slots[key].trials >= TRIALS_PER_GUEST:
+            self._slots.pop(key).guest.end()
         for attempt in range(1, MAX_BOOTS_IN_A_ROW + 1):
-            if key in self._seats:
+            if key in self._slots:
                 break
             try:
                 self.boots += 1
-                self._seats[key] = _Seat(self.labs[lab].boot(index * len(self.labs) + list(self.labs).index(lab)))
+                self._slots[key] = _Slot(self.labs[lab].boot(index * len(self.labs) + list(self.labs).index(lab)))
             except GuestLost as lost:
                 self.lost_guests.append(str(lost))
                 if attempt == MAX_BOOTS_IN_A_ROW:
                     raise
-        self._seats[key].trials += 1
-        return self._seats[key]
+        self._slots[key].trials += 1
+        return self._slots[key]
 
     def _refused(self, error: OSError) -> BrokenTool:
         """What the host would not do, and what to do about it."""

@@ -11,15 +11,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 
-from torture.campaign.confirm import REPEAT, Depth
-from torture.campaign.explore import Breadth
+from torture.campaign.confirm import REPEAT, Confirm
+from torture.campaign.explore import Explore
 from torture.draw.matrix import Drawn, draw
 from torture.draw.request import Request
 from torture.results.known import Known
 from torture.results.store import Task, Trial
 
 CANARY_INTERVAL_S = 3600.0
-DEPTH_EVERY = 4
+CONFIRM_EVERY = 4
 
 
 @dataclass(slots=True)
@@ -47,7 +47,7 @@ class FixedList:
 class Schedule:
     """An endless campaign over `labs`, bounded by `most_trials` and `most_findings` (distinct new ones), if given.
 
-    Each `DEPTH_EVERY`th trial goes to the findings (torture.campaign.confirm), all others to what nobody tried yet
+    Each `CONFIRM_EVERY`th trial goes to the findings (torture.campaign.confirm), all others to what nobody tried yet
     (torture.campaign.explore). `unfinished` and `finished` are what the store has of a campaign that is resumed.
     """
 
@@ -64,8 +64,8 @@ class Schedule:
     ) -> None:
         self._request, self._canaries = request, canaries
         self._most_trials, self._most_findings = most_trials, most_findings
-        self._breadth = Breadth(request, tuple(canaries))
-        self._depth = Depth(request.seed, known, date.today())
+        self._explore = Explore(request, tuple(canaries))
+        self._confirm = Confirm(request.seed, known, date.today())
         self._again = list(unfinished)
         self._number = self._turns = 0
         self._canary_due_s = time.monotonic()
@@ -86,14 +86,14 @@ class Schedule:
         self._number += 1
         drawn, lab = chosen
         task = Task(self._number, drawn.arm, drawn.plan, lab)
-        self._depth.scheduled(task)
+        self._confirm.scheduled(task)
         return task
 
     def finished(self, trial: Trial) -> None:
         """Remember a result: findings are looked into."""
         self._is_blind = self._is_blind or trial.verdict.missed_canary
-        self._depth.finished(trial)
-        self._breadth.finished(trial)
+        self._confirm.finished(trial)
+        self._explore.finished(trial)
 
     def _recall(self, unfinished: Sequence[Task], finished: Sequence[Trial]) -> None:
         """Everything that happened before the campaign was resumed, in order of number."""
@@ -101,35 +101,33 @@ class Schedule:
         for task in sorted((*unfinished, *tasks), key=lambda task: task.number):
             self._number = task.number
             self._turns += task.arm != "canary"
-            self._depth.scheduled(task)
+            self._confirm.scheduled(task)
             if task.arm not in ("canary", REPEAT):
-                self._breadth.account(task)
+                self._explore.account(task)
         for trial in finished:
             self.finished(trial)
 
     def _choose(self) -> tuple[Drawn, str] | None:
         if self._most_trials is not None and self._number >= self._most_trials:
             return None
-        if self._most_findings is not None and self._depth.findings >= self._most_findings:
-            return self._depth.control()
+        if self._most_findings is not None and self._confirm.findings >= self._most_findings:
+            return self._confirm.control()
         if not self._pending and time.monotonic() >= self._canary_due_s:
             self._canary_due_s = time.monotonic() + CANARY_INTERVAL_S
-            self._pending = [
-                (item, lab) for lab, fault in self._canaries.items() for item in self._drawn_canaries(fault)
-            ]
+            self._pending = [(item, lab) for lab, fault in self._canaries.items() for item in self._drawn_canaries(fault)]
         if self._pending:
             return self._pending.pop(0)
         self._turns += 1
-        deep = self._depth.next() if self._turns % DEPTH_EVERY == 0 else None
+        deep = self._confirm.next() if self._turns % CONFIRM_EVERY == 0 else None
         return deep or self._broad()
 
     def _broad(self) -> tuple[Drawn, str]:
         """The next plan of breadth, without control arms that findings had run already."""
         while True:
-            drawn, lab = self._breadth.next()
-            if not self._depth.was_scheduled(drawn.plan, lab):
+            drawn, lab = self._explore.next()
+            if not self._confirm.was_scheduled(drawn.plan, lab):
                 return drawn, lab
 
     def _drawn_canaries(self, fault: str) -> list[Drawn]:
-        only_canaries = replace(self._request, count=1, wide=False, plans=())
+        only_canaries = replace(self._request, count=1, pairwise=False, plans=())
         return [item for item in draw(only_canaries, fault) if item.arm == "canary"]

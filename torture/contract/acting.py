@@ -14,7 +14,7 @@ from torture.contract.actor import Hands, Told
 from torture.contract.experiment import Experiment
 from torture.contract.subject import Subject
 from torture.contract.verdict import Judgement, Verdict
-from torture.rig.machine import Ground
+from torture.rig.machine import Machine
 from torture.rig.scene import Scene
 from workloads import libc, limits
 from workloads.children import Child, ChildBroke
@@ -53,13 +53,13 @@ def act_here(cases: Sequence[Case], scene: Scene) -> None:
 
 
 @contextmanager
-def acting_apart(cases: Sequence[Case], scene: Scene, ground: Ground, record: Path) -> Iterator[None]:
-    """As the ground's user, in a process of its own that is there, with all mappings, until the context ends.
+def acting_apart(cases: Sequence[Case], scene: Scene, machine: Machine, record: Path) -> Iterator[None]:
+    """As the machine's user, in a process of its own that is there, with all mappings, until the context ends.
 
     `record` takes what they are told, line by line, so that a death in the middle costs only those that come after.
     """
     with open(record, "wb", buffering=0) as lines:
-        child = Child(lambda: _act_all(cases, scene, ground, lines.fileno()), stays=True)
+        child = Child(lambda: _act_all(cases, scene, machine, lines.fileno()), stays=True)
     try:
         try:
             child.result()
@@ -72,11 +72,11 @@ def acting_apart(cases: Sequence[Case], scene: Scene, ground: Ground, record: Pa
         child.end()
 
 
-def _act_all(cases: Sequence[Case], scene: Scene, ground: Ground, record: int) -> None:
+def _act_all(cases: Sequence[Case], scene: Scene, machine: Machine, record: int) -> None:
     limits.set_memlock(limits.UNLIMITED)
     os.setgroups([])
-    os.setgid(ground.gid)
-    os.setuid(ground.uid)
+    os.setgid(machine.gid)
+    os.setuid(machine.uid)
     libc.prctl(libc.PR_SET_PDEATHSIG, signal.SIGKILL)  # a change of user clears it (prctl(2))
     for case in cases:
         case.perform(scene)  # what it mapped stays mapped: only MappedFile.close unmaps

@@ -67,10 +67,10 @@ class Conformance:
 
     def _job(self, index: int) -> None:
         """One guest after the other; a kernel's guest is kept while there is work for that kernel."""
-        seat = _Seat(index, self.labs, self._guests)
+        slot = _Slot(index, self.labs, self._guests)
         try:
             while not self._stopping.is_set():
-                self._carry_out(self._waiting.get_nowait(), seat)
+                self._carry_out(self._waiting.get_nowait(), slot)
         except Empty:
             return
         except TortureError as error:
@@ -80,28 +80,28 @@ class Conformance:
         except Exception as error:
             self._fail(BrokenTool(f"{type(error).__name__}: {error}", "this is a bug in torture"))
         finally:
-            seat.leave()
+            slot.leave()
 
     def _fail(self, error: TortureError) -> None:
         if not self._stopping.is_set():
             self._errors.append(error)
         self._stopping.set()
 
-    def _carry_out(self, task: _Task, seat: _Seat) -> None:
+    def _carry_out(self, task: _Task, slot: _Slot) -> None:
         number = list(self.labs).index(task.kernel)
         directory = self.directory / "contract" / f"{number}-{task.filesystem}"
         directory.mkdir(parents=True)
-        guest, reason = seat.take(task.kernel), ""
+        guest, reason = slot.take(task.kernel), ""
         try:
             guest.contract(task.filesystem, directory, lambda _: None)
         except GuestLost as lost:
-            seat.forget()
+            slot.forget()
             reason = f"{lost}\n{lost.evidence}".strip()
         self._columns[task] = Column(task.kernel, guest.kernel, task.filesystem, gathered(directory, reason))
 
 
 @dataclass(slots=True)
-class _Seat:
+class _Slot:
     """The guest of one job."""
 
     index: int

@@ -32,7 +32,7 @@ from torture.contract.verdict import ARMS, PINNED, Entry, Judgement, Verdict
 from torture.errors import NotRun, StepFailed
 from torture.filesystems import Filesystem, filesystem
 from torture.plan import Plan
-from torture.rig.machine import Ground, filesystem_missing
+from torture.rig.machine import Machine, filesystem_missing
 from torture.rig.scene import Scene
 from verify.ledger import LedgerWriter
 from workloads import libc, limits
@@ -45,14 +45,14 @@ MKFS_TIMEOUT_S = 120.0
 _FILES = "files"
 
 
-def run(name: str, ground: Ground, directory: Path, announce: Callable[[str], None]) -> None:
+def run(name: str, machine: Machine, directory: Path, announce: Callable[[str], None]) -> None:
     """Every stage on the filesystem `name`; `announce` is told the name of each as it begins."""
     row = filesystem(name)
-    missing = filesystem_missing(row, ground.modules) or ("nothing survives its unmount" if row.volatile else "")
+    missing = filesystem_missing(row, machine.modules) or ("nothing survives its unmount" if row.volatile else "")
     with open(directory / ENTRIES, "a", buffering=1) as book, tools.logging_to(directory / COMMANDS):
         for stage in STAGES:
             announce(stage.name)
-            entries = _StageRun(stage, row, ground, directory, missing).entries()
+            entries = _StageRun(stage, row, machine, directory, missing).entries()
             book.writelines(f"{entry.to_json()}\n" for entry in entries)
 
 
@@ -64,10 +64,10 @@ def experiments(stage: str) -> list[tuple[Experiment, str]]:
 class _StageRun:
     """One stage on one filesystem; `entries` reads top to bottom."""
 
-    def __init__(self, stage: Stage, row: Filesystem, ground: Ground, directory: Path, missing: str) -> None:
-        self._stage, self._row, self._ground, self._directory = stage, row, ground, directory
-        self._missing = missing or stage.missing(row, ground)
-        self._mount_point = ground.work / "mnt"
+    def __init__(self, stage: Stage, row: Filesystem, machine: Machine, directory: Path, missing: str) -> None:
+        self._stage, self._row, self._ground, self._directory = stage, row, machine, directory
+        self._missing = missing or stage.missing(row, machine)
+        self._mount_point = machine.work / "mnt"
         stamp_run = secrets.randbits(64)
         self._cases = [
             Case(experiment, self._subject(number, stamp_run, experiment, arm))

@@ -11,7 +11,7 @@ from pathlib import Path
 from devicemapper import tools
 from torture.errors import StepFailed
 from torture.rig import quota
-from torture.rig.machine import Ground
+from torture.rig.machine import Machine
 from torture.rig.scene import Scene
 from workloads.children import in_child
 
@@ -24,31 +24,31 @@ _PROBE_BYTES = 1 << 16
 class Limit:
     """What a filesystem needs for its quota to be kept and enforced, and how the limit is set."""
 
-    set_limit: Callable[[Scene, Ground], None]
+    set_limit: Callable[[Scene, Machine], None]
     mkfs_options: tuple[str, ...] = ()
     mount_options: tuple[str, ...] = ()
     module: str = ""
 
-    def impose(self, scene: Scene, ground: Ground) -> None:
+    def impose(self, scene: Scene, machine: Machine) -> None:
         """Give the files to the user, and the user a limit that is reached. StepFailed if it does not bite."""
         files = scene.mount_point / "files"
         for path in (files, *files.iterdir()):
-            os.chown(path, ground.uid, ground.gid)
+            os.chown(path, machine.uid, machine.gid)
         _sync(files)
         try:
-            self.set_limit(scene, ground)
+            self.set_limit(scene, machine)
         except OSError as error:
             raise StepFailed("set the quota", str(error)) from error
-        failed = in_child(lambda: _write_as(ground, files / "probe"))
+        failed = in_child(lambda: _write_as(machine, files / "probe"))
         if failed != errno.EDQUOT:
             raise StepFailed("quota", f"a write over the limit gave errno {failed} instead of EDQUOT")
 
 
-def _write_as(ground: Ground, path: Path) -> int:
+def _write_as(machine: Machine, path: Path) -> int:
     """The errno that the user gets for writing more than the limit."""
     os.setgroups([])
-    os.setgid(ground.gid)
-    os.setuid(ground.uid)
+    os.setgid(machine.gid)
+    os.setuid(machine.uid)
     try:
         with open(path, "wb", buffering=0) as probe:
             probe.write(b"\xa5" * _PROBE_BYTES)
@@ -58,11 +58,11 @@ def _write_as(ground: Ground, path: Path) -> int:
     return 0
 
 
-def _limit_user(scene: Scene, ground: Ground) -> None:
-    quota.limit(scene.block_device, quota.Kind.USER, ground.uid, _LIMIT_KIB)
+def _limit_user(scene: Scene, machine: Machine) -> None:
+    quota.limit(scene.block_device, quota.Kind.USER, machine.uid, _LIMIT_KIB)
 
 
-def _limit_qgroup(scene: Scene, ground: Ground) -> None:
+def _limit_qgroup(scene: Scene, machine: Machine) -> None:
     """The whole top subvolume: a qgroup knows no users (btrfs-qgroup(8))."""
     mount_point = str(scene.mount_point)
     tools.run(["btrfs", "quota", "enable", mount_point], _COMMAND_TIMEOUT_S)

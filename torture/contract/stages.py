@@ -1,6 +1,6 @@
 """Stages: the block stack, mkfs and end that a group of experiments shares. One class of `STAGES` each.
 
-A stage never touches the experiments' files: it makes the ground ready after they were made, strikes when all have
+A stage never touches the experiments' files: it makes the machine ready after they were made, strikes when all have
 acted, and mends before the mount that they are judged on. `engine` calls the steps in that order.
 """
 
@@ -17,7 +17,7 @@ from torture.errors import StepFailed
 from torture.faults.power.dropping import DroppedWrites, flakey_table
 from torture.filesystems import Filesystem
 from torture.rig.ballast import fill
-from torture.rig.machine import Ground, load_module, target_missing
+from torture.rig.machine import Machine, load_module, target_missing
 from torture.rig.scene import Scene
 
 
@@ -31,9 +31,9 @@ class Stage(ABC):
     privileged: ClassVar[bool] = False
     crash: ClassVar[bool] = False
 
-    def missing(self, row: Filesystem, ground: Ground) -> str:
+    def missing(self, row: Filesystem, machine: Machine) -> str:
         """Why the stage cannot be had, "" if it can."""
-        return target_missing(self.target, ground) if self.target else ""
+        return target_missing(self.target, machine) if self.target else ""
 
     def mkfs_options(self, row: Filesystem) -> tuple[str, ...]:
         """For mkfs, besides the row's."""
@@ -47,8 +47,8 @@ class Stage(ABC):
         """Of the dm device, where the lab has device-mapper."""
         return Table.single(Linear(disk, 0), length_sectors)
 
-    def ready(self, scene: Scene, ground: Ground) -> None:
-        """After the files were made and synced. StepFailed if the ground cannot be made ready."""
+    def ready(self, scene: Scene, machine: Machine) -> None:
+        """After the files were made and synced. StepFailed if the machine cannot be made ready."""
         return
 
     def strike(self, scene: Scene) -> None:
@@ -71,7 +71,7 @@ class Full(Stage):
 
     name = "full"
 
-    def ready(self, scene: Scene, ground: Ground) -> None:
+    def ready(self, scene: Scene, machine: Machine) -> None:
         ballast = fill(scene, 0)
         if not ballast.probe():
             raise StepFailed("fill", f"{ballast.probe_blocks} more blocks were accepted; {ballast.summary}")
@@ -128,13 +128,13 @@ class Quota(Stage):
 
     name = "quota"
 
-    def missing(self, row: Filesystem, ground: Ground) -> str:
+    def missing(self, row: Filesystem, machine: Machine) -> str:
         if row.type not in LIMITS:
             return f"{row.name} keeps no quota of its own: it would take quota files made by quotacheck(8)"
         if row.name not in LIMITS:
             return f"quota is tried on {row.type} without further options"
         if module := LIMITS[row.name].module:
-            load_module(module, ground.modules)
+            load_module(module, machine.modules)
         return ""
 
     def mkfs_options(self, row: Filesystem) -> tuple[str, ...]:
@@ -143,8 +143,8 @@ class Quota(Stage):
     def mount_options(self, row: Filesystem) -> tuple[str, ...]:
         return LIMITS[row.name].mount_options
 
-    def ready(self, scene: Scene, ground: Ground) -> None:
-        LIMITS[scene.filesystem.name].impose(scene, ground)
+    def ready(self, scene: Scene, machine: Machine) -> None:
+        LIMITS[scene.filesystem.name].impose(scene, machine)
 
 
 STAGES: tuple[Stage, ...] = (Plain(), Full(), PowerCut(), FailingWrites(), Freeze(), Quota())

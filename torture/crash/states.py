@@ -52,9 +52,7 @@ class CrashState:
         return f"{self.what} after {self.entries} log entries, ledger position {self.position}"
 
 
-def steps(
-    entries: Iterable[Entry], position: int, random: Random, samples: int
-) -> Iterator[Entry | CrashState]:
+def steps(entries: Iterable[Entry], position: int, random: Random, samples: int) -> Iterator[Entry | CrashState]:
     """The states in order, with the writes to put on the disk between them.
 
     `position` is that of the ledger when the log began; `samples` states are drawn from between each two barriers.

@@ -1,7 +1,7 @@
-"""Manners: how one worker goes about it, and where, as one value of each dimension. Pure.
+"""Combinations: how one worker goes about it, and where, as one value of each dimension. Pure.
 
-Plans are drawn from manners (torture.draw.pairwise); read back from plans, they say what a campaign has tried, which plans
-are still worth drawing, and whether a finding is a known one.
+Plans are drawn from combinations (torture.draw.pairwise); read back from plans, they say what a campaign has tried, which
+plans are still worth drawing, and whether a finding is a known one.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Pair = tuple[str, str, str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Manner:
+class Combination:
     """One value of each dimension. `background`: whether writeback comes before the first sync, "yes" or "no"."""
 
     filesystem: str
@@ -58,12 +58,12 @@ class Manner:
             yield one, a, other, b
 
 
-def manner_of(plan: Plan, worker: WorkerPlan) -> Manner:
-    """The manner of a worker of `plan`, whoever made the plan."""
+def combination_of(plan: Plan, worker: WorkerPlan) -> Combination:
+    """The combination of a worker of `plan`, whoever made the plan."""
     layout = next(file.layout for file in plan.files if file.file == worker.file)
     ops = worker.ops[len(LAYOUTS[layout].opening) :]
     disturbing = [op.kind for op in ops if op.kind in DISTURBANCES and op.kind != BACKGROUND]
-    return Manner(
+    return Combination(
         filesystem=plan.filesystem,
         fault=plan.fault_names,
         layout=layout,
@@ -75,20 +75,20 @@ def manner_of(plan: Plan, worker: WorkerPlan) -> Manner:
     )
 
 
-def manners_of(plan: Plan) -> list[Manner]:
-    """The manners of all workers of `plan`."""
-    return [manner_of(plan, worker) for worker in plan.workers]
+def combinations_of(plan: Plan) -> list[Combination]:
+    """The combinations of all workers of `plan`."""
+    return [combination_of(plan, worker) for worker in plan.workers]
 
 
-class Met:
+class Coverage:
     """What was met so far: pairs of values, and how often each cell of the matrix."""
 
     def __init__(self) -> None:
         self.pairs: set[Pair] = set()
         self.cells: Counter[tuple[str, str, str, str]] = Counter()
 
-    def add(self, manners: Iterable[Manner]) -> None:
-        """Somebody goes about it in these manners."""
-        for manner in manners:
-            self.pairs.update(manner.pairs())
-            self.cells[manner.cell] += 1
+    def add(self, combinations: Iterable[Combination]) -> None:
+        """Somebody goes about it in these combinations."""
+        for combination in combinations:
+            self.pairs.update(combination.pairs())
+            self.cells[combination.cell] += 1

@@ -32,7 +32,7 @@ class Drawn:
 
 
 @dataclass(frozen=True, slots=True)
-class _Manner:
+class _Way:
     """How one worker goes about it. `background`: writeback comes before the first sync."""
 
     pin: str
@@ -54,10 +54,10 @@ def _ordered(request: Request, canary_fault: str) -> Iterator[Drawn]:
         given = [Plan.from_json(text).filesystem for text in request.plans]
         for name in dict.fromkeys(given or request.filesystems):
             yield Drawn(_canary(request, name, canary_fault), "canary")
-    plans = draw_plans(request) if request.wide else map(Plan.from_json, request.plans)
+    plans = draw_plans(request) if request.pairwise else map(Plan.from_json, request.plans)
     for plan in plans:
         yield from _arms(request, plan)
-    for turn in range(0 if request.wide or request.plans else request.count):
+    for turn in range(0 if request.pairwise or request.plans else request.count):
         for fault, name in product(request.faults, request.filesystems):
             for plan in _plans(request, name, fault, turn):
                 yield from _arms(request, plan)
@@ -70,9 +70,9 @@ def _arms(request: Request, plan: Plan) -> Iterator[Drawn]:
 
 
 def _canary(request: Request, name: str, fault: str) -> Plan:
-    manner = _Manner("mlock", "store", "msync", background=False)
+    combination = _Way("mlock", "store", "msync", background=False)
     fault = ZeroedFile.name if filesystem(name).volatile else fault
-    return _plan(request, name, FaultSpec(fault, {}), request.seed, ("hole",), [[manner]])
+    return _plan(request, name, FaultSpec(fault, {}), request.seed, ("hole",), [[combination]])
 
 
 def _plans(request: Request, name: str, fault: FaultSpec, turn: int) -> Iterator[Plan]:
@@ -81,10 +81,10 @@ def _plans(request: Request, name: str, fault: FaultSpec, turn: int) -> Iterator
     layouts = tuple(layout for layout in request.layouts if _offers(name, layout)) or request.layouts
     if request.representative:
         place = request.faults.index(fault) * len(layouts) if turn == 0 else random.randrange(1 << 16)
-        manners = _sample(request, len(layouts), place)
+        combinations = _sample(request, len(layouts), place)
         if fault.name == "none":
-            manners[-1][-1] = replace(manners[-1][-1], sync="nothing")
-        yield _plan(request, name, fault, seed, layouts, manners)
+            combinations[-1][-1] = replace(combinations[-1][-1], sync="nothing")
+        yield _plan(request, name, fault, seed, layouts, combinations)
         return
     whole = _product(request)
     if turn:
@@ -99,25 +99,25 @@ def _offers(name: str, layout: str) -> bool:
     return filesystem(name).has(LAYOUTS[layout].needs)
 
 
-def _product(request: Request) -> list[_Manner]:
+def _product(request: Request) -> list[_Way]:
     """Every way for a worker that the request names."""
     return [
-        _Manner(pin, access, sync, background)
+        _Way(pin, access, sync, background)
         for background, sync, access, pin in product((False, True), request.syncs, request.accesses, request.pins)
     ]
 
 
-def _sample(request: Request, files: int, place: int) -> list[list[_Manner]]:
-    """Manners for the workers of each file: the first is always the plainest, the others walk through the values so
+def _sample(request: Request, files: int, place: int) -> list[list[_Way]]:
+    """Combinations for the workers of each file: the first is always the plainest, the others walk through the values so
     that neighbours differ in pin, access path and whether background writeback comes first."""
-    plainest = _Manner(request.pins[0], request.accesses[0], request.syncs[0], background=False)
+    plainest = _Way(request.pins[0], request.accesses[0], request.syncs[0], background=False)
     places = iter(range(place, place + files * request.workers))
     return [[plainest, *(_walk(request, next(places)) for _ in range(request.workers - 1))] for _ in range(files)]
 
 
-def _walk(request: Request, place: int) -> _Manner:
+def _walk(request: Request, place: int) -> _Way:
     pair, half = divmod(place, 2)
-    return _Manner(
+    return _Way(
         pin=request.pins[(place + 1) % len(request.pins)],
         access=request.accesses[(half + 1) % len(request.accesses)],
         sync=request.syncs[(pair + 1) % len(request.syncs)],
@@ -126,20 +126,20 @@ def _walk(request: Request, place: int) -> _Manner:
 
 
 def _plan(
-    request: Request, name: str, fault: FaultSpec, seed: int, layouts: tuple[str, ...], manners: list[list[_Manner]]
+    request: Request, name: str, fault: FaultSpec, seed: int, layouts: tuple[str, ...], combinations: list[list[_Way]]
 ) -> Plan:
     files = tuple(
         FilePlan(number, f"{number}-{layout}", layout, request.pages * len(row))
-        for number, (layout, row) in enumerate(zip(layouts, manners, strict=True), 1)
+        for number, (layout, row) in enumerate(zip(layouts, combinations, strict=True), 1)
     )
     placed = [
-        (file, place * request.pages, manner)
-        for file, row in zip(files, manners, strict=True)
-        for place, manner in enumerate(row)
+        (file, place * request.pages, combination)
+        for file, row in zip(files, combinations, strict=True)
+        for place, combination in enumerate(row)
     ]
     workers = tuple(
-        _worker(worker, file, first_page, request.pages, manner, fault_class(parts(fault)[-1].name))
-        for worker, (file, first_page, manner) in enumerate(placed, 1)
+        _worker(worker, file, first_page, request.pages, combination, fault_class(parts(fault)[-1].name))
+        for worker, (file, first_page, combination) in enumerate(placed, 1)
     )
     return Plan(
         seed=seed,
@@ -154,20 +154,18 @@ def _plan(
     )
 
 
-def _worker(
-    worker: int, file: FilePlan, first_page: int, pages: int, manner: _Manner, fault: type[Fault]
-) -> WorkerPlan:
-    ops = with_gates(_ops(first_page, pages, manner), fault, fault.moments[0])
-    return WorkerPlan(worker, file.file, file.name, first_page, pages, manner.pin, manner.access, ops)
+def _worker(worker: int, file: FilePlan, first_page: int, pages: int, combination: _Way, fault: type[Fault]) -> WorkerPlan:
+    ops = with_gates(_ops(first_page, pages, combination), fault, fault.moments[0])
+    return WorkerPlan(worker, file.file, file.name, first_page, pages, combination.pin, combination.access, ops)
 
 
-def _ops(first_page: int, pages: int, manner: _Manner) -> tuple[Op, ...]:
+def _ops(first_page: int, pages: int, combination: _Way) -> tuple[Op, ...]:
     """Store, sync, store again (after the writeback the page must be asked for again), sync again."""
     store = Op("store", first_page, pages)
-    background = (Op("background"),) if manner.background else ()
-    if manner.sync == "nothing":
+    background = (Op("background"),) if combination.background else ()
+    if combination.sync == "nothing":
         return (store, *background)
-    sync = Op("sync", name=manner.sync)
+    sync = Op("sync", name=combination.sync)
     return (store, *background, sync, store, sync)
 
 

@@ -1,4 +1,4 @@
-"""The wide draw: plans from the whole space, so that every pair of values is met early. Pure.
+"""The pairwise draw: plans from the whole space, so that every pair of values is met early. Pure.
 
 A plan has one filesystem and one fault, and a few files with workers that each differ in layout, pin, access path,
 sync, disturbance and background writeback. Filesystems and faults go round in turn; every worker is the best of some random
@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from itertools import product
 from random import Random
 
-from torture.draw.combination import NO_DISTURBANCE, NO_SYNC, Manner, Met, Pair
+from torture.draw.combination import NO_DISTURBANCE, NO_SYNC, Combination, Coverage, Pair
 from torture.draw.request import Request
 from torture.faults import fault_class, parts
 from torture.faults.base import AFTER_MS, AFTER_WRITES
@@ -37,16 +37,16 @@ _LATEST_MS, _MOST_WRITES = 400, 60
 def draw_plans(request: Request) -> Iterator[Plan]:
     """`request.count` plans, the same for the same request everywhere."""
     random = Random(f"{request.seed}/wide")
-    met = Met()
+    coverage = Coverage()
     rounds = _rounds(request, random)
     for _ in range(request.count):
         name, fault = next(rounds)
-        yield draw_plan(request, name, fault, random, met)
+        yield draw_plan(request, name, fault, random, coverage)
 
 
-def draw_plan(request: Request, name: str, fault: FaultSpec, random: Random, met: Met) -> Plan:
-    """One plan of a filesystem and a fault, with what `met` has not; its manners are added there."""
-    files = [list(_workers(request, name, fault, random, met)) for _ in range(FILES)]
+def draw_plan(request: Request, name: str, fault: FaultSpec, random: Random, coverage: Coverage) -> Plan:
+    """One plan of a filesystem and a fault, with what `coverage` has not; its combinations are added there."""
+    files = [list(_workers(request, name, fault, random, coverage)) for _ in range(FILES)]
     return _plan(request, name, fault, random, files)
 
 
@@ -58,27 +58,27 @@ def _rounds(request: Request, random: Random) -> Iterator[tuple[str, FaultSpec]]
         yield from sorted(whole, key=lambda pair: pair[1].name != "enospc")
 
 
-def _workers(
-    request: Request, name: str, fault: FaultSpec, random: Random, met: Met
-) -> Iterator[Manner]:
-    """The manners on one file: of all its workers, or of one that must be alone."""
-    first = _best([_candidate(request, name, fault, random) for _ in range(_CANDIDATES)], met)
+def _workers(request: Request, name: str, fault: FaultSpec, random: Random, coverage: Coverage) -> Iterator[Combination]:
+    """The combinations on one file: of all its workers, or of one that must be alone."""
+    first = _best([_candidate(request, name, fault, random) for _ in range(_CANDIDATES)], coverage)
     yield first
     for _ in range(0 if first.is_alone else request.workers - 1):
         candidates = [_candidate(request, name, fault, random, first.layout) for _ in range(_CANDIDATES)]
-        sociable = [manner for manner in candidates if not manner.is_alone]
+        sociable = [combination for combination in candidates if not combination.is_alone]
         if sociable:
-            yield _best(sociable, met)
+            yield _best(sociable, coverage)
 
 
-def _best(candidates: Sequence[Manner], met: Met) -> Manner:
+def _best(candidates: Sequence[Combination], coverage: Coverage) -> Combination:
     """The one with most pairs that nobody met yet; where there is no such pair, the one in the rarest cell."""
 
-    def worth(manner: Manner) -> tuple[int, int]:
-        return sum(_worth(pair) for pair in manner.pairs() if pair not in met.pairs), -met.cells[manner.cell]
+    def worth(combination: Combination) -> tuple[int, int]:
+        return sum(_worth(pair) for pair in combination.pairs() if pair not in coverage.pairs), -coverage.cells[
+            combination.cell
+        ]
 
     best = max(candidates, key=worth)
-    met.add([best])
+    coverage.add([best])
     return best
 
 
@@ -87,10 +87,10 @@ def _worth(pair: Pair) -> int:
     return _INTERESTING.get((one, a), _ORDINARY) * _INTERESTING.get((other, b), _ORDINARY)
 
 
-def _candidate(request: Request, name: str, fault: FaultSpec, random: Random, layout: str = "") -> Manner:
+def _candidate(request: Request, name: str, fault: FaultSpec, random: Random, layout: str = "") -> Combination:
     row = filesystem(name)
     pin = random.choice(request.pins)
-    return Manner(
+    return Combination(
         filesystem=name,
         fault=fault.name,
         layout=layout or random.choice(_offered_layouts(row, request.layouts)),
@@ -120,9 +120,11 @@ def _offered_disturbances(row: Filesystem, pin: str, asked: tuple[str, ...], fau
     return tuple(filter(fits, asked)) or asked
 
 
-def _plan(request: Request, name: str, fault: FaultSpec, random: Random, files: list[list[Manner]]) -> Plan:
+def _plan(request: Request, name: str, fault: FaultSpec, random: Random, files: list[list[Combination]]) -> Plan:
     placed = [
-        (file, place * request.pages, manner) for file, row in enumerate(files, 1) for place, manner in enumerate(row)
+        (file, place * request.pages, combination)
+        for file, row in enumerate(files, 1)
+        for place, combination in enumerate(row)
     ]
     names = [f"{file}-{row[0].layout}" for file, row in enumerate(files, 1)]
     faults = tuple(_filled_in(part, random) for part in parts(fault))
@@ -132,8 +134,7 @@ def _plan(request: Request, name: str, fault: FaultSpec, random: Random, files: 
         seed=random.getrandbits(63),
         filesystem=name,
         files=tuple(
-            FilePlan(file, names[file - 1], row[0].layout, request.pages * len(row))
-            for file, row in enumerate(files, 1)
+            FilePlan(file, names[file - 1], row[0].layout, request.pages * len(row)) for file, row in enumerate(files, 1)
         ),
         workers=tuple(
             WorkerPlan(
@@ -142,11 +143,11 @@ def _plan(request: Request, name: str, fault: FaultSpec, random: Random, files: 
                 names[file - 1],
                 first_page,
                 request.pages,
-                manner.pin,
-                manner.access,
-                _gated(faults[-1], random, _ops(first_page, request.pages, manner, random), is_amid),
+                combination.pin,
+                combination.access,
+                _gated(faults[-1], random, _ops(first_page, request.pages, combination, random), is_amid),
             )
-            for worker, (file, first_page, manner) in enumerate(placed, 1)
+            for worker, (file, first_page, combination) in enumerate(placed, 1)
         ),
         faults=faults,
         mkfs_options=request.mkfs_options,
@@ -176,15 +177,15 @@ def _filled_in(fault: FaultSpec, random: Random) -> FaultSpec:
     return FaultSpec(fault.name, {"free_blocks": random.choice(_FREE_BLOCKS)})
 
 
-def _ops(first_page: int, pages: int, manner: Manner, random: Random) -> Iterator[Op]:
+def _ops(first_page: int, pages: int, combination: Combination, random: Random) -> Iterator[Op]:
     """Store, sync, store again, sync again, with the disturbance in one of the gaps; the last sync may be left out, so
     that stores which nobody synced are judged too."""
     store = Op("store", first_page, pages)
-    sync = [] if manner.sync == NO_SYNC else [Op("sync", name=manner.sync)]
-    disturbance = [] if manner.disturbance == NO_DISTURBANCE else [Op(manner.disturbance, first_page, pages)]
-    background = [Op("background")] if manner.background == "yes" else []
+    sync = [] if combination.sync == NO_SYNC else [Op("sync", name=combination.sync)]
+    disturbance = [] if combination.disturbance == NO_DISTURBANCE else [Op(combination.disturbance, first_page, pages)]
+    background = [Op("background")] if combination.background == "yes" else []
     gap = random.randrange(3)
-    yield from (Op(opening, first_page, pages) for opening in LAYOUTS[manner.layout].opening)
+    yield from (Op(opening, first_page, pages) for opening in LAYOUTS[combination.layout].opening)
     yield store
     yield from disturbance if gap == 0 else []
     yield from background

@@ -34,7 +34,7 @@ MAX_PAGES = 1 << 18
 class Request:
     """Dimensions and their values, in the order given. `representative`: no dimension of a worker was named, so a few
     workers that touch every value stand for the whole product. `count` is the number of draws per filesystem and fault.
-    `workers` share each file; each owns `pages` pages. `wide`: `count` plans from the whole space instead
+    `workers` share each file; each owns `pages` pages. `pairwise`: `count` plans from the whole space instead
     (torture.draw.pairwise). `plans`: exactly these, as JSON, and nothing is drawn.
     """
 
@@ -54,7 +54,7 @@ class Request:
     control: bool = True
     canary: bool = True
     representative: bool = True
-    wide: bool = False
+    pairwise: bool = False
     disturbances: tuple[str, ...] = ("none",)
     backgrounds: tuple[str, ...] = BACKGROUNDS
     plans: tuple[str, ...] = ()
@@ -77,7 +77,7 @@ def whole_space() -> Request:
         syncs=tuple(SYNCS),
         disturbances=("none", *(name for name, row in DISTURBANCES.items() if not row.seldom and name != "background")),
         faults=(*(FaultSpec(name, {}) for name, fault in FAULTS.items() if not fault.canary), *map(parse, COMPOSED)),
-        wide=True,
+        pairwise=True,
     )
 
 
@@ -103,9 +103,7 @@ def choose_filesystems(given: Iterable[str], default: tuple[str, ...] = DEFAULT_
 _DEFAULT_FAULT_SPECS = tuple(FaultSpec(name, {}) for name in DEFAULT_FAULTS)
 
 
-def choose_faults(
-    given: Iterable[str], default: tuple[FaultSpec, ...] = _DEFAULT_FAULT_SPECS
-) -> tuple[FaultSpec, ...]:
+def choose_faults(given: Iterable[str], default: tuple[FaultSpec, ...] = _DEFAULT_FAULT_SPECS) -> tuple[FaultSpec, ...]:
     """Faults, `NAME` or `NAME:KEY=NUMBER`, or `NAME+NAME` together; `all` leaves out the canaries, which run anyway."""
     values = tuple(dict.fromkeys(given))
     if not values:

@@ -15,7 +15,7 @@ from torture.campaign.artefacts import FINDINGS, tool_versions
 from torture.errors import BadRequest
 from torture.plan import Plan
 from torture.reproduce.subject import FINDING, VERSIONS, Subject, find_subject
-from torture.results.groups import Key, gather, key_of, told_once
+from torture.results.groups import Key, deduplicated, gather, key_of
 from torture.results.store import STORE, Trial
 from torture.rig.record import Record
 from verify.finding import Finding
@@ -95,7 +95,7 @@ def _of_trial(run: Path, number: int, subject: Subject, kind: str) -> Source:
 
 def _chosen(trial: Trial, kind: str) -> Finding | None:
     """The finding of a kind, or the first: those on pages before those about the whole filesystem."""
-    findings = told_once(trial.verdict.findings)
+    findings = deduplicated(trial.verdict.findings)
     kinds = ", ".join(dict.fromkeys(finding.kind for finding in findings)) or "none"
     fitting = [finding for finding in findings if kind in ("", finding.kind)]
     if kind and not fitting:

@@ -12,7 +12,7 @@ from devicemapper.table import Table
 from devicemapper.targets import Linear
 from torture.errors import BadRequest
 from torture.filesystems import Filesystem
-from torture.rig.machine import Ground
+from torture.rig.machine import Machine
 from torture.rig.scene import Scene
 
 
@@ -124,8 +124,8 @@ class Fault:
         return {**cls.parameters, **TIMES} if cls.at_any_time() else cls.parameters
 
     @classmethod
-    def missing(cls, row: Filesystem, ground: Ground) -> str:
-        """Why it cannot strike `row` on `ground`, "" if it can; whether its targets are there is asked elsewhere."""
+    def missing(cls, row: Filesystem, machine: Machine) -> str:
+        """Why it cannot strike `row` on `machine`, "" if it can; whether its targets are there is asked elsewhere."""
         return ""
 
     def options(self, row: Filesystem) -> Options:

@@ -129,9 +129,7 @@ _E2FSCK = Recovery(("e2fsck", "-f", "-y"), recovered=(0, 1, 2, 3), failure="Coul
 _PLAIN: dict[str, Filesystem] = {
     row.name: row
     for row in (
-        _extended(
-            "ext4", "mkfs.ext4", _RANGES | _ALWAYS | {"unwritten", "collapse", "reserves", "journal", "shutdown"}
-        ),
+        _extended("ext4", "mkfs.ext4", _RANGES | _ALWAYS | {"unwritten", "collapse", "reserves", "journal", "shutdown"}),
         _extended("ext3", "mkfs.ext3", _ALWAYS | {"punch", "reserves", "journal", "shutdown"}),
         _extended("ext2", "mkfs.ext2", _ALWAYS, _E2FSCK),
         Filesystem(

@@ -21,7 +21,7 @@ from torture.lab import clean
 from torture.lab.base import GuestLost, Lab
 from torture.lab.choose import LABS, LOCAL, KernelChoice, guest_lab, lab_for, local_lab
 from torture.lab.disk import copy_image, default_scratch
-from torture.lab.guest_lab import OwnKernelLab
+from torture.lab.guest_lab import GuestLab
 from torture.lab.local import LocalLab
 from torture.lab.run_id import Hold, new_run_id
 from torture.report import document, summary
@@ -189,8 +189,8 @@ def _working(results: Path, scratch: Path) -> Iterator[tuple[str, Path]]:
                 shutil.rmtree(place, ignore_errors=True)
 
 
-def _lab(wanted: _Wanted, run_id: str, results: Path, scratch: Path, copy: Path) -> OwnKernelLab | LocalLab:
-    lab: OwnKernelLab | LocalLab
+def _lab(wanted: _Wanted, run_id: str, results: Path, scratch: Path, copy: Path) -> GuestLab | LocalLab:
+    lab: GuestLab | LocalLab
     if wanted.lab == LOCAL:
         lab = replace(local_lab(run_id, results, scratch, None), image=copy)
     else:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from torture.errors import BadRequest, MissingRequirement
-from torture.lab.guest_lab import OwnKernelLab
+from torture.lab.guest_lab import GuestLab
 from torture.lab.local import LocalLab
 from torture.lab.qemu import QemuLab, is_boot_image
 from torture.lab.uml import UmlLab
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from torture.campaign.run_config import Order
 
 UML, QEMU, LOCAL = "uml", "qemu", "local"
-_WITH_KERNEL: Mapping[str, type[OwnKernelLab]] = {UML: UmlLab, QEMU: QemuLab}
+_WITH_KERNEL: Mapping[str, type[GuestLab]] = {UML: UmlLab, QEMU: QemuLab}
 LABS = (*_WITH_KERNEL, LOCAL)
 CANARY_WITH_DEVICE_MAPPER, CANARY_WITHOUT = "lying-disk", "stale-disk"
 
@@ -42,9 +42,9 @@ def lab_for(*kernels: str) -> str:
     return QEMU if any(map(is_boot_image, kernels)) else UML
 
 
-def make_labs(order: Order, run_id: str, results: Path) -> dict[str, OwnKernelLab | LocalLab]:
+def make_labs(order: Order, run_id: str, results: Path) -> dict[str, GuestLab | LocalLab]:
     """The labs of an order by name: one for each kernel, or the local one."""
-    labs: dict[str, OwnKernelLab | LocalLab]
+    labs: dict[str, GuestLab | LocalLab]
     if order.lab == LOCAL:
         if any(choice != KernelChoice("", ()) for choice in order.kernels):
             raise BadRequest("--kernel and --kernel-arg choose a guest's kernel", "leave them out with --lab local")
@@ -52,18 +52,14 @@ def make_labs(order: Order, run_id: str, results: Path) -> dict[str, OwnKernelLa
     else:
         if order.destroy:
             raise BadRequest("--destroy gives a device to the local lab", "use it with --lab local")
-        labs = {
-            choice.label: guest_lab(order.lab, run_id, results, order.scratch, choice) for choice in order.kernels
-        }
+        labs = {choice.label: guest_lab(order.lab, run_id, results, order.scratch, choice) for choice in order.kernels}
     for lab in labs.values():
         if reason := lab.unavailable():
-            raise MissingRequirement(
-                f"lab {lab.name} cannot run: {reason}", "`torture doctor` shows what can run here"
-            )
+            raise MissingRequirement(f"lab {lab.name} cannot run: {reason}", "`torture doctor` shows what can run here")
     return labs
 
 
-def guest_lab(name: str, run_id: str, results: Path, scratch: Path, choice: KernelChoice) -> OwnKernelLab:
+def guest_lab(name: str, run_id: str, results: Path, scratch: Path, choice: KernelChoice) -> GuestLab:
     """Guests of one kernel in the lab `name`."""
     kind = _WITH_KERNEL[name]
     path = kind.check_kernel(choice.path) if choice.path else ""

@@ -30,7 +30,7 @@ _DUMP_TIMEOUT_S = 10.0
 _END_TIMEOUT_S = 10.0
 
 
-class LinkedGuest:
+class ConnectedGuest:
     """A guest whose agent answers on a socket, and whose processes are one session that a process leads.
 
     `launch` starts that process, with the other end of the line, on the disk in `home`, again if the power was cut.
@@ -57,7 +57,7 @@ class LinkedGuest:
 
     def _boot(self) -> None:
         self._pending, self._phase = b"", ""
-        self._line, theirs = socket.socketpair()
+        self._serial, theirs = socket.socketpair()
         with theirs:
             self._process = self._launch(theirs.fileno())
         self.kernel = str(self._await("up", self._boot_timeout_s)["kernel"])
@@ -133,12 +133,12 @@ class LinkedGuest:
             os.killpg(self._process.pid, signal.SIGKILL)
         processes.kill_marked(self._marker)
         self._process.wait()
-        self._line.close()
+        self._serial.close()
 
     def _ask(self, request: str, **fields: Any) -> None:
         line = json.dumps({"op": request, **fields}).encode() + b"\n"
         try:
-            self._line.sendall(line)
+            self._serial.sendall(line)
         except OSError as error:
             raise GuestLost(f"the guest is gone ({error.strerror})", self._phase, self._console) from error
 
@@ -154,7 +154,7 @@ class LinkedGuest:
         deadline = time.monotonic() + timeout_s
         while b"\n" not in self._pending:
             left = max(0.0, deadline - time.monotonic())
-            if not select.select([self._line], [], [], left)[0]:
+            if not select.select([self._serial], [], [], left)[0]:
                 raise GuestLost(f"no answer for {timeout_s:.0f} s", self._phase, self._console, hung=True)
             chunk = self._receive()
             if not chunk:
@@ -165,7 +165,7 @@ class LinkedGuest:
 
     def _receive(self) -> bytes:
         try:
-            return self._line.recv(1 << 16)
+            return self._serial.recv(1 << 16)
         except ConnectionError:
             return b""
 

@@ -20,7 +20,7 @@ from typing import ClassVar
 from torture.errors import BadRequest
 from torture.lab import run_id as runs
 from torture.lab.base import BOOT_TIMEOUT_S, GuestLost
-from torture.lab.connection import Launch, LinkedGuest
+from torture.lab.connection import ConnectedGuest, Launch
 from torture.lab.disk import provide_disk
 
 SPARE_MIB = 2048
@@ -29,11 +29,11 @@ _SCRATCH_CANDIDATES = ("/mnt", "/run", "/tmp", "/srv", "/opt", "/var/tmp")
 
 
 @dataclass(frozen=True, slots=True)
-class Berth:
+class GuestFiles:
     """What lies on the host for one guest, before it is started.
 
     `disks`: the scratch disk and two spares. `init`: the script that is its first program. `errors`: where the program
-    that makes the guest complains. `mark`: NAME=VALUE in the environment of all its processes.
+    that makes the guest complains. `tag`: NAME=VALUE in the environment of all its processes.
     """
 
     home: Path
@@ -41,11 +41,11 @@ class Berth:
     init: Path
     console: Path
     errors: Path
-    mark: str
+    tag: str
 
 
 @dataclass(frozen=True, slots=True)
-class OwnKernelLab(ABC):
+class GuestLab(ABC):
     """Guests of one kernel. `kernel` is a path or "" for the lab's default; `scratch` holds the disks.
 
     `image`: a disk in `scratch` that the only guest takes over, instead of a fresh one.
@@ -56,8 +56,8 @@ class OwnKernelLab(ABC):
     """The filesystem type by which a guest writes the results (torture.agent)."""
     devices: ClassVar[tuple[str, str, str]]
     """What a guest calls its disks."""
-    line: ClassVar[str]
-    """What a guest calls its end of the line."""
+    serial: ClassVar[str]
+    """What a guest calls its end of the serial line."""
 
     run_id: str
     results: Path
@@ -94,10 +94,10 @@ class OwnKernelLab(ABC):
         """Why there can be no guest, "" if there can."""
 
     @abstractmethod
-    def _launcher(self, berth: Berth) -> Launch:
+    def _launcher(self, files: GuestFiles) -> Launch:
         """Starts the guest, again after a power cut. Raises GuestLost if that is hopeless."""
 
-    def boot(self, index: int) -> LinkedGuest:
+    def boot(self, index: int) -> ConnectedGuest:
         """Start a guest with a disk of its own."""
         home = self.scratch / self.run_id / f"guest-{index}"
         home.mkdir(parents=True)
@@ -109,30 +109,30 @@ class OwnKernelLab(ABC):
         init = self.results / f"init-{index}"  # not in scratch: /dev/shm is hidden in the guest by its own /dev
         init.write_text("\n".join(self._first_program()) + "\n")
         init.chmod(0o755)
-        mark = f"{runs.ENVIRONMENT}_GUEST={self.run_id}/{index}"
+        tag = f"{runs.ENVIRONMENT}_GUEST={self.run_id}/{index}"
         console = self.results / f"console-{index}.log"
-        berth = Berth(home, disks, init, console, self._errors(console), mark)
+        files = GuestFiles(home, disks, init, console, self._errors(console), tag)
         try:
-            return LinkedGuest(self._launcher(berth), console, self.results, mark, home, self.boot_timeout_s)
+            return ConnectedGuest(self._launcher(files), console, self.results, tag, home, self.boot_timeout_s)
         except GuestLost:
-            if berth.errors.exists() and berth.errors != console:
+            if files.errors.exists() and files.errors != console:
                 with open(console, "ab") as whole:
-                    whole.write(berth.errors.read_bytes())
+                    whole.write(files.errors.read_bytes())
             raise
 
     def _spawn(
-        self, command: Sequence[str], berth: Berth, line: int, extra: Mapping[str, str]
+        self, command: Sequence[str], files: GuestFiles, serial: int, extra: Mapping[str, str]
     ) -> subprocess.Popen[bytes]:
-        """Start `command` with the line, in a session of its own."""
-        name, _, value = berth.mark.partition("=")
+        """Start `command` with the serial line, in a session of its own."""
+        name, _, value = files.tag.partition("=")
         keep = {key: os.environ[key] for key in ("PATH", "TMPDIR", "HOME") if key in os.environ}
-        with open(berth.console, "ab") as console, open(berth.errors, "ab") as errors:
+        with open(files.console, "ab") as console, open(files.errors, "ab") as errors:
             return subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=console,
                 stderr=errors,
-                pass_fds=[line],
+                pass_fds=[serial],
                 start_new_session=True,
                 env={**keep, **extra, runs.ENVIRONMENT: self.run_id, name: value},
             )
@@ -140,7 +140,7 @@ class OwnKernelLab(ABC):
     def _first_program(self) -> list[str]:
         """The lines of a shell script that ends as the agent."""
         disk, *spares = self.devices
-        command = [sys.executable, "-m", "torture.agent", "--channel", self.line, "--disk", disk]
+        command = [sys.executable, "-m", "torture.agent", "--channel", self.serial, "--disk", disk]
         for spare in spares:
             command += ["--spare", spare]
         command += ["--run-id", self.run_id, "--results", str(self.results), "--share", self.share]

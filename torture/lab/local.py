@@ -14,7 +14,7 @@ from pathlib import Path
 
 from torture.lab import clean
 from torture.lab import run_id as runs
-from torture.lab.connection import LinkedGuest
+from torture.lab.connection import ConnectedGuest
 from torture.lab.disk import provide_disk
 
 
@@ -46,7 +46,7 @@ class LocalLab:
             return "this kernel has no loop devices"
         return ""
 
-    def boot(self, index: int) -> LinkedGuest:
+    def boot(self, index: int) -> ConnectedGuest:
         """Start an agent with a fresh disk image."""
         home = self.scratch / self.run_id / f"guest-{index}"
         home.mkdir(parents=True)
@@ -73,7 +73,7 @@ class LocalLab:
         return _LocalGuest(launch, console, self.results, marker, home)
 
 
-class _LocalGuest(LinkedGuest):
+class _LocalGuest(ConnectedGuest):
     """What an agent that was killed leaves on this kernel has to be taken down by hand."""
 
     def kill(self) -> None:

@@ -20,7 +20,7 @@ from devicemapper.errors import BlockStackError
 from torture.errors import BadRequest
 from torture.lab.base import BOOT_TIMEOUT_S, GuestLost
 from torture.lab.connection import Launch
-from torture.lab.guest_lab import Berth, OwnKernelLab
+from torture.lab.guest_lab import GuestFiles, GuestLab
 
 CORES = 2
 """Of each guest: enough for its kernel threads to race with its workers."""
@@ -35,13 +35,13 @@ _VIRTME_TIMEOUT_S = 120.0
 
 
 @dataclass(frozen=True, slots=True)
-class QemuLab(OwnKernelLab):
+class QemuLab(GuestLab):
     """Guests of a bzImage, by default the running kernel's or else the newest in /boot."""
 
     name = "qemu"
     share = "9p"
     devices = ("/dev/vda", "/dev/vdb", "/dev/vdc")
-    line = "/dev/ttyS1"
+    serial = "/dev/ttyS1"
 
     memory_mib: int = MEMORY_MIB
 
@@ -60,7 +60,7 @@ class QemuLab(OwnKernelLab):
 
     @staticmethod
     def check_kernel(path: str) -> str:
-        """See OwnKernelLab."""
+        """See GuestLab."""
         if not Path(path).is_file():
             raise BadRequest(f"--kernel {path}: no such file", "give the path of a bzImage or vmlinuz")
         if not is_boot_image(path):
@@ -82,26 +82,26 @@ class QemuLab(OwnKernelLab):
             return f"there is no kernel in {_IMAGES[0]} (Debian package linux-image-amd64), and none was named"
         return ""
 
-    def _launcher(self, berth: Berth) -> Launch:
+    def _launcher(self, files: GuestFiles) -> Launch:
         command = [_find("virtme-run"), "--dry-run", "--show-command", "--kimg", self.kernel or self.default_kernel()]
-        command += ["--mods", "auto", "--force-initramfs", "--save-initramfs", str(berth.home / "initramfs")]
+        command += ["--mods", "auto", "--force-initramfs", "--save-initramfs", str(files.home / "initramfs")]
         command += ["--force-9p", "--disable-microvm", "--disable-monitor", *([] if has_kvm() else ["--disable-kvm"])]
         command += ["--memory", f"{self.memory_mib}M", "--cpus", str(CORES)]
         try:
             told = tools.run(command, timeout_s=_VIRTME_TIMEOUT_S).stdout
         except BlockStackError as error:
-            shutil.rmtree(berth.home)
-            raise GuestLost(str(error), "", berth.console) from error
+            shutil.rmtree(files.home)
+            raise GuestLost(str(error), "", files.console) from error
         machine = shlex.split(told.splitlines()[-1])
         modules = [word for word in machine[machine.index("-append") + 1].split() if word.startswith(f"{_MODULES}=")]
-        parameters = ["console=ttyS0", "loglevel=4", "panic=-1", *modules, *self.kernel_arguments, f"init={berth.init}"]
+        parameters = ["console=ttyS0", "loglevel=4", "panic=-1", *modules, *self.kernel_arguments, f"init={files.init}"]
         machine += ["-no-reboot", "-append", " ".join(parameters)]  # the last -append is the one that counts
-        return lambda line: self._spawn([*machine, *self._devices(berth, line)], berth, line, {})
+        return lambda serial: self._spawn([*machine, *self._devices(files, serial)], files, serial, {})
 
-    def _devices(self, berth: Berth, line: int) -> list[str]:
+    def _devices(self, files: GuestFiles, serial: int) -> list[str]:
         """Options of qemu: what the machine has besides what virtme-run gives it."""
-        words = ["-chardev", f"socket,id=line,fd={line}", "-serial", "chardev:line"]
-        for number, disk in enumerate(berth.disks):  # without discard, as every disk by default
+        words = ["-chardev", f"socket,id=serial,fd={serial}", "-serial", "chardev:serial"]
+        for number, disk in enumerate(files.disks):  # without discard, as every disk by default
             words += ["-drive", f"if=none,id=disk{number},file={disk},format=raw"]
             words += ["-device", f"virtio-blk-pci,drive=disk{number}"]
         words += ["-fsdev", f"local,id=results,path={self.results},security_model=none,multidevs=remap"]

@@ -15,7 +15,7 @@ from pathlib import Path
 from torture.errors import BadRequest
 from torture.lab.connection import Launch
 from torture.lab.cores import on_one_core
-from torture.lab.guest_lab import Berth, OwnKernelLab
+from torture.lab.guest_lab import GuestFiles, GuestLab
 
 PACKAGED_KERNEL = "linux.uml"
 MODULES = "/usr/lib/uml/modules"
@@ -23,13 +23,13 @@ _ELF = b"\x7fELF"
 
 
 @dataclass(frozen=True, slots=True)
-class UmlLab(OwnKernelLab):
+class UmlLab(GuestLab):
     """Guests of a User-mode Linux kernel, by default the packaged one."""
 
     name = "uml"
     share = "hostfs"
     devices = ("/dev/ubda", "/dev/ubdb", "/dev/ubdc")
-    line = "/dev/ttyS0"
+    serial = "/dev/ttyS0"
 
     @staticmethod
     def default_kernel() -> str:
@@ -38,7 +38,7 @@ class UmlLab(OwnKernelLab):
 
     @staticmethod
     def check_kernel(path: str) -> str:
-        """See OwnKernelLab."""
+        """See GuestLab."""
         return check_kernel(path)
 
     def unavailable(self) -> str:
@@ -49,18 +49,18 @@ class UmlLab(OwnKernelLab):
             return f"{PACKAGED_KERNEL} is not installed (Debian package user-mode-linux)"
         return ""
 
-    def _launcher(self, berth: Berth) -> Launch:
+    def _launcher(self, files: GuestFiles) -> Launch:
         kernel = check_kernel(self.kernel) if self.kernel else str(shutil.which(PACKAGED_KERNEL))
         shim = find_spec("torture.lab._xstate")
         preload = {"LD_PRELOAD": shim.origin} if shim and shim.origin else {}
 
-        def launch(line: int) -> subprocess.Popen[bytes]:
+        def launch(serial: int) -> subprocess.Popen[bytes]:
             with on_one_core():
-                return self._spawn([kernel, *self._arguments(berth, line)], berth, line, preload)
+                return self._spawn([kernel, *self._arguments(files, serial)], files, serial, preload)
 
         return launch
 
-    def _arguments(self, berth: Berth, line: int) -> list[str]:
+    def _arguments(self, files: GuestFiles, serial: int) -> list[str]:
         return [
             f"mem={self.memory_mib}M",
             "root=/dev/root",
@@ -70,11 +70,11 @@ class UmlLab(OwnKernelLab):
             "quiet",
             "con=null",
             "con0=null,fd:1",
-            f"ssl0=fd:{line}",
-            f"uml_dir={berth.home}",
+            f"ssl0=fd:{serial}",
+            f"uml_dir={files.home}",
             # t: no discard, which would turn the foreign stamps of the disk into holes
-            *(f"ubd{number}t={disk}" for number, disk in enumerate(berth.disks)),
-            f"init={berth.init}",
+            *(f"ubd{number}t={disk}" for number, disk in enumerate(files.disks)),
+            f"init={files.init}",
             *self.kernel_arguments,
         ]
 

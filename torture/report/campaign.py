@@ -17,7 +17,7 @@ from torture.report.matrix import render as render_matrix
 from torture.report.matrix import short_label
 from torture.report.summary import EXIT_CODES, KINDS, MEANING, count, first_line, overall
 from torture.results.groups import Group, distinct
-from torture.results.known import Known, told, without_known
+from torture.results.known import Known, excused, without_known
 from torture.results.statistics import wilson
 from torture.results.store import Trial
 from verify.outcome import Outcome
@@ -39,7 +39,7 @@ def render(trials: Sequence[Trial], facts: dict[str, Any], known: Sequence[Known
         _known(trials, known, today),
         _unclear(trials),
         [*render_coverage(trials, facts), *render_time(trials, facts)],
-        _outcome(news, has_known=bool(told(trials, known, today))),
+        _outcome(news, has_known=bool(excused(trials, known, today))),
     )
     return "\n\n".join("\n".join(part) for part in map(list, parts) if part)
 
@@ -102,7 +102,7 @@ def _rates(group: Group) -> str:
 
 
 def _known(trials: Sequence[Trial], known: Sequence[Known], today: date) -> Iterator[str]:
-    seen = told(trials, known, today)
+    seen = excused(trials, known, today)
     if seen:
         yield "Known findings, which do not count:"
     for entry, shown in seen.items():

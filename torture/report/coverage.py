@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import combinations
 from typing import Any
 
-from torture.draw.combination import NO_DISTURBANCE, Met, Pair, manners_of
+from torture.draw.combination import NO_DISTURBANCE, Coverage, Pair, combinations_of
 from torture.filesystems import filesystem
 from torture.results.store import Trial
 from verify.outcome import Outcome
@@ -16,23 +16,23 @@ from workloads.layouts import LAYOUTS
 
 def render(trials: Sequence[Trial], facts: dict[str, Any]) -> Iterator[str]:
     """One line."""
-    met = covered(trials)
-    values = {(name, value) for pair in met.pairs for name, value in (pair[:2], pair[2:])}
+    coverage = covered(trials)
+    values = {(name, value) for pair in coverage.pairs for name, value in (pair[:2], pair[2:])}
     known = possible(facts["order"]["request"])
-    new = known - met.pairs
+    new = known - coverage.pairs
     yield (
         f"Coverage by judged trials: {len(values)} values, {len(known) - len(new)} of {len(known)} pairs of values,"
-        f" {len(met.cells)} cells (filesystem, fault, layout, pin)."
+        f" {len(coverage.cells)} cells (filesystem, fault, layout, pin)."
     )
 
 
-def covered(trials: Iterable[Trial]) -> Met:
+def covered(trials: Iterable[Trial]) -> Coverage:
     """What trials that were judged have met."""
-    met = Met()
+    coverage = Coverage()
     for trial in trials:
         if trial.arm != "canary" and trial.verdict.outcome not in (Outcome.unknown, Outcome.notrun):
-            met.add(manners_of(trial.plan))
-    return met
+            coverage.add(combinations_of(trial.plan))
+    return coverage
 
 
 def possible(request: dict[str, Any]) -> set[Pair]:

@@ -106,9 +106,7 @@ def _rows(cells: dict[Cell, Outcome], faults: list[str]) -> list[tuple[str, ...]
     order = list(dict.fromkeys(cell.filesystem for cell in cells))
     places = dict.fromkeys((cell.filesystem, cell.layout, cell.pin) for cell in cells)
     for filesystem, layout, pin in sorted(places, key=lambda place: order.index(place[0])):
-        fared = {
-            fault: _word(cells[cell]) for fault in faults if (cell := Cell(filesystem, layout, pin, fault)) in cells
-        }
+        fared = {fault: _word(cells[cell]) for fault in faults if (cell := Cell(filesystem, layout, pin, fault)) in cells}
         _join_alike(rows.setdefault((filesystem, layout), []), pin, fared)
     return [
         (filesystem, layout, _in_few_words(pins), *(fared.get(fault, "-") for fault in faults))
@@ -189,10 +187,7 @@ def _closing(trials: Sequence[Trial]) -> str:
     counted = Counter(trial.verdict.outcome.value for trial in trials if trial.arm != "canary")
     counts = ", ".join(f"{number} {name}" for name, number in counted.items())
     planted = f"{found} of {len(canaries)} planted losses found" if canaries else "no canary was run"
-    return (
-        f"{len(trials) - len(canaries)} trials ({counts}); {planted}.\n"
-        f"{outcome_line(outcome)}"
-    )
+    return f"{len(trials) - len(canaries)} trials ({counts}); {planted}.\n{outcome_line(outcome)}"
 
 
 def detail(trial: Trial, directory: Path) -> str:

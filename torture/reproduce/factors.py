@@ -36,7 +36,6 @@ _ALTERNATIVES: dict[str, tuple[str, ...]] = {
 _NEEDS = {"unwritten": "unwritten", "reflinked": "reflink"}
 
 
-
 @dataclass(frozen=True, slots=True)
 class Known:
     """What trials told of plans: whether one fails as surely (None: still open), and whether any of its trials could be
@@ -54,7 +53,6 @@ class Known:
         instance, cannot be judged, and need not."""
         dropped = all(self.decide(plan) is False for plan in plans)
         return dropped and (not plans or any(map(self.was_judged, plans)))
-
 
 
 def variations(plan: Plan) -> Iterator[Step]:

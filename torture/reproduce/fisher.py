@@ -16,8 +16,7 @@ def exact(a_seen: int, a_tried: int, b_seen: int, b_tried: int) -> float:
         raise ValueError(f"{a_seen} of {a_tried} and {b_seen} of {b_tried} are no counts")
     seen = a_seen + b_seen
     ways = [
-        comb(a_tried, here) * comb(b_tried, seen - here)
-        for here in range(max(0, seen - b_tried), min(a_tried, seen) + 1)
+        comb(a_tried, here) * comb(b_tried, seen - here) for here in range(max(0, seen - b_tried), min(a_tried, seen) + 1)
     ]
     observed = comb(a_tried, a_seen) * comb(b_tried, b_seen)
     return float(Fraction(sum(way for way in ways if way <= observed), sum(ways)))
@@ -29,8 +28,6 @@ def smallest_visible(a_seen: int, a_tried: int, b_tried: int, alpha: float) -> f
         return None
     rate = a_seen / a_tried
     visible = [
-        abs(b_seen / b_tried - rate)
-        for b_seen in range(b_tried + 1)
-        if exact(a_seen, a_tried, b_seen, b_tried) <= alpha
+        abs(b_seen / b_tried - rate) for b_seen in range(b_tried + 1) if exact(a_seen, a_tried, b_seen, b_tried) <= alpha
     ]
     return min(visible, default=None)

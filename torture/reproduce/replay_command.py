@@ -87,9 +87,7 @@ def _changed(subject: Subject, kernel: KernelChoice, trials: list[Trial]) -> lis
 @click.command()
 @click.option("--fs", "fs_name", required=True, help="The filesystem.")
 @click.option("--layout", "layouts", multiple=True, default=["hole"], help="A file of this layout; repeatable.")
-@click.option(
-    "--pin", "pins", multiple=True, default=["mlock"], help="A worker with this pin on each file; repeatable."
-)
+@click.option("--pin", "pins", multiple=True, default=["mlock"], help="A worker with this pin on each file; repeatable.")
 @click.option("--access", default="store", show_default=True, help="How workers store.")
 @click.option("--sync", default="msync", show_default=True, help="Without --ops: store, this sync, store, this sync.")
 @click.option("--fault", "fault_names", multiple=True, default=["none"], help="NAME or NAME:KEY=NUMBER; repeatable.")

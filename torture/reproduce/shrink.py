@@ -160,9 +160,7 @@ class Shrink:
         if made_of != self._candidates_of:
             shrinkers = (variations,) if self.position.phase == "vary" else SHRINKERS
             self._candidates_of = made_of
-            self._candidates = [
-                (place, step) for place, shrinker in enumerate(shrinkers) for step in shrinker(self._plan)
-            ]
+            self._candidates = [(place, step) for place, shrinker in enumerate(shrinkers) for step in shrinker(self._plan)]
         first = 0 if self.position.phase == "vary" else self.position.shrinker
         yield from (each for each in self._candidates if each[0] >= first)
 

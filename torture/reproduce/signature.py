@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from torture.plan import Plan
-from torture.results.groups import Key, key_in, told_once
+from torture.results.groups import Key, deduplicated, key_in
 from torture.results.store import Trial
 from verify.finding import Finding
 from verify.outcome import Outcome
@@ -36,7 +36,7 @@ def signature(plan: Plan, finding: Finding) -> Key:
 
 def keys(trial: Trial) -> frozenset[Key]:
     """The signatures that a trial shows; a loss that both reads saw is told once."""
-    return frozenset(signature(trial.plan, finding) for finding in told_once(trial.verdict.findings))
+    return frozenset(signature(trial.plan, finding) for finding in deduplicated(trial.verdict.findings))
 
 
 def likenesses(trial: Trial) -> frozenset[Likeness]:

@@ -37,8 +37,11 @@ def of_trial(trial: Trial) -> Iterator[tuple[Cell, Outcome]]:
         if trial.verdict.outcome in (Outcome.unknown, Outcome.notrun):
             yield cell, trial.verdict.outcome
         else:
-            yield cell, outcome_of(
-                finding
-                for finding in trial.verdict.findings
-                if finding.layout in ("", layout) and finding.pin in ("", pin)
+            yield (
+                cell,
+                outcome_of(
+                    finding
+                    for finding in trial.verdict.findings
+                    if finding.layout in ("", layout) and finding.pin in ("", pin)
+                ),
             )

@@ -63,7 +63,7 @@ def gather(trials: Iterable[Trial]) -> list[Group]:
     groups: dict[Key, Group] = {}
     trials = [trial for trial in trials if trial.arm != "canary"]
     for trial in trials:
-        for finding in told_once(trial.verdict.findings):
+        for finding in deduplicated(trial.verdict.findings):
             _count(groups, trial, finding)
     for group in groups.values():
         group.tried = Counter(_arm(trial) for trial in trials if was_tried(trial, group.key))
@@ -97,11 +97,7 @@ def _merged(groups: list[Group], trials: Sequence[Trial]) -> Group:
         losing_pins=set().union(*(group.losing_pins for group in groups)),
         shared=dict(set.intersection(*(set(group.shared.items()) for group in groups))),
     )
-    could = (
-        trial
-        for trial in trials
-        if trial.arm != "canary" and any(was_tried(trial, group.key) for group in groups)
-    )
+    could = (trial for trial in trials if trial.arm != "canary" and any(was_tried(trial, group.key) for group in groups))
     for trial in could:
         merged.tried[_arm(trial)] += 1
         merged.seen[_arm(trial)] += trial.number in merged.trials
@@ -144,7 +140,7 @@ def _arm(trial: Trial) -> str:
     return "control" if trial.plan.is_control else "pinned"
 
 
-def told_once(findings: Iterable[Finding]) -> list[Finding]:
+def deduplicated(findings: Iterable[Finding]) -> list[Finding]:
     """Findings without those of the warm read that the cold read confirms."""
     findings = list(findings)
     cold = {(finding.file, finding.kind) for finding in findings if finding.read == "cold"}

@@ -8,7 +8,7 @@ from datetime import date
 from fnmatch import fnmatchcase
 from typing import Any
 
-from torture.draw.combination import NO_SYNC, manner_of
+from torture.draw.combination import NO_SYNC, combination_of
 from torture.plan import Plan
 from torture.results.store import Trial
 from verify.finding import Finding
@@ -60,19 +60,19 @@ class Known:
             and all(_fits(want, have) for want, have in wanted)
             and self.expected in finding.expected
             and self.found in finding.found
-            and self._covers_a_manner(plan, finding)
+            and self._covers_a_combination(plan, finding)
         )
 
-    def _covers_a_manner(self, plan: Plan, finding: Finding) -> bool:
+    def _covers_a_combination(self, plan: Plan, finding: Finding) -> bool:
         if not (self.sync or self.background or self.disturbance):
             return True
         everywhere = any(_fits(self.sync, name) for name in _whole_filesystem_syncs(plan))
         return any(
             (everywhere or any(_fits(self.sync, name) for name in _syncs(worker)))
-            and _fits(self.background, manner.background)
-            and _fits(self.disturbance, manner.disturbance)
+            and _fits(self.background, combination.background)
+            and _fits(self.disturbance, combination.disturbance)
             for worker in concerned(plan, finding)
-            for manner in [manner_of(plan, worker)]
+            for combination in [combination_of(plan, worker)]
         )
 
 
@@ -118,7 +118,7 @@ def excuse(plan: Plan, finding: Finding, known: Iterable[Known], today: date) ->
     return next((entry for entry in known if entry.covers(plan, finding, today)), None)
 
 
-def news_of(trial: Trial, known: Sequence[Known], today: date) -> list[Finding]:
+def unexplained(trial: Trial, known: Sequence[Known], today: date) -> list[Finding]:
     """The findings of a trial that no entry covers."""
     return [finding for finding in trial.verdict.findings if not excuse(trial.plan, finding, known, today)]
 
@@ -129,13 +129,13 @@ def without_known(trials: Iterable[Trial], known: Sequence[Known], today: date) 
 
 
 def _without_known(trial: Trial, known: Sequence[Known], today: date) -> Trial:
-    news = tuple(news_of(trial, known, today))
+    news = tuple(unexplained(trial, known, today))
     if len(news) == len(trial.verdict.findings) or trial.arm == "canary":
         return trial
     return replace(trial, verdict=replace(trial.verdict, outcome=outcome_of(news), findings=news))
 
 
-def told(trials: Iterable[Trial], known: Sequence[Known], today: date) -> dict[Known, list[Trial]]:
+def excused(trials: Iterable[Trial], known: Sequence[Known], today: date) -> dict[Known, list[Trial]]:
     """The trials that showed what each entry excuses; entries that excuse nothing are left out."""
     seen: dict[Known, list[Trial]] = {}
     for trial in trials:

@@ -48,9 +48,7 @@ class FsErrors:
             self.missing = f"fanotify_init: {os.strerror(ctypes.get_errno())}"
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self._descriptor >= 0:
             os.close(self._descriptor)
 

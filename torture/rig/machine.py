@@ -20,7 +20,7 @@ _TARGET_MODULES = {"linear": "dm-mod", "error": "dm-mod", "thin": "dm-thin-pool"
 
 
 @dataclass(frozen=True, slots=True)
-class Ground:
+class Machine:
     """Handed to every trial in this kernel.
 
     `disk` is a block device or, where the lab has to make a loop device of it, an image file. `work` is a directory for
@@ -63,27 +63,27 @@ def kernel_filesystems() -> set[str]:
     return {line.split()[-1] for line in Path("/proc/filesystems").read_text().splitlines()}
 
 
-def target_missing(target: str, ground: Ground) -> str:
+def target_missing(target: str, machine: Machine) -> str:
     """Why device-mapper target `target`, or `flakey FEATURE`, cannot be used here, "" if it can."""
-    if not ground.device_mapper:
+    if not machine.device_mapper:
         return "the kernel has no device-mapper"
     target, _, feature = target.partition(" ")
     if target not in _targets():
-        load_module(_TARGET_MODULES.get(target, f"dm-{target}"), ground.modules)
+        load_module(_TARGET_MODULES.get(target, f"dm-{target}"), machine.modules)
     if target not in _targets():
         return f"the kernel has no dm-{target}"
-    return _feature_missing(feature, ground) if feature else ""
+    return _feature_missing(feature, machine) if feature else ""
 
 
-def _feature_missing(feature: str, ground: Ground) -> str:
+def _feature_missing(feature: str, machine: Machine) -> str:
     """Why dm-flakey has no `feature` (a name with its arguments): a table with it is made, over a target of zeros."""
-    if reason := target_missing("zero", ground):
+    if reason := target_missing("zero", machine):
         return reason
-    zeros = MappedDevice(f"{ground.run_id}-probe-zeros", Table.single(Zero(), _PROBE_SECTORS))
+    zeros = MappedDevice(f"{machine.run_id}-probe-zeros", Table.single(Zero(), _PROBE_SECTORS))
     with zeros:
         flaky = Table.single(Flakey(str(zeros.path), 0, up_s=0, down_s=1, features=(feature,)), _PROBE_SECTORS)
         try:
-            with MappedDevice(f"{ground.run_id}-probe-flakey", flaky):
+            with MappedDevice(f"{machine.run_id}-probe-flakey", flaky):
                 return ""
         except tools.CommandFailed:
             return f"dm-flakey of this kernel has no {feature.split()[0]}"

@@ -102,9 +102,7 @@ class QuotaWarnings:
         self._socket: Any = DQuotSocket()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._socket.close()
 
     def come(self) -> Iterator[Warning]:

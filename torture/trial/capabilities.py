@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from torture.faults import FAULTS
 from torture.faults.base import Fault
 from torture.filesystems import FILESYSTEMS, Filesystem
-from torture.rig.machine import Ground, filesystem_missing, target_missing
+from torture.rig.machine import Machine, filesystem_missing, target_missing
 from torture.trial.requirements import disk_missing
 from workloads.disturbances import DISTURBANCES
 from workloads.layouts import LAYOUTS
@@ -36,23 +36,23 @@ class Capabilities:
         return asdict(self)
 
 
-def probe(ground: Ground) -> Capabilities:
+def probe(machine: Machine) -> Capabilities:
     """Everything `doctor` asks of a kernel."""
-    missing = {name: filesystem_missing(row, ground.modules) for name, row in FILESYSTEMS.items()}
+    missing = {name: filesystem_missing(row, machine.modules) for name, row in FILESYSTEMS.items()}
     rows = [row for name, row in FILESYSTEMS.items() if not missing[name]]
     return Capabilities(
         kernel=platform.release(),
         filesystems=missing,
-        faults={name: _fault(fault, rows, ground) for name, fault in FAULTS.items()},
+        faults={name: _fault(fault, rows, machine) for name, fault in FAULTS.items()},
         layouts={name: _needing(layout.needs, rows) for name, layout in LAYOUTS.items()},
         disturbances={name: _needing(each.needs, rows, each.missing()) for name, each in DISTURBANCES.items()},
     )
 
 
-def _fault(fault: type[Fault], rows: list[Filesystem], ground: Ground) -> Reasons:
-    lacking = dict.fromkeys(target_missing(target, ground) for target in sorted(fault.targets))
+def _fault(fault: type[Fault], rows: list[Filesystem], machine: Machine) -> Reasons:
+    lacking = dict.fromkeys(target_missing(target, machine) for target in sorted(fault.targets))
     reason = "; ".join(filter(None, lacking))
-    return {row.name: reason or disk_missing(row, fault) or fault.missing(row, ground) for row in rows}
+    return {row.name: reason or disk_missing(row, fault) or fault.missing(row, machine) for row in rows}
 
 
 def _needing(feature: str, rows: list[Filesystem], kernel_lacks: str = "") -> Reasons:

@@ -17,7 +17,7 @@ from torture.errors import NotRun, StepFailed
 from torture.filesystems import Filesystem, filesystem
 from torture.rig import remount
 from torture.rig.kernel_log import KernelLog, alarms
-from torture.rig.machine import Ground, filesystem_missing
+from torture.rig.machine import Machine, filesystem_missing
 from torture.rig.record import COMMANDS, KERNEL_LOG, LEDGER, Record
 from verify import ledger
 
@@ -45,12 +45,12 @@ class Examination:
         return Examination(raw["filesystem"], tuple(raw["mount_options"]), raw["crashed"])
 
 
-def examine(ground: Ground, directory: Path, announce: Announce) -> Record:
-    """Examine the image that is the ground's disk, as `directory` asks; everything seen is left there."""
+def examine(machine: Machine, directory: Path, announce: Announce) -> Record:
+    """Examine the image that is the machine's disk, as `directory` asks; everything seen is left there."""
     wanted = Examination.from_json((directory / EXAMINATION).read_text())
     record, kernel_log = Record(kernel=platform.release()), KernelLog()
     try:
-        _look(wanted, ground, directory, record, announce)
+        _look(wanted, machine, directory, record, announce)
         record.state, record.reason = "ran", ""
     except NotRun as error:
         record.state, record.reason = "notrun", str(error)
@@ -66,19 +66,19 @@ def examine(ground: Ground, directory: Path, announce: Announce) -> Record:
     return record
 
 
-def _look(wanted: Examination, ground: Ground, directory: Path, record: Record, announce: Announce) -> None:
+def _look(wanted: Examination, machine: Machine, directory: Path, record: Record, announce: Announce) -> None:
     row = filesystem(wanted.filesystem)
-    if reason := filesystem_missing(row, ground.modules):
+    if reason := filesystem_missing(row, machine.modules):
         raise NotRun(reason)
     with ExitStack() as stack:
         stack.enter_context(tools.logging_to(directory / COMMANDS))
-        device = ground.disk
+        device = machine.disk
         if not device.is_block_device():
             device = stack.enter_context(LoopDevice(device)).path
         announce("mend")
         with ExitStack() as mounted:
             try:
-                mount_point = _bring_up(wanted, row, device, ground, record, mounted)
+                mount_point = _bring_up(wanted, row, device, machine, record, mounted)
             except BlockStackError as error:
                 record.unmountable = str(error)
                 return
@@ -88,11 +88,11 @@ def _look(wanted: Examination, ground: Ground, directory: Path, record: Record, 
 
 
 def _bring_up(
-    wanted: Examination, row: Filesystem, device: Path, ground: Ground, record: Record, mounted: ExitStack
+    wanted: Examination, row: Filesystem, device: Path, machine: Machine, record: Record, mounted: ExitStack
 ) -> Path:
     if row.recovery and wanted.crashed:
         record.checked.append(remount.recover(row.recovery, device, must=True))
-    mount_point = ground.work / "mnt"
+    mount_point = machine.work / "mnt"
     mount_point.mkdir(exist_ok=True)
     options = (*row.mount_options, *wanted.mount_options, *row.copy_options)
     mounted.enter_context(mounts.mount(device, mount_point, row.type, options))

@@ -11,7 +11,7 @@ from torture.errors import NotRun
 from torture.faults.base import Fault
 from torture.filesystems import Filesystem
 from torture.plan import Plan
-from torture.rig.machine import Ground, filesystem_missing, target_missing
+from torture.rig.machine import Machine, filesystem_missing, target_missing
 from workloads import requirements as workload
 from workloads.disturbances import DISTURBANCES
 from workloads.layouts import LAYOUTS
@@ -21,13 +21,13 @@ _LAYOUT_SHARE = 4
 """The files may take a quarter of the device: metadata, clones and ballast need the rest."""
 
 
-def check(plan: Plan, row: Filesystem, faults: Sequence[Fault], ground: Ground) -> str:
+def check(plan: Plan, row: Filesystem, faults: Sequence[Fault], machine: Machine) -> str:
     """Raise NotRun for the first requirement that is missing; returns the kernel release."""
     reasons = [
-        filesystem_missing(row, ground.modules),
-        *(target_missing(target, ground) for fault in faults for target in sorted(fault.targets)),
+        filesystem_missing(row, machine.modules),
+        *(target_missing(target, machine) for fault in faults for target in sorted(fault.targets)),
         *(disk_missing(row, fault) for fault in faults),
-        *(fault.missing(row, ground) for fault in faults),
+        *(fault.missing(row, machine) for fault in faults),
         *(stalling(plan, row, fault) for fault in faults),
         _features_missing(plan, row),
         _space_missing(plan, row),

@@ -30,11 +30,11 @@ from torture.plan import Plan
 from torture.rig import block_evidence, remount
 from torture.rig.fs_errors import FsErrors
 from torture.rig.kernel_log import KernelLog, alarms
-from torture.rig.machine import Ground
+from torture.rig.machine import Machine
 from torture.rig.record import COMMANDS, EXTENTS, KERNEL_LOG, LEDGER, POWER_OFF, Record
 from torture.rig.scene import Scene
 from torture.trial import requirements
-from torture.trial.workers import Work
+from torture.trial.workers import Workers
 from verify import ledger
 from verify.ledger import LedgerWriter
 from workloads import layouts, libc
@@ -49,17 +49,17 @@ PHASES = ("stack", "layout", "work", "break", "drop", "mend", "judge")
 Announce = Callable[[str], None]
 
 
-def run_trial(plan: Plan, ground: Ground, directory: Path, announce: Announce) -> Record:
+def run_trial(plan: Plan, machine: Machine, directory: Path, announce: Announce) -> Record:
     """Carry out `plan`; its ledger, observations, logs and record are left in `directory`, which exists.
 
     `announce` is told the name of each phase as it begins. Never raises for what a filesystem does.
     """
-    return _recorded(_Trial(plan, ground, directory, announce, Record()), _Trial.carry_out)
+    return _recorded(_Trial(plan, machine, directory, announce, Record()), _Trial.carry_out)
 
 
-def go_on(plan: Plan, ground: Ground, directory: Path, announce: Announce) -> Record:
+def go_on(plan: Plan, machine: Machine, directory: Path, announce: Announce) -> Record:
     """Go on with a trial whose guest was killed by a fault of it: mend, mount and observe. As `run_trial` otherwise."""
-    return _recorded(_Trial(plan, ground, directory, announce, Record.read(directory)), _Trial.go_on)
+    return _recorded(_Trial(plan, machine, directory, announce, Record.read(directory)), _Trial.go_on)
 
 
 def _recorded(trial: _Trial, act: Callable[[_Trial], None]) -> Record:
@@ -87,8 +87,8 @@ def _recorded(trial: _Trial, act: Callable[[_Trial], None]) -> Record:
 class _Trial:
     """The state of one trial while it runs; `carry_out` reads top to bottom."""
 
-    def __init__(self, plan: Plan, ground: Ground, directory: Path, announce: Announce, record: Record) -> None:
-        self.plan, self.ground, self.directory, self.announce = plan, ground, directory, announce
+    def __init__(self, plan: Plan, machine: Machine, directory: Path, announce: Announce, record: Record) -> None:
+        self.plan, self.machine, self.directory, self.announce = plan, machine, directory, announce
         self.record = record
         self.kernel_log = KernelLog()
         self.fs_errors = FsErrors()
@@ -106,7 +106,7 @@ class _Trial:
             stack.enter_context(self.fs_errors)
             stack.enter_context(self.uevents)
             with self._phase("stack"):
-                self.record.kernel = requirements.check(self.plan, row, self.faults, self.ground)
+                self.record.kernel = requirements.check(self.plan, row, self.faults, self.machine)
                 scene = self._build(row, stack)
             mounted = stack.enter_context(ExitStack())
             with self._phase("stack"):
@@ -123,7 +123,7 @@ class _Trial:
         with ExitStack() as stack:
             stack.enter_context(tools.logging_to(self.directory / COMMANDS))
             with self._phase("stack"):
-                requirements.check(self.plan, row, self.faults, self.ground)
+                requirements.check(self.plan, row, self.faults, self.machine)
                 scene = self._build(row, stack)
                 self._prove(scene, crashes=False)
             self._mend_and_judge(scene, stack.enter_context(ExitStack()))
@@ -171,20 +171,20 @@ class _Trial:
     # -- stack ---------------------------------------------------------------------------------------------------
 
     def _build(self, row: Filesystem, stack: ExitStack) -> Scene:
-        disk, length_sectors = self.ground.disk, row.size_mib * 2048
+        disk, length_sectors = self.machine.disk, row.size_mib * 2048
         if not disk.is_block_device():
             disk = stack.enter_context(LoopDevice(disk, size_bytes=length_sectors * 512)).path
         below = stack.enter_context(ExitStack())
-        name = f"{self.ground.run_id}-{self.directory.name}"
+        name = f"{self.machine.run_id}-{self.directory.name}"
         for fault in self.faults:
-            disk = fault.below(Below(disk, length_sectors, self.ground.spares, name, below))
+            disk = fault.below(Below(disk, length_sectors, self.machine.spares, name, below))
         mapped = None
-        if self.ground.device_mapper:
+        if self.machine.device_mapper:
             tables = [fault.table(str(disk), length_sectors) for fault in self.faults]
             decisive = [table for table, fault in zip(tables, self.faults, strict=True) if fault.targets]
             mapped = stack.enter_context(MappedDevice(name, (decisive or tables)[-1]))
         self.devices = [block_evidence.kernel_name(path) for path in (disk, *([mapped.path] if mapped else []))]
-        mount_point = self.ground.work / "mnt"
+        mount_point = self.machine.work / "mnt"
         mount_point.mkdir(exist_ok=True)
         writer = stack.enter_context(LedgerWriter(self.directory / LEDGER))
         if not self.files:
@@ -202,10 +202,10 @@ class _Trial:
             random=Random(self.plan.seed),
             mapped=mapped,
             files=self.files,
-            spares=self.ground.spares,
+            spares=self.machine.spares,
             below=below,
-            uid=self.ground.uid,
-            gid=self.ground.gid,
+            uid=self.machine.uid,
+            gid=self.machine.gid,
             heartbeat=lambda: self.announce("mend"),
             cut_power=self._cut_power,
         )
@@ -230,9 +230,7 @@ class _Trial:
         row = scene.filesystem
         further = [word for fault in self.faults for word in fault.options(row).mount]
         options = (*row.mount_options, *further, *self.plan.mount_options)
-        mounted.enter_context(
-            mounts.mount(scene.block_device, scene.mount_point, row.type, options)
-        )
+        mounted.enter_context(mounts.mount(scene.block_device, scene.mount_point, row.type, options))
 
     # -- layout --------------------------------------------------------------------------------------------------
 
@@ -263,16 +261,16 @@ class _Trial:
     def _work_and_break(self, scene: Scene, mounted: ExitStack) -> None:
         with ExitStack() as held:
             held.enter_context(scene.running)
-            work = Work(scene, self.faults, self._phase, lambda: self._hear(scene))
-            work.carry_out(held)
-            self.proofs = work.proofs
+            workers = Workers(scene, self.faults, self._phase, lambda: self._hear(scene))
+            workers.carry_out(held)
+            self.proofs = workers.proofs
             with self._phase("drop"):
                 for fault in self.faults:
                     fault.relent(scene)
                 scene.running.close()
                 if readable_warm(self.plan, self.faults):
                     self._observe(scene, "warm")
-                work.end()
+                workers.end()
         with self._phase("drop"):
             self._prove(scene, crashes=False)
             if not scene.filesystem.volatile:

@@ -32,7 +32,7 @@ STALL_TIMEOUT_S = 5.0
 """For a worker that may pin what cannot be read: mlock(2) then tries for ever (docs/kernel-behaviour.md)."""
 
 
-class Work:
+class Workers:
     """The phases work and break of one trial. `phase` times one of them, `hear` takes down what the kernel reports.
 
     `proofs` are those that had to be taken before a crash, by the name of the fault.

@@ -13,9 +13,7 @@ from devicemapper.targets import TARGETS, Delay, Dust, Error, Flakey, Linear, Ta
 _devices = st.sampled_from(["/dev/loop0", "/dev/mapper/torture-1", "254:3"])
 _sectors = st.integers(0, 2**40)
 _features = st.lists(
-    st.sampled_from(
-        ["drop_writes", "error_writes", "error_reads", "corrupt_bio_byte 32 r 1 0", "random_read_corrupt 5"]
-    ),
+    st.sampled_from(["drop_writes", "error_writes", "error_reads", "corrupt_bio_byte 32 r 1 0", "random_read_corrupt 5"]),
     max_size=3,
 ).map(tuple)
 _targets: st.SearchStrategy[Target] = st.one_of(

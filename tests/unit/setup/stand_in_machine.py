@@ -70,9 +70,7 @@ class Machine:
         """Run a command in the tree, seeing this machine only."""
         seen = {"PATH": str(self.programs), "SBIN": "", "LOG": str(self.log), "HOME": str(self.tree)}
         seen["PYTHON"] = str(self.programs / "python")
-        return subprocess.run(
-            argv, cwd=self.tree, env=seen | environment, capture_output=True, text=True, timeout=60
-        )
+        return subprocess.run(argv, cwd=self.tree, env=seen | environment, capture_output=True, text=True, timeout=60)
 
     def set_up(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run the set-up script, forgetting what earlier runs asked of the stand-ins."""

@@ -23,9 +23,7 @@ def test_an_ordinary_user_needs_no_administrator_when_every_tool_is_there(machin
 
 
 @pytest.mark.parametrize("sudo_script", [None, "#!/bin/sh\nexit 1\n"], ids=["no sudo", "with a password"])
-def test_without_root_one_message_has_the_command_and_nothing_is_changed(
-    machine: Machine, sudo_script: str | None
-) -> None:
+def test_without_root_one_message_has_the_command_and_nothing_is_changed(machine: Machine, sudo_script: str | None) -> None:
     """All missing packages stand in one command, and not even the environment is begun."""
     machine.lacks("mkfs.jfs")
     machine.lacks("mkfs.xfs")

@@ -90,5 +90,3 @@ def trial(number: int, outcome: Outcome, *findings: Finding, arm: str = "pinned"
     """A stored trial of the plan above."""
     the_plan = plan(pin="none" if arm == "control" else pin)
     return Trial(number, arm, the_plan, Verdict(outcome, "", findings), {"work": 1.0}, 1.5, "6.1", ("proof",))
-
-

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from torture import agent
-from torture.rig.machine import Ground
+from torture.rig.machine import Machine
 
 
 class DeadTimer(Exception):
@@ -27,8 +27,8 @@ def ends() -> Iterator[tuple[int, int]]:
 
 
 def dump(directory: Path, line: int) -> None:
-    ground = Ground(Path("/dev/null"), directory, "run", device_mapper=False)
-    agent.Agent(agent.Channel(line), ground, directory)._dump(directory)
+    machine = Machine(Path("/dev/null"), directory, "run", device_mapper=False)
+    agent.Agent(agent.Channel(line), machine, directory)._dump(directory)
 
 
 def test_tasks_that_run_or_are_stuck_are_told(tmp_path: Path, ends: tuple[int, int]) -> None:

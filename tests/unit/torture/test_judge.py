@@ -93,9 +93,7 @@ def test_a_read_that_is_missing_is_unknown(tmp_path: Path) -> None:
         ({"unmountable": "mount: EUCLEAN"}, "unreadable"),
     ],
 )
-def test_what_is_wrong_with_the_whole_filesystem_fails(
-    tmp_path: Path, fields: dict[str, object], kind: str
-) -> None:
+def test_what_is_wrong_with_the_whole_filesystem_fails(tmp_path: Path, fields: dict[str, object], kind: str) -> None:
     leave(tmp_path, plan(), record=ran(**fields))
     verdict = judge(plan(), tmp_path)
     assert verdict.outcome is Outcome.failed

@@ -205,9 +205,7 @@ def ledgers(draw: st.DrawFn, page_bytes: int, steps: int = 14, resize: bool = Tr
             crossing = pages > 1 and draw(st.booleans())
             if crossing:
                 lo, hi = draw(st.sampled_from([(7, 1), (2, 6), (0, 8)]))
-            storing[worker] = ledger.Store(
-                worker, 1, first, pages, next(generation), lo * eighth, hi * eighth, crossing
-            )
+            storing[worker] = ledger.Store(worker, 1, first, pages, next(generation), lo * eighth, hi * eighth, crossing)
             records.append(storing[worker])
             if draw(st.booleans()):
                 records.append(ledger.Stored(worker, ()))

@@ -101,8 +101,7 @@ class Story:
         zeros = bytes(self.page_bytes)
         return bytearray(
             b"".join(
-                zeros if generation is None else self.page(page, generation)
-                for page, generation in enumerate(generations)
+                zeros if generation is None else self.page(page, generation) for page, generation in enumerate(generations)
             )
         )
 

@@ -46,9 +46,7 @@ def origins(draw: st.DrawFn) -> dict[str, int | Kind]:
 def test_fill_makes_the_bytes_of_the_reference(run, file, page, origin, pages, page_bytes):
     content = bytearray(pages * page_bytes)
     stamp.fill(content, run=run, file=file, first_page=page, page_bytes=page_bytes, **origin)
-    expected = [
-        reference.page(run=run, file=file, page=page + i, page_bytes=page_bytes, **origin) for i in range(pages)
-    ]
+    expected = [reference.page(run=run, file=file, page=page + i, page_bytes=page_bytes, **origin) for i in range(pages)]
     assert content == b"".join(expected)
 
 

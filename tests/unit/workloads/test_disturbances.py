@@ -139,9 +139,7 @@ def test_a_refused_alteration_is_recorded_and_unsupported(stage: FakeStage, monk
     assert stage.records[-1] == Altered(3, errno.EOPNOTSUPP)
 
 
-def test_a_collapse_that_fails_is_not_followed_by_an_insertion(
-    stage: FakeStage, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_collapse_that_fails_is_not_followed_by_an_insertion(stage: FakeStage, monkeypatch: pytest.MonkeyPatch) -> None:
     real = libc.fallocate
 
     def full(descriptor: int, mode: int, offset_bytes: int, length_bytes: int) -> None:

@@ -127,9 +127,7 @@ def test_returns_the_errno_beyond_the_limit_and_maps_all_the_same(
 
 
 @pytest.mark.parametrize("pin", sorted(PINS))
-def test_needs_no_more_than_it_says(
-    pin: str, new_file: Callable[[int], Path], opened: Callable[..., MappedFile]
-) -> None:
+def test_needs_no_more_than_it_says(pin: str, new_file: Callable[[int], Path], opened: Callable[..., MappedFile]) -> None:
     place = opened(new_file(PAGES), PAGES)
     highest = highest_memlock_bytes()
     if highest != UNLIMITED and PINS[pin].locked_bytes(PAGES * PAGE) > highest:

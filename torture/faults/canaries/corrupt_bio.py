@@ -22,7 +22,7 @@ from torture.faults.io_errors.data_sectors import data_sectors, untold_or_moving
 from torture.faults.io_errors.failing_writes import refusing
 from torture.faults.power.dropping import flakey_table
 from torture.filesystems import Filesystem
-from torture.rig.machine import Ground
+from torture.rig.machine import Machine
 from torture.rig.scene import Scene
 from verify.stamp import SECTOR_BYTES
 
@@ -43,7 +43,7 @@ class CorruptBio(Damage):
     _damaged: tuple[Planted, ...] = ()
 
     @classmethod
-    def missing(cls, row: Filesystem, ground: Ground) -> str:
+    def missing(cls, row: Filesystem, machine: Machine) -> str:
         """What is stored must go to the sectors that the file has."""
         return untold_or_moving(row)
 

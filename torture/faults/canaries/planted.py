@@ -20,7 +20,7 @@ from torture.crash.disk import opened
 from torture.errors import NotRun
 from torture.faults.base import Fault, Proof
 from torture.filesystems import Filesystem
-from torture.rig.machine import Ground
+from torture.rig.machine import Machine
 from torture.rig.scene import Scene
 from verify import ledger, stamp
 from verify.finding import FindingKind
@@ -63,7 +63,7 @@ class PlantedDamage(Damage, ABC):
     """A subclass says the `kind` that must be found, and what one page of each file is turned into after the unmount."""
 
     @classmethod
-    def missing(cls, row: Filesystem, ground: Ground) -> str:
+    def missing(cls, row: Filesystem, machine: Machine) -> str:
         """A btrfs that is damaged refuses to be read, and does not tell where its extents are."""
         return f"{row.name} does not tell where on the device its extents are" if row.type == "btrfs" else ""
 
@@ -106,9 +106,7 @@ def planted(directory: Path) -> tuple[Planted, ...]:
     return tuple(Planted(**each) for each in json.loads(path.read_text())) if path.exists() else ()
 
 
-def stamped(
-    place: Place, scene: Scene, *, page: int, generation: int, kind: stamp.Kind = stamp.Kind.STORE
-) -> bytearray:
+def stamped(place: Place, scene: Scene, *, page: int, generation: int, kind: stamp.Kind = stamp.Kind.STORE) -> bytearray:
     """A whole page of stamps of the file, or of no file for the kind FOREIGN."""
     content = bytearray(scene.plan.page_bytes)
     stamp.fill(

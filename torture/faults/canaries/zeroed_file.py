@@ -7,7 +7,7 @@ import os
 from torture.errors import NotRun
 from torture.faults.base import Fault, Proof
 from torture.filesystems import Filesystem
-from torture.rig.machine import Ground
+from torture.rig.machine import Machine
 from torture.rig.scene import Scene
 
 
@@ -22,7 +22,7 @@ class ZeroedFile(Fault):
     _zeroed_bytes = 0
 
     @classmethod
-    def missing(cls, row: Filesystem, ground: Ground) -> str:
+    def missing(cls, row: Filesystem, machine: Machine) -> str:
         """Elsewhere the files cannot be reached when the loss is planted."""
         return "" if row.volatile else f"{row.name} is not mounted at that time"
 

@@ -11,7 +11,7 @@ from torture.faults.io_errors.data_sectors import count, data_sectors, untold_or
 from torture.faults.io_errors.eio_writes import EioWrites
 from torture.faults.io_errors.failing_writes import refusing
 from torture.filesystems import Filesystem
-from torture.rig.machine import Ground
+from torture.rig.machine import Machine
 from torture.rig.scene import Scene
 
 
@@ -23,7 +23,7 @@ class EioData(EioWrites):
     refuses_metadata = False
 
     @classmethod
-    def missing(cls, row: Filesystem, ground: Ground) -> str:
+    def missing(cls, row: Filesystem, machine: Machine) -> str:
         """Addresses of extents must be the device's."""
         return untold_or_moving(row)
 

@@ -15,7 +15,7 @@ from torture.faults.io_errors.data_sectors import untold_or_moving
 from torture.faults.io_errors.eio_data import EioData
 from torture.faults.io_errors.failing_writes import RefusedWrites
 from torture.filesystems import Filesystem
-from torture.rig.machine import Ground
+from torture.rig.machine import Machine
 from torture.rig.scene import Scene
 from verify import ledger
 from workloads import writeback
@@ -35,7 +35,7 @@ class EioOnce(EioData):
     _table: Table | None = None
 
     @classmethod
-    def missing(cls, row: Filesystem, ground: Ground) -> str:
+    def missing(cls, row: Filesystem, machine: Machine) -> str:
         """What is stored must go to the sectors that the file has."""
         return untold_or_moving(row)
 

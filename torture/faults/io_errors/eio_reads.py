@@ -18,7 +18,7 @@ from torture.faults.base import Fault, Proof
 from torture.faults.io_errors.data_sectors import count, data_sectors, untold
 from torture.faults.io_errors.failing_writes import RefusedReads, covering
 from torture.filesystems import Filesystem
-from torture.rig.machine import Ground
+from torture.rig.machine import Machine
 from torture.rig.scene import Scene
 from verify import ledger
 
@@ -42,7 +42,7 @@ class EioReads(Fault):
     _ended: RefusedReads | None = None
 
     @classmethod
-    def missing(cls, row: Filesystem, ground: Ground) -> str:
+    def missing(cls, row: Filesystem, machine: Machine) -> str:
         """Addresses of extents must be the device's."""
         return untold(row)
 

@@ -27,9 +27,7 @@ def refusing(disk: str, length_sectors: int, ranges: Iterable[tuple[int, int]]) 
     return covering(disk, length_sectors, ranges, broken)
 
 
-def covering(
-    disk: str, length_sectors: int, ranges: Iterable[tuple[int, int]], target: Callable[[int], Target]
-) -> Table:
+def covering(disk: str, length_sectors: int, ranges: Iterable[tuple[int, int]], target: Callable[[int], Target]) -> Table:
     """A table with `target`, which is told the first sector, on each of the `ranges`; the rest is mapped to `disk`."""
     segments: list[Segment] = []
     reached = 0

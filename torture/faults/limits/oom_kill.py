@@ -7,7 +7,7 @@ from pathlib import Path
 
 from torture.faults.base import Fault, Proof
 from torture.filesystems import Filesystem
-from torture.rig.machine import Ground
+from torture.rig.machine import Machine
 from torture.rig.scene import Scene
 from workloads.memory_cgroup import MemoryCgroup, hierarchy
 from workloads.unsupported import Unsupported
@@ -25,7 +25,7 @@ class OomKill(Fault):
     _killed = 0
 
     @classmethod
-    def missing(cls, row: Filesystem, ground: Ground) -> str:
+    def missing(cls, row: Filesystem, machine: Machine) -> str:
         """Only version 2 kills at once."""
         try:
             version = hierarchy().version

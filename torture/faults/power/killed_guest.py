@@ -10,7 +10,7 @@ from pathlib import Path
 
 from torture.faults.base import Fault, Proof
 from torture.filesystems import Filesystem
-from torture.rig.machine import Ground
+from torture.rig.machine import Machine
 from torture.rig.scene import Scene
 from verify import ledger
 
@@ -27,9 +27,9 @@ class KilledGuest(Fault):
     readable_warm = False
 
     @classmethod
-    def missing(cls, row: Filesystem, ground: Ground) -> str:
+    def missing(cls, row: Filesystem, machine: Machine) -> str:
         """Only a guest may be killed."""
-        return "" if ground.expendable else "this kernel is no guest that could be killed"
+        return "" if machine.expendable else "this kernel is no guest that could be killed"
 
     def strike(self, scene: Scene) -> None:
         """Does not return. The ledger is told first: a sync that ends after this proves nothing."""

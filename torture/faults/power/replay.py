@@ -19,7 +19,7 @@ from torture.crash.replay import Choice, Replay
 from torture.errors import StepFailed
 from torture.faults.base import Fault, Parameter, Proof
 from torture.filesystems import Filesystem
-from torture.rig.machine import Ground
+from torture.rig.machine import Machine
 from torture.rig.scene import Scene
 
 
@@ -42,9 +42,9 @@ class ReplayedCrashStates(Fault):
     _replay: Replay | None = None
 
     @classmethod
-    def missing(cls, row: Filesystem, ground: Ground) -> str:
+    def missing(cls, row: Filesystem, machine: Machine) -> str:
         """It needs two spare disks, and a filesystem that mounts after a power loss."""
-        if len(ground.spares) < 2:
+        if len(machine.spares) < 2:
             return "the lab has no spare disks for a log of writes"
         if row.recovery or not row.has("journal"):
             return f"{row.name} does not recover by itself when it is mounted after a power loss"

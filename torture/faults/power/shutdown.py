@@ -15,7 +15,7 @@ from typing import ClassVar
 from torture.errors import StepFailed
 from torture.faults.base import Fault, Parameter, Proof
 from torture.filesystems import Filesystem
-from torture.rig.machine import Ground
+from torture.rig.machine import Machine
 from torture.rig.scene import Scene
 from verify import ledger
 
@@ -39,7 +39,7 @@ class Shutdown(Fault):
     _proof = Proof(False, "it was not struck")
 
     @classmethod
-    def missing(cls, row: Filesystem, ground: Ground) -> str:
+    def missing(cls, row: Filesystem, machine: Machine) -> str:
         """Only some filesystems have it."""
         return "" if row.has("shutdown") else f"{row.name} has no shutdown ioctl"
 

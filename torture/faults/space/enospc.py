@@ -17,9 +17,7 @@ class Enospc(Fault):
 
     name = "enospc"
     meaning = "the filesystem is full but for a few blocks"
-    parameters: ClassVar[Mapping[str, Parameter]] = {
-        "free_blocks": Parameter(4, 0, 1 << 20, "filesystem blocks left free")
-    }
+    parameters: ClassVar[Mapping[str, Parameter]] = {"free_blocks": Parameter(4, 0, 1 << 20, "filesystem blocks left free")}
 
     _ballast: Ballast
 

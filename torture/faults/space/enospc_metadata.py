@@ -16,7 +16,7 @@ from typing import ClassVar
 from torture.errors import StepFailed
 from torture.faults.base import Fault, Options, Parameter, Proof
 from torture.filesystems import Filesystem
-from torture.rig.machine import Ground
+from torture.rig.machine import Machine
 from torture.rig.scene import Scene
 
 _MKFS: Mapping[str, tuple[str, ...]] = {
@@ -44,7 +44,7 @@ class EnospcMetadata(Fault):
     }
 
     @classmethod
-    def missing(cls, row: Filesystem, ground: Ground) -> str:
+    def missing(cls, row: Filesystem, machine: Machine) -> str:
         """Where the number of inodes cannot be limited, data space would be gone before them."""
         return "" if row.type in _MKFS else f"{row.name} has no limit on inodes but its size"
 

@@ -13,7 +13,7 @@ from typing import ClassVar
 from torture.errors import NotRun, StepFailed
 from torture.faults.base import Fault, Options, Parameter, Proof
 from torture.filesystems import Filesystem
-from torture.rig.machine import Ground, load_module
+from torture.rig.machine import Machine, load_module
 from torture.rig.quota import Kind, QuotaWarnings, limit, used_bytes
 from torture.rig.scene import Scene
 from workloads.children import in_child
@@ -42,11 +42,11 @@ class OverQuota(Fault, ABC):
     _warnings: QuotaWarnings
 
     @classmethod
-    def missing(cls, row: Filesystem, ground: Ground) -> str:
+    def missing(cls, row: Filesystem, machine: Machine) -> str:
         """Only some filesystems keep such quotas, and not on every kernel."""
         if row.type not in cls.setups:
             return f"{row.name} keeps no quotas of this kind"
-        load_module(row.type if row.type == "xfs" else _FORMAT, ground.modules)
+        load_module(row.type if row.type == "xfs" else _FORMAT, machine.modules)
         return "" if _kernel_keeps(row.type) else f"the kernel was built without quotas for {row.type}"
 
     def options(self, row: Filesystem) -> Options:

@@ -22,7 +22,7 @@ from torture.errors import StepFailed
 from torture.faults.base import Fault, Parameter, Proof
 from torture.faults.space.probe import write_probe
 from torture.filesystems import Filesystem
-from torture.rig.machine import Ground
+from torture.rig.machine import Machine
 from torture.rig.scene import Scene
 from verify import ledger
 
@@ -46,18 +46,16 @@ class SnapshotFull(Fault):
     strikes_first = True
     readable_warm = False
     refuses_metadata: ClassVar[bool] = True
-    refuses: ClassVar[frozenset[int]] = frozenset(
-        {errno.EIO, errno.ENOSPC, errno.EROFS, errno.ESHUTDOWN, errno.EUCLEAN}
-    )
+    refuses: ClassVar[frozenset[int]] = frozenset({errno.EIO, errno.ENOSPC, errno.EROFS, errno.ESHUTDOWN, errno.EUCLEAN})
 
     _store: MappedDevice
     _live: MappedDevice
     _said = ""
 
     @classmethod
-    def missing(cls, row: Filesystem, ground: Ground) -> str:
+    def missing(cls, row: Filesystem, machine: Machine) -> str:
         """The store is a disk of its own."""
-        return "" if ground.spares else "the lab has no spare disk for the store of a snapshot"
+        return "" if machine.spares else "the lab has no spare disk for the store of a snapshot"
 
     def strike(self, scene: Scene) -> None:
         """The filesystem goes on working on a snapshot with a small store.

@@ -23,7 +23,7 @@ from torture.faults.base import Below, Fault, Proof
 from torture.faults.space.probe import write_probe
 from torture.filesystems import Filesystem
 from torture.rig.kernel_log import KernelLog
-from torture.rig.machine import Ground
+from torture.rig.machine import Machine
 from torture.rig.scene import Scene
 from verify import ledger
 
@@ -47,9 +47,7 @@ class Pool:
             MappedDevice(f"{below.name}-meta", Table.single(Linear(str(spare)), metadata_sectors))
         )
         target = ThinPool(str(self._metadata.path), str(below.disk), BLOCK_SECTORS, features)
-        self._pool = held.enter_context(
-            MappedDevice(f"{below.name}-pool", Table.single(target, below.length_sectors))
-        )
+        self._pool = held.enter_context(MappedDevice(f"{below.name}-pool", Table.single(target, below.length_sectors)))
         self._pool.send(f"create_thin {_FILESYSTEM}")
         thin = held.enter_context(MappedDevice(f"{below.name}-thin", self._thin(_FILESYSTEM)))
         self.path = thin.path
@@ -113,9 +111,9 @@ class OnThinPool(Fault):
     pool: Pool
 
     @classmethod
-    def missing(cls, row: Filesystem, ground: Ground) -> str:
+    def missing(cls, row: Filesystem, machine: Machine) -> str:
         """The pool keeps its metadata on a disk of its own."""
-        return "" if ground.spares else "the lab has no spare disk for the pool's metadata"
+        return "" if machine.spares else "the lab has no spare disk for the pool's metadata"
 
     def below(self, stack: Below) -> Path:
         """The thin device."""
@@ -140,9 +138,7 @@ class Exhausted(OnThinPool, ABC):
     strikes_first = True
     readable_warm = False
     refuses_metadata: ClassVar[bool] = True
-    refuses: ClassVar[frozenset[int]] = frozenset(
-        {errno.EIO, errno.ENOSPC, errno.EROFS, errno.ESHUTDOWN, errno.EUCLEAN}
-    )
+    refuses: ClassVar[frozenset[int]] = frozenset({errno.EIO, errno.ENOSPC, errno.EROFS, errno.ESHUTDOWN, errno.EUCLEAN})
     exhausted: ClassVar[str]
     announced: ClassVar[str]
 

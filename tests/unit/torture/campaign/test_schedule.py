@@ -10,8 +10,8 @@ import pytest
 
 from tests.unit.torture.stories import finding
 from torture.campaign.confirm import shape_of
-from torture.campaign.schedule import DEPTH_EVERY, FixedList, Schedule
-from torture.draw.combination import manners_of
+from torture.campaign.schedule import CONFIRM_EVERY, FixedList, Schedule
+from torture.draw.combination import combinations_of
 from torture.draw.request import Request, whole_space
 from torture.judge import CANARY_MISSED, Verdict
 from torture.plan import FaultSpec
@@ -66,7 +66,7 @@ def test_the_same_results_give_the_same_schedule() -> None:
 def test_findings_are_looked_into_with_new_seeds() -> None:
     tasks = follow(schedule(), 80, "ext2")
     repeats = [task for task in tasks if task.arm == "repeat"]
-    assert len(repeats) >= 80 // DEPTH_EVERY - 5
+    assert len(repeats) >= 80 // CONFIRM_EVERY - 5
     assert {task.plan.filesystem for task in repeats} == {"ext2"}
     assert len({task.plan.seed for task in repeats}) == len(repeats)
 
@@ -84,7 +84,7 @@ def test_a_finding_whose_trials_take_minutes_does_not_starve_the_rest() -> None:
 
 
 def test_a_finding_gets_its_control_arm_before_anything_else() -> None:
-    wide = replace(whole_space(), filesystems=("ext4",), faults=(FaultSpec("shutdown", {}),), wide=False, seed=3)
+    wide = replace(whole_space(), filesystems=("ext4",), faults=(FaultSpec("shutdown", {}),), pairwise=False, seed=3)
     source = Schedule(wide, {"packaged": "lying-disk"})
     tasks = follow(source, 40, "ext4")
     first = next(task for task in tasks if task.arm == "pinned")
@@ -95,7 +95,7 @@ def test_a_finding_gets_its_control_arm_before_anything_else() -> None:
 
 
 def test_control_arms_of_findings_are_run_before_the_budget_of_findings_ends_it() -> None:
-    wide = replace(whole_space(), filesystems=("ext4",), faults=(FaultSpec("shutdown", {}),), wide=False, seed=3)
+    wide = replace(whole_space(), filesystems=("ext4",), faults=(FaultSpec("shutdown", {}),), pairwise=False, seed=3)
     source = Schedule(wide, {"packaged": "lying-disk"}, most_findings=1)
     tasks = []
     while (task := source.next()) is not None:
@@ -106,9 +106,9 @@ def test_control_arms_of_findings_are_run_before_the_budget_of_findings_ends_it(
 
 
 def test_the_whole_space_is_reached_whatever_the_matrix_has() -> None:
-    wide = replace(whole_space(), filesystems=("ext4", "xfs"), wide=False, seed=3)
+    wide = replace(whole_space(), filesystems=("ext4", "xfs"), pairwise=False, seed=3)
     tasks = follow(Schedule(wide, {"packaged": "lying-disk"}), 260)
-    manners = [manner for task in tasks if task.arm != "canary" for manner in manners_of(task.plan)]
+    combinations = [combination for task in tasks if task.arm != "canary" for combination in combinations_of(task.plan)]
     for name, wanted in (
         ("fault", {spec.name for spec in wide.faults}),
         ("layout", set(wide.layouts) - {"snapshotted"}),
@@ -118,12 +118,12 @@ def test_the_whole_space_is_reached_whatever_the_matrix_has() -> None:
         ("disturbance", set(wide.disturbances)),
         ("background", {"yes", "no"}),
     ):
-        assert {getattr(manner, name) for manner in manners} == wanted
+        assert {getattr(combination, name) for combination in combinations} == wanted
 
 
 def test_slow_faults_come_less_often_and_hopeless_ones_hardly_ever() -> None:
     faults = tuple(FaultSpec(name, {}) for name in ("eio-writes", "replay", "shutdown"))
-    wide = replace(whole_space(), filesystems=("ext4",), faults=faults, wide=False, seed=3)
+    wide = replace(whole_space(), filesystems=("ext4",), faults=faults, pairwise=False, seed=3)
     source = Schedule(wide, {"packaged": "lying-disk"})
     tried: Counter[str] = Counter()
     for _ in range(120):

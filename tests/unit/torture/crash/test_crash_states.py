@@ -41,9 +41,7 @@ def test_a_mark_before_unflushed_writes_owes_without_them() -> None:
 
 
 @given(st.text(st.sampled_from("wwwFUmd"), max_size=60), st.integers(0, 5), st.integers(0, 1 << 30))
-def test_no_state_lacks_a_durable_write_or_has_one_from_after_the_next_barrier(
-    kinds: str, samples: int, seed: int
-) -> None:
+def test_no_state_lacks_a_durable_write_or_has_one_from_after_the_next_barrier(kinds: str, samples: int, seed: int) -> None:
     log = make_log(kinds)
     on_disk: list[Entry] = []
     for step in steps(log, 0, Random(seed), samples):

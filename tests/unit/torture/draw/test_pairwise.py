@@ -1,4 +1,4 @@
-"""The wide draw meets every pair of values early, interesting ones first, and draws nothing that cannot be."""
+"""The pairwise draw meets every pair of values early, interesting ones first, and draws nothing that cannot be."""
 
 from __future__ import annotations
 
@@ -125,9 +125,7 @@ def test_who_changes_the_size_of_a_file_is_alone_on_it() -> None:
 
 def test_the_control_arm_does_nothing_that_is_only_for_pins() -> None:
     request = wide(30, disturbances=("relock", "munlock"), pins=("mlock",))
-    assert all(
-        {op.kind for worker in plan.workers for op in worker.ops} & {"relock", "munlock"} for plan in plans(request)
-    )
+    assert all({op.kind for worker in plan.workers for op in worker.ops} & {"relock", "munlock"} for plan in plans(request))
     for plan in plans(request):
         assert not {op.kind for worker in plan.control().workers for op in worker.ops} & {"relock", "munlock"}
 

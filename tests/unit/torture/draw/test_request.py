@@ -42,9 +42,7 @@ def test_all_faults_leave_out_the_canaries() -> None:
     assert chosen == {name for name, fault in faults.FAULTS.items() if not fault.canary}
 
 
-@pytest.mark.parametrize(
-    "option", [{"count": 0}, {"pages": 0}, {"workers": 0}, {"pages": 1 << 40}, {"memlock_bytes": -2}]
-)
+@pytest.mark.parametrize("option", [{"count": 0}, {"pages": 0}, {"workers": 0}, {"pages": 1 << 40}, {"memlock_bytes": -2}])
 def test_numbers_out_of_range_are_refused(option: dict[str, int]) -> None:
     with pytest.raises(BadRequest, match="out of range; allowed is"):
         Request(**option)  # type: ignore[arg-type]

@@ -59,9 +59,7 @@ def test_the_kernel_of_this_machine_comes_before_one_that_was_fetched(
 
 
 @pytest.mark.parametrize("program", ["qemu-system", "busybox", "virtme-run"])
-def test_what_is_missing_is_said_with_what_brings_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str
-) -> None:
+def test_what_is_missing_is_said_with_what_brings_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str) -> None:
     monkeypatch.setattr(qemu, "_find", lambda name: "" if name.startswith(program) else name)
     assert lab(tmp_path, "kernel").unavailable().startswith(f"{program}")
 

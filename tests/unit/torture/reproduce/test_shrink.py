@@ -46,8 +46,7 @@ def layout_of(plan: Plan, worker: WorkerPlan) -> str:
 def pinned_restore(plan: Plan) -> bool:
     """Fails when a pinned worker stores twice to a file that is not written."""
     return any(
-        worker.pin != "none" and stores(worker) >= 2 and layout_of(plan, worker) != "written"
-        for worker in plan.workers
+        worker.pin != "none" and stores(worker) >= 2 and layout_of(plan, worker) != "written" for worker in plan.workers
     )
 
 
@@ -114,9 +113,7 @@ def test_an_interrupted_shrink_goes_on_where_it_stood(tmp_path: Path) -> None:
     first = Cut(large_plan(), "fake", None, remember=remember)
     store: Store = follow(first, {"fake": FakeLab(pinned_restore)}, tmp_path / "run")
     assert first.position.phase == "search" and first.position.taken
-    second = Shrink(
-        large_plan(), "fake", first.target, before=store.trials(), first_number=100, position=positions[-1]
-    )
+    second = Shrink(large_plan(), "fake", first.target, before=store.trials(), first_number=100, position=positions[-1])
     lab = FakeLab(pinned_restore)
     follow(second, {"fake": lab}, tmp_path / "again").close()
     assert large_plan() not in lab.ran, "what was measured is not measured again"

@@ -9,7 +9,7 @@ import pytest
 
 from tests.unit.torture.stories import finding, plan, trial
 from torture.plan import Plan
-from torture.results.known import Known, news_of, told, without_known
+from torture.results.known import Known, excused, unexplained, without_known
 from verify.outcome import Outcome
 from workloads.plan import Op
 
@@ -81,7 +81,7 @@ def test_what_is_known_does_not_count_and_what_is_new_in_the_same_trial_does() -
     trials = [trial(1, Outcome.failed, finding()), trial(2, Outcome.failed, finding(), torn), trial(3, Outcome.passed)]
     left = without_known(trials, entries, TODAY)
     assert [one.verdict.outcome for one in left] == [Outcome.passed, Outcome.failed, Outcome.passed]
-    assert news_of(trials[1], entries, TODAY) == [torn]
-    assert {entry: [one.number for one in shown] for entry, shown in told(trials, entries, TODAY).items()} == {
+    assert unexplained(trials[1], entries, TODAY) == [torn]
+    assert {entry: [one.number for one in shown] for entry, shown in excused(trials, entries, TODAY).items()} == {
         entries[0]: [1, 2]
     }

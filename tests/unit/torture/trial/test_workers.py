@@ -22,7 +22,7 @@ from torture.filesystems import filesystem
 from torture.plan import FaultSpec, FilePlan, Plan
 from torture.rig.scene import Scene
 from torture.trial import requirements
-from torture.trial.workers import Work
+from torture.trial.workers import Workers
 from verify.ledger import LedgerWriter, Note
 from workloads import writeback
 from workloads.plan import Op, WorkerPlan
@@ -49,10 +49,10 @@ def recorder(name: str, told: list[str], *, crash: bool) -> Fault:
 def test_what_comes_before_a_crash_proves_itself_before_it(tmp_path: Path) -> None:
     told: list[str] = []
     both = [recorder("full", told, crash=False), recorder("cut", told, crash=True)]
-    work = Work(a_scene(tmp_path), both, lambda _: nullcontext(), lambda: None)
-    work.carry_out(cast(Any, None))
+    workers = Workers(a_scene(tmp_path), both, lambda _: nullcontext(), lambda: None)
+    workers.carry_out(cast(Any, None))
     assert told == ["strike full", "proof full", "strike cut"]
-    assert set(work.proofs) == {"full"}, "the crash proves itself when it can"
+    assert set(workers.proofs) == {"full"}, "the crash proves itself when it can"
 
 
 @pytest.mark.parametrize("number", [errno.EIO, errno.ENOENT, errno.EROFS, errno.ESHUTDOWN, errno.EUCLEAN, errno.EBADF])
@@ -62,12 +62,12 @@ def test_a_worker_may_be_turned_away_as_a_power_cut_does_it(tmp_path: Path, numb
     process = cast(Any, SimpleNamespace(wait_finished=lambda timeout_s: report))
     cut = recorder("cut", [], crash=True)
     type(cut).refuses = PowerCut.refuses
-    work = Work(a_scene(tmp_path, note=notes.append), [cut], lambda _: nullcontext(), lambda: None)
+    workers = Workers(a_scene(tmp_path, note=notes.append), [cut], lambda _: nullcontext(), lambda: None)
     if number == errno.EBADF:
         with pytest.raises(StepFailed, match="worker 1 died"):
-            work._wait(process)
+            workers._wait(process)
     else:
-        work._wait(process)
+        workers._wait(process)
         assert "worker 1 was turned away" in notes[0]
 
 
@@ -92,9 +92,7 @@ def test_a_disk_that_refused_nothing_yet_gets_writes(
 @pytest.mark.parametrize(
     ("mode", "said", "fired"), [("rw", "", False), ("rw", "switching pool", True), ("out_of_data_space", "", True)]
 )
-def test_a_thin_pool_that_came_back_is_proven_by_the_kernel_log(
-    tmp_path: Path, mode: str, said: str, fired: bool
-) -> None:
+def test_a_thin_pool_that_came_back_is_proven_by_the_kernel_log(tmp_path: Path, mode: str, said: str, fired: bool) -> None:
     fault = ThinFull({})
     fault._mode, fault._said = mode, said
     assert fault.proof(a_scene(tmp_path)).fired is fired
@@ -110,9 +108,7 @@ def test_a_thin_pool_that_came_back_is_proven_by_the_kernel_log(
         ("ext4", "eio-writes", "freeze", False),
     ],
 )
-def test_only_a_freeze_of_xfs_without_metadata_is_kept_from_running(
-    name: str, fault: str, step: str, stalls: bool
-) -> None:
+def test_only_a_freeze_of_xfs_without_metadata_is_kept_from_running(name: str, fault: str, step: str, stalls: bool) -> None:
     worker = WorkerPlan(1, 1, "f", 0, 8, "mlock", "store", (Op("store", 0, 8), Op(step, 0, 8)))
     plan = Plan(1, name, (FilePlan(1, "f", "hole", 8),), (worker,), (FaultSpec(fault, {}),))
     said = requirements.stalling(plan, filesystem(name), faults.make(plan.faults[0]))
