@@ -17,6 +17,18 @@ class Outcome(StrEnum):
     unknown = "unknown"
     failed = "fail"
 
+    @property
+    def exit_code(self) -> int:
+        """What a command that came to it ends with (design.md section 2)."""
+        return _EXIT_CODES[self]
+
+    @property
+    def is_judged(self) -> bool:
+        """Whether it says something about the filesystem: `notrun` and `unknown` do not."""
+        return self not in (Outcome.notrun, Outcome.unknown)
+
+
+_EXIT_CODES = {Outcome.passed: 0, Outcome.failed: 3, Outcome.notrun: 4, Outcome.unknown: 5, Outcome.late: 6}
 
 _BADNESS = list(Outcome)
 

@@ -50,7 +50,7 @@ class Keeper:
 
     def keep(self, trial: Trial, directory: Path, disk: Path) -> None:
         """Make the directory of every finding of `trial` that has none yet."""
-        if trial.arm == "canary":
+        if trial.is_canary:
             return
         for key, finding in {key_of(trial, finding): finding for finding in trial.verdict.findings}.items():
             home = self._root / slug(key)

@@ -16,14 +16,13 @@ from dataclasses import dataclass, replace
 from datetime import date
 from random import Random
 
+from torture.draw.arm import Arm
 from torture.draw.matrix import Drawn
 from torture.plan import Plan
 from torture.results.groups import Key, deduplicated, key_of, signature
 from torture.results.known import Known, unexplained
 from torture.results.store import Task, Trial
 
-REPEAT = "repeat"
-"""The arm of these trials; whether they pin is in their plans."""
 ENOUGH_REPEATS = 24
 """A finding that was repeated so often, with and without the pin, is known well enough."""
 ENOUGH_S = 600.0
@@ -65,14 +64,14 @@ class Confirm:
 
     def scheduled(self, task: Task) -> None:
         """A task was handed out."""
-        if task.arm == REPEAT:
+        if task.arm == Arm.repeat:
             self._repeats[shape_of(task.plan), task.lab] += 1
         if task.plan.is_control:
             self._controls.add((task.plan.identity, task.lab))
 
     def finished(self, trial: Trial) -> None:
         """A trial was judged."""
-        if trial.arm == "canary":
+        if trial.is_canary:
             return
         for finding in deduplicated(unexplained(trial, self._known, self._today)):
             place = key_of(trial, finding), trial.lab
@@ -85,7 +84,7 @@ class Confirm:
         for source in self._in_order():
             plan = source.plan.control()
             if not self.was_scheduled(plan, source.lab):
-                return Drawn(plan, REPEAT), source.lab
+                return Drawn(plan, Arm.repeat), source.lab
         return None
 
     def next(self) -> tuple[Drawn, str] | None:
@@ -99,7 +98,7 @@ class Confirm:
         repeats = self._repeats[source.shape]
         seed = Random(f"{self._seed}/depth/{source.shape}/{repeats}").getrandbits(63)
         plan = replace(source.plan, seed=seed)
-        return Drawn(plan.control() if repeats % 2 else plan, REPEAT), source.lab
+        return Drawn(plan.control() if repeats % 2 else plan, Arm.repeat), source.lab
 
     def _has_enough(self, source: _Source) -> bool:
         repeats = self._repeats[source.shape]

@@ -22,6 +22,7 @@ from itertools import product
 from math import sqrt
 from random import Random
 
+from torture.draw.arm import arm_of
 from torture.draw.combination import Coverage, combinations_of
 from torture.draw.matrix import Drawn, draw
 from torture.draw.pairwise import draw_plan
@@ -75,7 +76,7 @@ class Explore:
     def finished(self, trial: Trial) -> None:
         """How long it took, and whether it could be run and judged."""
         fault, outcome = trial.plan.fault_names, trial.verdict.outcome
-        in_vain = outcome in (Outcome.notrun, Outcome.unknown)
+        in_vain = not outcome.is_judged
         (self._in_vain if in_vain else self._judged)[trial.plan.filesystem, fault] += 1
         if outcome is not Outcome.notrun:
             self._seconds[fault] = self._seconds.get(fault, 0.0) + trial.seconds
@@ -88,8 +89,7 @@ class Explore:
         self._taken[place] += 1
         random = Random(f"{self._request.seed}/breadth/{self._plans}")
         plan = draw_plan(self._request, name, fault, random, self._coverage)
-        arm = "control" if plan.is_control else "pinned"
-        self._left.extend((Drawn(plan, arm), lab) for lab in self._labs)
+        self._left.extend((Drawn(plan, arm_of(plan)), lab) for lab in self._labs)
 
     def _place_of(self, plan: Plan) -> int:
         """The place that `plan` was drawn for; of no place of this request, the first."""

@@ -13,7 +13,6 @@ from tqdm import tqdm
 from torture.draw.combination import Coverage, combinations_of
 from torture.report.summary import count
 from torture.results.store import Trial
-from verify.outcome import Outcome
 
 _LINE_INTERVAL_S = 60.0
 
@@ -73,7 +72,7 @@ class Progress:
 
     def _count(self, trial: Trial) -> None:
         self._trials += 1
-        if trial.arm != "canary":
+        if not trial.is_canary:
             self._findings.update({finding.kind for finding in trial.verdict.findings})
-            if trial.verdict.outcome not in (Outcome.unknown, Outcome.notrun):
+            if trial.verdict.outcome.is_judged:
                 self._coverage.add(combinations_of(trial.plan))

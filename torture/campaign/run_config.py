@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from torture.draw.request import Request
-from torture.lab.choose import UML, KernelChoice
+from torture.lab.choose import UML, KernelChoice, make_labs
+from torture.lab.guest_lab import GuestLab
+from torture.lab.local import LocalLab
 from torture.plan import FaultSpec
 from torture.results.known import Known
 
@@ -35,6 +37,10 @@ class Order:
     artefact_bytes: int = 0
     on_finding: str = ""
     known: tuple[Known, ...] = ()
+
+    def labs(self, run_id: str, results: Path) -> dict[str, GuestLab | LocalLab]:
+        """The labs of a run, by the label of their kernel. BadRequest or MissingRequirement if it cannot have them."""
+        return make_labs(self.lab, self.kernels, self.scratch, self.destroy, run_id=run_id, results=results)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data."""

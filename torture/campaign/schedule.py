@@ -11,8 +11,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 
-from torture.campaign.confirm import REPEAT, Confirm
+from torture.campaign.confirm import Confirm
 from torture.campaign.explore import Explore
+from torture.draw.arm import Arm
 from torture.draw.matrix import Drawn, draw
 from torture.draw.request import Request
 from torture.results.known import Known
@@ -100,9 +101,9 @@ class Schedule:
         tasks = [Task(trial.number, trial.arm, trial.plan, trial.lab) for trial in finished]
         for task in sorted((*unfinished, *tasks), key=lambda task: task.number):
             self._number = task.number
-            self._turns += task.arm != "canary"
+            self._turns += not task.is_canary
             self._confirm.scheduled(task)
-            if task.arm not in ("canary", REPEAT):
+            if task.arm not in (Arm.canary, Arm.repeat):
                 self._explore.account(task)
         for trial in finished:
             self.finished(trial)
@@ -130,4 +131,4 @@ class Schedule:
 
     def _drawn_canaries(self, fault: str) -> list[Drawn]:
         only_canaries = replace(self._request, count=1, pairwise=False, plans=())
-        return [item for item in draw(only_canaries, fault) if item.arm == "canary"]
+        return [item for item in draw(only_canaries, fault) if item.is_canary]

@@ -29,7 +29,7 @@ from torture.draw.matrix import draw
 from torture.errors import BadRequest, BrokenTool
 from torture.lab import clean, doctor
 from torture.lab.base import Lab
-from torture.lab.choose import LOCAL, QEMU, UML, KernelChoice, canary_fault, guest_lab, lab_for, local_lab, make_labs
+from torture.lab.choose import LOCAL, QEMU, UML, KernelChoice, canary_fault, guest_lab, lab_for, local_lab
 from torture.lab.disk import default_scratch
 from torture.lab.run_id import Hold, new_run_id
 from torture.results.store import STORE, Store, Trial
@@ -80,7 +80,7 @@ def carry_out(order: Order, say: Callable[[str], None]) -> Ended:
     """Run an order. The seed and the directory are the first thing said."""
     run_id = new_run_id()
     directory = order.results.absolute() / run_id
-    make_labs(order, run_id, directory)  # refuses what cannot work before anything is made
+    order.labs(run_id, directory)  # refuses what cannot work before anything is made
     make_room(order.results, order.scratch)
     clean.reap(scratches(order.scratch))
     with Hold(run_id):
@@ -112,7 +112,7 @@ def resume(directory: Path, say: Callable[[str], None]) -> Ended:
 
 
 def _run(order: Order, run_id: str, directory: Path, store: Store) -> Ended:
-    labs = make_labs(order, run_id, directory)
+    labs = order.labs(run_id, directory)
     jobs = 1 if order.destroy else order.jobs or cores()
     facts = store.facts()
     before = float(facts.get("wall_seconds", 0.0))
@@ -149,11 +149,11 @@ def _run(order: Order, run_id: str, directory: Path, store: Store) -> Ended:
 
 
 def _total(order: Order) -> int | None:
-    return order.most_trials if order.endless else len(draw(order.request, canary_fault(order)))
+    return order.most_trials if order.endless else len(draw(order.request, canary_fault(order.lab)))
 
 
 def _source(order: Order, labs: list[str], store: Store) -> Source:
-    canary = canary_fault(order)
+    canary = canary_fault(order.lab)
     if not order.endless:
         done = [trial.number for trial in store.trials()]
         return FixedList(draw(order.request, canary), labs[0], done)

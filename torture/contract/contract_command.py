@@ -19,7 +19,7 @@ from torture.contract.verdict import exit_code
 from torture.draw.request import Request, choose_filesystems
 from torture.errors import BadRequest
 from torture.lab import clean
-from torture.lab.choose import LABS, KernelChoice, lab_for, make_labs
+from torture.lab.choose import LABS, KernelChoice, lab_for
 from torture.lab.disk import default_scratch
 from torture.lab.run_id import Hold, new_run_id
 from torture.options import places
@@ -91,7 +91,7 @@ def _words(text: str) -> list[str]:
 
 def carry_out(order: Order, run_id: str, directory: Path, *, to_stderr: bool) -> list[table.Column]:
     """Run everything in the directory, which is made; nothing else of the run is left."""
-    labs = make_labs(order, run_id, directory)
+    labs = order.labs(run_id, directory)
     session.make_room(order.results, order.scratch)
     clean.reap(session.scratches(order.scratch))
     with Hold(run_id):

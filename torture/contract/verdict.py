@@ -9,7 +9,6 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from torture.report.summary import EXIT_CODES
 from verify.outcome import Outcome
 
 PINNED, CONTROL = "mlock", "none"
@@ -112,4 +111,4 @@ def cell(entries: Iterable[Entry], clause: int) -> Cell:
 
 def exit_code(entries: Iterable[Entry]) -> int:
     """The exit code of design.md for all that was found: 0 when everything that ran holds or legally differs."""
-    return EXIT_CODES[_OUTCOMES[worst(entry.verdict for entry in entries)]]
+    return _OUTCOMES[worst(entry.verdict for entry in entries)].exit_code

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from itertools import product
 from random import Random
 
+from torture.draw.arm import Arm, arm_of
 from torture.draw.pairwise import draw_plans
 from torture.draw.request import Request
 from torture.faults import fault_class, parts
@@ -25,10 +26,15 @@ from workloads.plan import Op, WorkerPlan
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """A plan and why it is there: arm "canary", "pinned" or "control"."""
+    """A plan and why it is there."""
 
     plan: Plan
-    arm: str
+    arm: Arm
+
+    @property
+    def is_canary(self) -> bool:
+        """Whether it plants a loss."""
+        return self.arm is Arm.canary
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +59,7 @@ def _ordered(request: Request, canary_fault: str) -> Iterator[Drawn]:
     if request.canary:
         given = [Plan.from_json(text).filesystem for text in request.plans]
         for name in dict.fromkeys(given or request.filesystems):
-            yield Drawn(_canary(request, name, canary_fault), "canary")
+            yield Drawn(_canary(request, name, canary_fault), Arm.canary)
     plans = draw_plans(request) if request.pairwise else map(Plan.from_json, request.plans)
     for plan in plans:
         yield from _arms(request, plan)
@@ -64,9 +70,9 @@ def _ordered(request: Request, canary_fault: str) -> Iterator[Drawn]:
 
 
 def _arms(request: Request, plan: Plan) -> Iterator[Drawn]:
-    yield Drawn(plan, "control" if plan.is_control else "pinned")
+    yield Drawn(plan, arm_of(plan))
     if request.control and not plan.is_control:
-        yield Drawn(plan.control(), "control")
+        yield Drawn(plan.control(), Arm.control)
 
 
 def _canary(request: Request, name: str, fault: str) -> Plan:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from torture.campaign import session
 from torture.campaign.artefacts import FINDINGS, tool_versions
+from torture.draw.arm import Arm
 from torture.errors import BadRequest
 from torture.plan import Plan
 from torture.reproduce.subject import FINDING, VERSIONS, Subject, find_subject
@@ -106,6 +107,6 @@ def _chosen(trial: Trial, kind: str) -> Finding | None:
 def _frequency(trials: Sequence[Trial], key: Key) -> Frequency | None:
     for group in gather(trials):
         if group.key == key:
-            arm = "pinned" if group.seen["pinned"] else "control"
+            arm = Arm.pinned if group.seen[Arm.pinned] else Arm.control
             return Frequency(group.seen[arm], group.tried[arm], group.control)
     return None

@@ -81,7 +81,7 @@ def verify(subject: Path | None, results: Path, scratch: Path | None, as_json: b
     wanted = _wanted(subject, results, options)
     judged = _examined(wanted, results, scratch or default_scratch())
     click.echo(json.dumps(_document(wanted, judged)) if as_json else _render(wanted, judged))
-    return summary.EXIT_CODES[judged.verdict.outcome]
+    return judged.verdict.outcome.exit_code
 
 
 # -- stored -----------------------------------------------------------------------------------------------------------
@@ -116,7 +116,7 @@ def _verify_one(found: Subject, as_json: bool) -> int:
     judged = _Judged(verdict, found.plan.filesystem, Record.read(found.directory).kernel)
     facts = {"subject": found.origin, **_verdict_document(judged)}
     click.echo(json.dumps(facts) if as_json else "\n".join(_verdict_lines(found.origin, judged)))
-    return summary.EXIT_CODES[verdict.outcome]
+    return verdict.outcome.exit_code
 
 
 # -- images -----------------------------------------------------------------------------------------------------------
@@ -252,6 +252,6 @@ def _verdict_document(judged: _Judged) -> dict[str, Any]:
         "kernel": judged.kernel,
         "outcome": verdict.outcome.value,
         "reason": verdict.reason,
-        "exit_code": summary.EXIT_CODES[verdict.outcome],
+        "exit_code": verdict.outcome.exit_code,
         "findings": [asdict(finding) for finding in verdict.findings],
     }

@@ -1,12 +1,11 @@
-"""Chooses and makes the labs that an order names, and refuses what cannot run before anything is made."""
+"""Chooses and makes the labs that a user names, and refuses what cannot run before anything is made."""
 
 from __future__ import annotations
 
 import mmap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from torture.errors import BadRequest, MissingRequirement
 from torture.lab.guest_lab import GuestLab
@@ -14,9 +13,6 @@ from torture.lab.local import LocalLab
 from torture.lab.qemu import QemuLab, is_boot_image
 from torture.lab.uml import UmlLab
 from torture.rig.machine import has_device_mapper
-
-if TYPE_CHECKING:
-    from torture.campaign.run_config import Order
 
 UML, QEMU, LOCAL = "uml", "qemu", "local"
 _WITH_KERNEL: Mapping[str, type[GuestLab]] = {UML: UmlLab, QEMU: QemuLab}
@@ -42,20 +38,25 @@ def lab_for(*kernels: str) -> str:
     return QEMU if any(map(is_boot_image, kernels)) else UML
 
 
-def make_labs(order: Order, run_id: str, results: Path) -> dict[str, GuestLab | LocalLab]:
-    """The labs of an order by name: one for each kernel, or the local one."""
+def make_labs(
+    lab: str, kernels: Sequence[KernelChoice], scratch: Path, destroy: Path | None, *, run_id: str, results: Path
+) -> dict[str, GuestLab | LocalLab]:
+    """Labs by the label of their kernel: one for each of `kernels`, or the local one, on device `destroy` if given.
+
+    BadRequest for what does not go together, MissingRequirement for what cannot run here.
+    """
     labs: dict[str, GuestLab | LocalLab]
-    if order.lab == LOCAL:
-        if any(choice != KernelChoice("", ()) for choice in order.kernels):
+    if lab == LOCAL:
+        if any(choice != KernelChoice("", ()) for choice in kernels):
             raise BadRequest("--kernel and --kernel-arg choose a guest's kernel", "leave them out with --lab local")
-        labs = {LOCAL: local_lab(run_id, results, order.scratch, order.destroy)}
+        labs = {LOCAL: local_lab(run_id, results, scratch, destroy)}
     else:
-        if order.destroy:
+        if destroy:
             raise BadRequest("--destroy gives a device to the local lab", "use it with --lab local")
-        labs = {choice.label: guest_lab(order.lab, run_id, results, order.scratch, choice) for choice in order.kernels}
-    for lab in labs.values():
-        if reason := lab.unavailable():
-            raise MissingRequirement(f"lab {lab.name} cannot run: {reason}", "`torture doctor` shows what can run here")
+        labs = {choice.label: guest_lab(lab, run_id, results, scratch, choice) for choice in kernels}
+    for each in labs.values():
+        if reason := each.unavailable():
+            raise MissingRequirement(f"lab {each.name} cannot run: {reason}", "`torture doctor` shows what can run here")
     return labs
 
 
@@ -71,8 +72,8 @@ def local_lab(run_id: str, results: Path, scratch: Path, device: Path | None) ->
     return LocalLab(run_id, results, scratch, mmap.PAGESIZE, device)
 
 
-def canary_fault(order: Order) -> str:
-    """The plant that works in the order's lab."""
-    if order.lab != LOCAL or has_device_mapper(""):
+def canary_fault(lab: str) -> str:
+    """The plant that works in a lab."""
+    if lab != LOCAL or has_device_mapper(""):
         return CANARY_WITH_DEVICE_MAPPER
     return CANARY_WITHOUT

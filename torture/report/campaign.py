@@ -15,7 +15,7 @@ from torture.report.campaign_time import render as render_time
 from torture.report.coverage import render as render_coverage
 from torture.report.matrix import render as render_matrix
 from torture.report.matrix import short_label
-from torture.report.summary import EXIT_CODES, KINDS, MEANING, count, first_line, overall
+from torture.report.summary import KINDS, MEANING, count, first_line, overall
 from torture.results.groups import Group, distinct
 from torture.results.known import Known, excused, without_known
 from torture.results.statistics import wilson
@@ -45,9 +45,9 @@ def render(trials: Sequence[Trial], facts: dict[str, Any], known: Sequence[Known
 
 
 def _opening(trials: Sequence[Trial], facts: dict[str, Any]) -> Iterator[str]:
-    canaries = [trial for trial in trials if trial.arm == "canary"]
+    canaries = [trial for trial in trials if trial.is_canary]
     found = sum(trial.verdict.outcome == Outcome.passed for trial in canaries)
-    counted = Counter(trial.verdict.outcome.value for trial in trials if trial.arm != "canary")
+    counted = Counter(trial.verdict.outcome.value for trial in trials if not trial.is_canary)
     counts = ", ".join(f"{number} {name}" for name, number in counted.most_common())
     kernels = ", ".join(dict.fromkeys(f"{trial.lab} ({trial.kernel})" for trial in trials if trial.kernel))
     yield f"Campaign {facts.get('run', '')}, seed {facts.get('seed', '')}, kernel {kernels}."
@@ -131,4 +131,4 @@ def _unclear(trials: Iterable[Trial]) -> Iterator[str]:
 def _outcome(news: Sequence[Trial], has_known: bool) -> Iterator[str]:
     outcome = overall(news)
     but = ", but for what is known" if has_known else ""
-    yield f"Outcome{but}: {outcome.value} - {MEANING[outcome]} (exit code {EXIT_CODES[outcome]})."
+    yield f"Outcome{but}: {outcome.value} - {MEANING[outcome]} (exit code {outcome.exit_code})."

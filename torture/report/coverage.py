@@ -9,7 +9,6 @@ from typing import Any
 from torture.draw.combination import NO_DISTURBANCE, Coverage, Pair, combinations_of
 from torture.filesystems import filesystem
 from torture.results.store import Trial
-from verify.outcome import Outcome
 from workloads.disturbances import DISTURBANCES
 from workloads.layouts import LAYOUTS
 
@@ -30,7 +29,7 @@ def covered(trials: Iterable[Trial]) -> Coverage:
     """What trials that were judged have met."""
     coverage = Coverage()
     for trial in trials:
-        if trial.arm != "canary" and trial.verdict.outcome not in (Outcome.unknown, Outcome.notrun):
+        if not trial.is_canary and trial.verdict.outcome.is_judged:
             coverage.add(combinations_of(trial.plan))
     return coverage
 

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from datetime import date
 from typing import Any
 
-from torture.report.summary import EXIT_CODES, overall
+from torture.report.summary import overall
 from torture.results.groups import gather
 from torture.results.known import excused, known_of, without_known
 from torture.results.store import Trial
@@ -20,7 +20,7 @@ def document(trials: Sequence[Trial], facts: dict[str, Any]) -> dict[str, Any]:
     return {
         **facts,
         "outcome": outcome.value,
-        "exit_code": EXIT_CODES[outcome],
+        "exit_code": outcome.exit_code,
         "trials": [
             {
                 "number": trial.number,

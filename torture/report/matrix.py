@@ -69,14 +69,14 @@ def _cells(trials: Sequence[Trial], news: Sequence[Trial]) -> dict[Place, str]:
     after: dict[Place, Counter[Outcome]] = {}
     for counted, of_these in ((before, trials), (after, news)):
         for trial in of_these:
-            if trial.arm != "canary":
+            if not trial.is_canary:
                 place = trial.lab, trial.plan.filesystem, trial.plan.fault_names
                 counted.setdefault(place, Counter())[trial.verdict.outcome] += 1
     return {place: _word(before[place], after[place]) for place in before}
 
 
 def _word(before: Counter[Outcome], after: Counter[Outcome]) -> str:
-    judged = {outcome: number for outcome, number in after.items() if outcome not in (Outcome.notrun, Outcome.unknown)}
+    judged = {outcome: number for outcome, number in after.items() if outcome.is_judged}
     if not judged:
         return "?" if before[Outcome.unknown] else "n/a"
     trials, outcome = sum(judged.values()), worst(judged)

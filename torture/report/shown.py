@@ -20,4 +20,4 @@ def shown(trials: Sequence[Trial], facts: dict[str, Any]) -> str:
 
 def exit_code(trials: Sequence[Trial], facts: dict[str, Any]) -> int:
     """Of the worst outcome (design.md section 2); findings that are known, and not expired, do not count."""
-    return summary.EXIT_CODES[summary.overall(without_known(list(trials), known_of(facts), date.today()))]
+    return summary.overall(without_known(list(trials), known_of(facts), date.today())).exit_code

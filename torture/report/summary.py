@@ -13,14 +13,6 @@ from torture.results.store import Trial
 from verify.finding import Finding
 from verify.outcome import Outcome, worst
 
-EXIT_CODES = {
-    Outcome.passed: 0,
-    Outcome.failed: 3,
-    Outcome.notrun: 4,
-    Outcome.unknown: 5,
-    Outcome.late: 6,
-}
-
 MEANING = {
     Outcome.passed: "every accepted store was there after the remount",
     Outcome.failed: "a promise was broken: something was lost silently, or worse",
@@ -53,7 +45,7 @@ def overall(trials: Iterable[Trial]) -> Outcome:
     """The outcome of a run. A missing requirement of some trials does not spoil the others; nothing run is notrun."""
     seen = [trial.verdict.outcome for trial in trials]
     ran = [outcome for outcome in seen if outcome != Outcome.notrun]
-    judged = [trial for trial in trials if trial.arm != "canary" and trial.verdict.outcome != Outcome.notrun]
+    judged = [trial for trial in trials if not trial.is_canary and trial.verdict.outcome != Outcome.notrun]
     if not judged and not any(outcome == Outcome.unknown for outcome in ran):
         return Outcome.notrun
     return worst(ran)
@@ -181,10 +173,10 @@ def _unclear(trials: Iterable[Trial]) -> Iterator[str]:
 
 
 def _closing(trials: Sequence[Trial]) -> str:
-    canaries = [trial for trial in trials if trial.arm == "canary"]
+    canaries = [trial for trial in trials if trial.is_canary]
     found = sum(trial.verdict.outcome == Outcome.passed for trial in canaries)
     outcome = overall(trials)
-    counted = Counter(trial.verdict.outcome.value for trial in trials if trial.arm != "canary")
+    counted = Counter(trial.verdict.outcome.value for trial in trials if not trial.is_canary)
     counts = ", ".join(f"{number} {name}" for name, number in counted.items())
     planted = f"{found} of {len(canaries)} planted losses found" if canaries else "no canary was run"
     return f"{len(trials) - len(canaries)} trials ({counts}); {planted}.\n{outcome_line(outcome)}"
@@ -218,4 +210,4 @@ def finding_line(finding: Finding) -> str:
 
 def outcome_line(outcome: Outcome) -> str:
     """An outcome, what it means, and the exit code."""
-    return f"Outcome: {outcome.value} - {MEANING[outcome]} (exit code {EXIT_CODES[outcome]})."
+    return f"Outcome: {outcome.value} - {MEANING[outcome]} (exit code {outcome.exit_code})."

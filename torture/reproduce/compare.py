@@ -1,4 +1,4 @@
-"""Two arms of the same plans in random order: does the second show a failure of the first as often?
+"""Two sides of the same plans in random order: does the second show a failure of the first as often?
 
 Sequential: after 8, 16, 32 ... pairs every signature is tested with Fisher's exact test. The chance of calling a
 difference that is not there, `ALPHA`, is spent evenly over all looks and signatures (Bonferroni), so stopping early
@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field, replace
 from random import Random
 from typing import Any
 
+from torture.draw.arm import Arm
 from torture.lab.choose import KernelChoice
 from torture.plan import Plan
 from torture.reproduce.signature import in_order, keys, was_judged
@@ -22,11 +23,10 @@ from torture.results.store import Task, Trial
 
 ALPHA = 0.01
 FIRST_LOOK_PAIRS = 8
-A, B = "A", "B"
 
 
 @dataclass(frozen=True, slots=True)
-class Arm:
+class Side:
     """One side: where it runs, and what it changes in a plan (None: nothing)."""
 
     name: str
@@ -64,13 +64,13 @@ def looks(pairs: int) -> list[int]:
 
 @dataclass(slots=True)
 class Comparison:
-    """A source: each of `plans` in both arms, which of them first drawn from `seed`, at most `pairs` pairs.
+    """A source: each of `plans` on both sides, which of them first drawn from `seed`, at most `pairs` pairs.
 
     `expected` are signatures that A is known for; `fails`: A is known to fail, maybe not how. `judged` is filled at the
     look that ended it, or by `conclude`.
     """
 
-    arms: tuple[Arm, Arm]
+    sides: tuple[Side, Side]
     plans: Iterator[Plan]
     pairs: int
     seed: int
@@ -115,12 +115,12 @@ class Comparison:
 
     def _new_pair(self) -> list[Task]:
         plan = next(self.plans)
-        order = list(zip((A, B), self.arms, strict=True))
+        order = list(zip((Arm.A, Arm.B), self.sides, strict=True))
         Random(f"{self.seed}/{self._given}").shuffle(order)
         tasks = []
         for name, arm in order:
             self._given += 1
-            self._plans_of[self._given] = self.arms[0].of(plan)
+            self._plans_of[self._given] = self.sides[0].of(plan)
             tasks.append(Task(self._given, name, arm.of(plan), arm.lab))
         return tasks
 
@@ -141,7 +141,7 @@ class Comparison:
     @property
     def _is_about_a_fix(self) -> bool:
         """Whether A should fail and B may not: the same twice is compared only to see that nothing is seen."""
-        differ = self.arms[0] != replace(self.arms[1], name=self.arms[0].name)
+        differ = self.sides[0] != replace(self.sides[1], name=self.sides[0].name)
         return differ and (self.fails or bool(self.expected))
 
     def _is_expected(self, counts: Counts) -> bool:
@@ -153,13 +153,13 @@ class Comparison:
         return {replace(key, filesystem=self._plans_of[trial.number].filesystem) for key in keys(trial)}
 
     def _count(self, key: Key | None) -> Counts:
-        tried, seen = {A: 0, B: 0}, {A: 0, B: 0}
+        tried, seen = {Arm.A: 0, Arm.B: 0}, {Arm.A: 0, Arm.B: 0}
         for trial in self.trials:
             if was_judged(trial) and (key is None or self._could_show(trial, key)):
                 tried[trial.arm] += 1
                 found = self._keys(trial)
                 seen[trial.arm] += key in found if key else bool(found)
-        return Counts(key, seen[A], tried[A], seen[B], tried[B])
+        return Counts(key, seen[Arm.A], tried[Arm.A], seen[Arm.B], tried[Arm.B])
 
     def _could_show(self, trial: Trial, key: Key) -> bool:
         plan = self._plans_of[trial.number]
@@ -172,7 +172,7 @@ def render(comparison: Comparison) -> str:
     unjudged = sum(not was_judged(trial) for trial in comparison.trials)
     pairs = comparison.stopped_at // 2
     most = f"of at most {comparison.pairs}"
-    lines = [f"A: {comparison.arms[0].label}", f"B: {comparison.arms[1].label}"]
+    lines = [f"A: {comparison.sides[0].label}", f"B: {comparison.sides[1].label}"]
     if comparison.was_clear and pairs < comparison.pairs:
         lines.append(f"Stopped after {pairs} pairs {most}: it is clear.")
     else:
@@ -188,8 +188,8 @@ def document(comparison: Comparison, facts: dict[str, Any]) -> dict[str, Any]:
     final = overall(comparison.judged)
     return {
         **facts,
-        "a": comparison.arms[0].label,
-        "b": comparison.arms[1].label,
+        "a": comparison.sides[0].label,
+        "b": comparison.sides[1].label,
         "pairs": comparison.stopped_at // 2,
         "clear": comparison.was_clear,
         "alpha": ALPHA,

@@ -18,7 +18,6 @@ from torture.errors import BadRequest
 from torture.filesystems import filesystem
 from torture.lab.choose import KernelChoice, lab_for
 from torture.plan import Plan
-from torture.report.summary import EXIT_CODES
 from torture.reproduce import compare as comparing
 from torture.reproduce import workshop
 from torture.reproduce.shared_options import EXIT_INTERRUPTED, Places, jobs_option, json_option, say, time_option
@@ -30,20 +29,20 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def _arm_options(command: F) -> F:
-    """What may differ between the arms, and what both have."""
+    """What may differ between the sides, and what both have."""
     for side in ("b", "a"):
         for name, meaning in (
             ("fs", "a filesystem"),
             ("mkfs-options", "options for mkfs, in one word for the shell"),
             ("mount-options", "options for mount, separated by commas"),
         ):
-            option = click.option(f"--{name}-{side}", help=f"Arm {side.upper()} alone: {meaning}.")
+            option = click.option(f"--{name}-{side}", help=f"Side {side.upper()} alone: {meaning}.")
             command = option(command)
         command = click.option(
             f"--kernel-arg-{side}", multiple=True, help=f"A kernel parameter of arm {side.upper()}; repeatable."
         )(command)
     for name, meaning in (("mkfs-options", "Options for mkfs"), ("mount-options", "Options for mount")):
-        command = click.option(f"--{name}", default="", help=f"{meaning} of drawn plans, both arms.")(command)
+        command = click.option(f"--{name}", default="", help=f"{meaning} of drawn plans, both sides.")(command)
     return command
 
 
@@ -51,7 +50,7 @@ def _arm_options(command: F) -> F:
 @options_for.dimensions
 @options_for.places
 @click.option("--kernel", "kernels", multiple=True, help="Kernel of A, then of B; given once: of both.")
-@click.option("--kernel-arg", "kernel_arguments", multiple=True, help="A kernel parameter of both arms; repeatable.")
+@click.option("--kernel-arg", "kernel_arguments", multiple=True, help="A kernel parameter of both sides; repeatable.")
 @_arm_options
 @click.option("--plan", type=click.Path(path_type=Path), help="Compare on this plan.")
 @click.option("--finding", type=click.Path(path_type=Path), help="Compare on a RUN, RUN/TRIAL or finding directory.")
@@ -63,20 +62,20 @@ def _arm_options(command: F) -> F:
 @jobs_option
 @json_option
 def compare(results: Path, scratch: Path | None, as_json: bool, **options: Any) -> int:
-    """Run the same plans in two arms, kernels or configurations, in random order: is the failure of A fixed in B?
+    """Run the same plans on two sides, kernels or configurations, in random order: is the failure of A fixed in B?
 
     Exit codes: 0 fixed, or no difference; 3 not fixed or worse; 5 not reproducible on A, or nothing was judged.
     """
     seed = session.draw_seed() if options["seed"] is None else options["seed"]
     found = _compared(options, results)
     lab = lab_of(found, *options["kernels"]) if found else lab_for(*options["kernels"])
-    arms = _arms(options, found, lab)
+    sides = _sides(options, found, lab)
     order = Places(results, scratch, options["jobs"], options["time_limit_s"]).order(
-        lab, tuple(dict.fromkeys(arm.kernel for arm in arms)), seed
+        lab, tuple(dict.fromkeys(side.kernel for side in sides)), seed
     )
     plans = _same_plan(found.plan) if found else _drawn({**options, "seed": seed})
     expected = found.expected if found else ()
-    source = comparing.Comparison(arms, plans, options["pairs"], seed, expected, fails=found is not None)
+    source = comparing.Comparison(sides, plans, options["pairs"], seed, expected, fails=found is not None)
     with workshop.opened(order, "compare", say(as_json)) as shop:
         interrupted = shop.run(source, 2 * options["pairs"])
         source.conclude()
@@ -87,8 +86,8 @@ def compare(results: Path, scratch: Path | None, as_json: bool, **options: Any) 
         return EXIT_INTERRUPTED
     verdict = overall(source.judged).verdict
     if verdict in (Verdict.not_reproducible, Verdict.unjudged):
-        return EXIT_CODES[Outcome.unknown]
-    return EXIT_CODES[Outcome.failed if comparing.is_bad(verdict) else Outcome.passed]
+        return Outcome.unknown.exit_code
+    return (Outcome.failed if comparing.is_bad(verdict) else Outcome.passed).exit_code
 
 
 def _compared(options: dict[str, Any], results: Path) -> Subject | None:
@@ -100,7 +99,7 @@ def _compared(options: dict[str, Any], results: Path) -> Subject | None:
     return find_subject(given[0], results) if given else None
 
 
-def _arms(options: dict[str, Any], found: Subject | None, lab: str) -> tuple[comparing.Arm, comparing.Arm]:
+def _sides(options: dict[str, Any], found: Subject | None, lab: str) -> tuple[comparing.Side, comparing.Side]:
     kernels = options["kernels"] or ((found.kernel.path,) if found else ("",))
     if len(kernels) > 2:
         raise BadRequest("--kernel was given more than twice", "give that of A, then that of B")
@@ -108,15 +107,15 @@ def _arms(options: dict[str, Any], found: Subject | None, lab: str) -> tuple[com
     if not own and found and not options["kernel_arg_a"] and not options["kernel_arg_b"] and not options["kernels"]:
         own = found.kernel.arguments
     first, second = (
-        _arm(options, side, KernelChoice(path, (*own, *options[f"kernel_arg_{side}"])), lab)
+        _side(options, side, KernelChoice(path, (*own, *options[f"kernel_arg_{side}"])), lab)
         for side, path in (("a", kernels[0]), ("b", kernels[-1]))
     )
     return first, second
 
 
-def _arm(options: dict[str, Any], side: str, kernel: KernelChoice, lab: str) -> comparing.Arm:
+def _side(options: dict[str, Any], side: str, kernel: KernelChoice, lab: str) -> comparing.Side:
     name, mkfs, mount = (options[f"{option}_{side}"] for option in ("fs", "mkfs_options", "mount_options"))
-    return comparing.Arm(
+    return comparing.Side(
         name=side.upper(),
         kernel=kernel,
         lab=workshop.lab_name(lab, kernel),

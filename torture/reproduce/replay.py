@@ -8,13 +8,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from torture.draw.arm import Arm
 from torture.plan import Plan
 from torture.reproduce.signature import describe, in_order, keys, was_judged
 from torture.results.groups import Key
 from torture.results.statistics import trials_to_see, wilson
 from torture.results.store import Task, Trial
-
-ARM = "replay"
 
 
 @dataclass(slots=True)
@@ -34,7 +33,7 @@ class Again:
         if self._given >= self.times or (self.until_failure and any(map(self._is_it, self.trials))):
             return None
         self._given += 1
-        return Task(self._given, ARM, self.plan, self.lab)
+        return Task(self._given, Arm.replay, self.plan, self.lab)
 
     def finished(self, trial: Trial) -> None:
         """Remember it."""

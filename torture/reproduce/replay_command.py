@@ -14,7 +14,6 @@ from torture.draw import from_words
 from torture.draw.request import MAX_PAGES, choose, choose_faults
 from torture.filesystems import filesystem
 from torture.lab.choose import KernelChoice
-from torture.report.summary import EXIT_CODES
 from torture.reproduce import replay as replaying
 from torture.reproduce import workshop
 from torture.reproduce.compare_command import compare
@@ -72,8 +71,8 @@ def replay(subject: Path, results: Path, scratch: Path | None, as_json: bool, **
     if interrupted:
         return EXIT_INTERRUPTED
     if not replayed.judged:
-        return EXIT_CODES[Outcome.unknown]
-    return EXIT_CODES[Outcome.failed if replayed.reproduced else Outcome.passed]
+        return Outcome.unknown.exit_code
+    return (Outcome.failed if replayed.reproduced else Outcome.passed).exit_code
 
 
 def _changed(subject: Subject, kernel: KernelChoice, trials: list[Trial]) -> list[str]:

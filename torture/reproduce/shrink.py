@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from torture.draw.arm import Arm
 from torture.plan import Plan
 from torture.reproduce.factors import variations
 from torture.reproduce.sequential import RateTest, Tally, rate_test
@@ -24,7 +25,6 @@ from torture.results.store import Task, Trial
 ENOUGH_FAILURES = 4
 FEWEST_TRIALS = 5
 MOST_TRIALS = 60
-MEASURE, CANDIDATE = "measure", "candidate"
 
 
 @dataclass(slots=True)
@@ -86,7 +86,7 @@ class Shrink:
             return None
         self._number += 1
         self._in_flight[self._identity(plan)] += 1
-        arm = MEASURE if plan in (self.original, self.plan) else CANDIDATE
+        arm = Arm.measure if plan in (self.original, self.plan) else Arm.candidate
         return Task(self._number, arm, plan, self._lab)
 
     def finished(self, trial: Trial) -> None:

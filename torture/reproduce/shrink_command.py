@@ -13,7 +13,6 @@ from torture import options as options_for
 from torture.campaign import session
 from torture.errors import BadRequest
 from torture.plan import Plan
-from torture.report.summary import EXIT_CODES
 from torture.reproduce import shrink as shrinking
 from torture.reproduce import shrunk, workshop
 from torture.reproduce.shared_options import (
@@ -105,7 +104,7 @@ def _carry_on(shop: workshop.Workshop, time_limit_s: float, as_json: bool) -> in
     if interrupted:
         return EXIT_INTERRUPTED
     done = search.position.phase == "done" and not search.is_hopeless
-    return EXIT_CODES[Outcome.passed if done else Outcome.unknown]
+    return (Outcome.passed if done else Outcome.unknown).exit_code
 
 
 def _plain(target: Likeness | None) -> dict[str, str] | None:

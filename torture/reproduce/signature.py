@@ -9,9 +9,6 @@ from torture.plan import Plan
 from torture.results.groups import Key, deduplicated, key_in
 from torture.results.store import Trial
 from verify.finding import Finding
-from verify.outcome import Outcome
-
-UNJUDGED = (Outcome.unknown, Outcome.notrun)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -46,7 +43,7 @@ def likenesses(trial: Trial) -> frozenset[Likeness]:
 
 def was_judged(trial: Trial) -> bool:
     """Whether it counts: what could not be run or judged is neither a failure nor a pass."""
-    return trial.verdict.outcome not in UNJUDGED
+    return trial.verdict.outcome.is_judged
 
 
 def describe(seen: Key) -> str:

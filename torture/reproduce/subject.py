@@ -102,7 +102,7 @@ def _of_shrink(run: Path, facts: dict[str, Any]) -> Subject:
 
 def _first_failure(run: Path, trials: Sequence[Trial]) -> Trial:
     bad = (Outcome.failed, Outcome.late)
-    failed = [trial for trial in trials if trial.arm != "canary" and trial.verdict.outcome in bad]
+    failed = [trial for trial in trials if not trial.is_canary and trial.verdict.outcome in bad]
     if not failed:
         raise BadRequest(f"no trial of {run} failed", "name one that is to be run again as RUN/TRIAL")
     return min(failed, key=lambda trial: trial.verdict.outcome != Outcome.failed)

@@ -18,7 +18,7 @@ from torture.campaign.runner import Campaign, Source
 from torture.errors import BadRequest
 from torture.lab import clean
 from torture.lab.base import Lab
-from torture.lab.choose import LOCAL, KernelChoice, make_labs
+from torture.lab.choose import LOCAL, KernelChoice
 from torture.lab.run_id import Hold, new_run_id
 from torture.results.store import Store, Trial
 
@@ -75,7 +75,7 @@ def opened(order: Order, purpose: str, say: Callable[[str], None]) -> Iterator[W
     """A new run directory for `purpose`, the name of a command. Seed and directory are the first thing said."""
     run_id = new_run_id()
     directory = order.results.absolute() / run_id
-    labs = make_labs(order, run_id, directory)
+    labs = order.labs(run_id, directory)
     session.make_room(order.results, order.scratch)
     with _working(order, run_id):
         (directory / "trials").mkdir(parents=True)
@@ -99,7 +99,7 @@ def reopened(directory: Path, purpose: str, say: Callable[[str], None]) -> Itera
         order, run_id = Order.from_dict(facts["order"]), str(facts["run"])
         with _working(order, run_id):
             say(f"seed {order.request.seed}, results in {directory}")
-            yield Workshop(order, make_labs(order, run_id, directory.absolute()), directory.absolute(), store)
+            yield Workshop(order, order.labs(run_id, directory.absolute()), directory.absolute(), store)
     finally:
         store.close()
 

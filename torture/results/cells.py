@@ -23,7 +23,7 @@ def outcomes(trials: Iterable[Trial]) -> dict[Cell, Outcome]:
     """The worst outcome of each cell; canaries are left out, they judge the tool and not the filesystem."""
     gathered: dict[Cell, list[Outcome]] = {}
     for trial in trials:
-        if trial.arm != "canary":
+        if not trial.is_canary:
             for cell, outcome in of_trial(trial):
                 gathered.setdefault(cell, []).append(outcome)
     return {cell: worst(seen) for cell, seen in gathered.items()}
@@ -34,7 +34,7 @@ def of_trial(trial: Trial) -> Iterator[tuple[Cell, Outcome]]:
     layouts = {file.file: file.layout for file in trial.plan.files}
     for layout, pin in dict.fromkeys((layouts[worker.file], worker.pin) for worker in trial.plan.workers):
         cell = Cell(trial.plan.filesystem, layout, pin, trial.plan.fault_names)
-        if trial.verdict.outcome in (Outcome.unknown, Outcome.notrun):
+        if not trial.verdict.outcome.is_judged:
             yield cell, trial.verdict.outcome
         else:
             yield (

@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
+from torture.draw.arm import Arm, arm_of
 from torture.plan import Plan
 from torture.results.store import Trial
 from verify.finding import Finding
-from verify.outcome import Outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +46,9 @@ class Group:
     @property
     def control(self) -> str:
         """What the control arm says of the pin, in words."""
-        if not self.tried["control"]:
+        if not self.tried[Arm.control]:
             return "no control arm was run"
-        if self.seen["control"]:
+        if self.seen[Arm.control]:
             return "the control arm, without a pin, shows it too: the pin is not to blame"
         if self.losing_pins == {""}:
             return "the control arm, without a pin, does not show it"
@@ -61,7 +61,7 @@ def gather(trials: Iterable[Trial]) -> list[Group]:
     A loss seen by both reads is told once, as the cold read saw it: that is what stays.
     """
     groups: dict[Key, Group] = {}
-    trials = [trial for trial in trials if trial.arm != "canary"]
+    trials = [trial for trial in trials if not trial.is_canary]
     for trial in trials:
         for finding in deduplicated(trial.verdict.findings):
             _count(groups, trial, finding)
@@ -97,7 +97,7 @@ def _merged(groups: list[Group], trials: Sequence[Trial]) -> Group:
         losing_pins=set().union(*(group.losing_pins for group in groups)),
         shared=dict(set.intersection(*(set(group.shared.items()) for group in groups))),
     )
-    could = (trial for trial in trials if trial.arm != "canary" and any(was_tried(trial, group.key) for group in groups))
+    could = (trial for trial in trials if not trial.is_canary and any(was_tried(trial, group.key) for group in groups))
     for trial in could:
         merged.tried[_arm(trial)] += 1
         merged.seen[_arm(trial)] += trial.number in merged.trials
@@ -137,7 +137,7 @@ def _count(groups: dict[Key, Group], trial: Trial, finding: Finding) -> None:
 
 
 def _arm(trial: Trial) -> str:
-    return "control" if trial.plan.is_control else "pinned"
+    return arm_of(trial.plan)
 
 
 def deduplicated(findings: Iterable[Finding]) -> list[Finding]:
@@ -151,7 +151,7 @@ def was_tried(trial: Trial, key: Key) -> bool:
     """Whether the trial was judged and could have shown the finding."""
     plan = trial.plan
     return (
-        trial.verdict.outcome not in (Outcome.unknown, Outcome.notrun)
+        trial.verdict.outcome.is_judged
         and plan.filesystem == key.filesystem
         and plan.fault_names == key.fault
         and any(key.layout in ("", file.layout) for file in plan.files)

@@ -130,7 +130,7 @@ def without_known(trials: Iterable[Trial], known: Sequence[Known], today: date) 
 
 def _without_known(trial: Trial, known: Sequence[Known], today: date) -> Trial:
     news = tuple(unexplained(trial, known, today))
-    if len(news) == len(trial.verdict.findings) or trial.arm == "canary":
+    if len(news) == len(trial.verdict.findings) or trial.is_canary:
         return trial
     return replace(trial, verdict=replace(trial.verdict, outcome=outcome_of(news), findings=news))
 
@@ -139,7 +139,7 @@ def excused(trials: Iterable[Trial], known: Sequence[Known], today: date) -> dic
     """The trials that showed what each entry excuses; entries that excuse nothing are left out."""
     seen: dict[Known, list[Trial]] = {}
     for trial in trials:
-        if trial.arm != "canary":
+        if not trial.is_canary:
             excuses = (excuse(trial.plan, finding, known, today) for finding in trial.verdict.findings)
             for entry in dict.fromkeys(filter(None, excuses)):
                 seen.setdefault(entry, []).append(trial)

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from torture.draw.arm import Arm
 from torture.errors import BadRequest, BrokenTool
 from torture.judge import Verdict
 from torture.plan import Plan
@@ -46,12 +47,17 @@ CREATE TABLE result (
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One trial to be run: `arm` as in torture.draw, `lab` the name of a lab of the campaign."""
+    """One trial to be run: `lab` the name of a lab of the campaign."""
 
     number: int
-    arm: str
+    arm: Arm
     plan: Plan
     lab: str
+
+    @property
+    def is_canary(self) -> bool:
+        """Whether it plants a loss: it judges the tool, not the filesystem."""
+        return self.arm == Arm.canary
 
     @property
     def directory_name(self) -> str:
@@ -64,7 +70,7 @@ class Trial:
     """One finished trial as stored: `seconds` of wall clock, of which `phases` by name; `evidence` in sentences."""
 
     number: int
-    arm: str
+    arm: Arm
     plan: Plan
     verdict: Verdict
     phases: dict[str, float]
@@ -72,6 +78,11 @@ class Trial:
     kernel: str
     evidence: tuple[str, ...]
     lab: str = ""
+
+    @property
+    def is_canary(self) -> bool:
+        """Whether it planted a loss: it judges the tool, not the filesystem."""
+        return self.arm == Arm.canary
 
     @property
     def directory_name(self) -> str:
@@ -125,7 +136,7 @@ class Store:
         condition = "WHERE number NOT IN (SELECT number FROM result)" if unfinished else ""
         rows = self._connection.execute(f"SELECT number, arm, lab, plan FROM task {condition} ORDER BY number")
         for number, arm, lab, plan in rows:
-            yield Task(number, arm, Plan.from_json(plan), lab)
+            yield Task(number, Arm(arm), Plan.from_json(plan), lab)
 
     def add(self, trial: Trial) -> None:
         """Store the result of a scheduled task."""
@@ -151,7 +162,7 @@ class Store:
             verdict = Verdict(Outcome(outcome), reason, found)
             yield Trial(
                 number=number,
-                arm=arm,
+                arm=Arm(arm),
                 plan=Plan.from_json(plan),
                 verdict=verdict,
                 phases=json.loads(phases),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from torture.draw.arm import Arm
 from torture.draw.matrix import draw
 from torture.draw.request import Request
 from torture.judge import Verdict
@@ -86,7 +87,7 @@ def finding(kind: str = "lost", pin: str = "mlock", **fields: object) -> Finding
     return Finding(kind=kind, pin=pin, **{**facts, **fields})  # type: ignore[arg-type]
 
 
-def trial(number: int, outcome: Outcome, *findings: Finding, arm: str = "pinned", pin: str = "mlock") -> Trial:
+def trial(number: int, outcome: Outcome, *findings: Finding, arm: str = Arm.pinned, pin: str = "mlock") -> Trial:
     """A stored trial of the plan above."""
     the_plan = plan(pin="none" if arm == "control" else pin)
-    return Trial(number, arm, the_plan, Verdict(outcome, "", findings), {"work": 1.0}, 1.5, "6.1", ("proof",))
+    return Trial(number, Arm(arm), the_plan, Verdict(outcome, "", findings), {"work": 1.0}, 1.5, "6.1", ("proof",))

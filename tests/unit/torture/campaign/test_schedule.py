@@ -44,7 +44,7 @@ def follow(source: Schedule, count: int, losing: str = "") -> list[Task]:
 
 
 def _loss(task: Task, losing: str = "ext2") -> list[Finding]:
-    return [finding()] * (task.plan.filesystem == losing and task.arm != "canary")
+    return [finding()] * (task.plan.filesystem == losing and not task.is_canary)
 
 
 def test_canaries_come_first_then_every_plan_and_its_control_arm() -> None:
@@ -108,7 +108,7 @@ def test_control_arms_of_findings_are_run_before_the_budget_of_findings_ends_it(
 def test_the_whole_space_is_reached_whatever_the_matrix_has() -> None:
     wide = replace(whole_space(), filesystems=("ext4", "xfs"), pairwise=False, seed=3)
     tasks = follow(Schedule(wide, {"packaged": "lying-disk"}), 260)
-    combinations = [combination for task in tasks if task.arm != "canary" for combination in combinations_of(task.plan)]
+    combinations = [combination for task in tasks if not task.is_canary for combination in combinations_of(task.plan)]
     for name, wanted in (
         ("fault", {spec.name for spec in wide.faults}),
         ("layout", set(wide.layouts) - {"snapshotted"}),
@@ -165,7 +165,7 @@ def test_a_resumed_campaign_runs_what_was_in_flight_and_goes_on_with_the_same_pl
     after = schedule(unfinished=unfinished, finished=[result(task) for task in tasks])
     resumed = follow(after, 60 - killed_after)
     assert resumed[:2] == unfinished
-    canaries = [task for task in resumed[2:] if task.arm == "canary"]
+    canaries = [task for task in resumed[2:] if task.is_canary]
     plans = [task.plan for task in (*tasks, *resumed) if task not in canaries]
     assert plans == whole[: len(plans)]
 
@@ -175,13 +175,13 @@ def test_a_resumed_campaign_does_not_forget_what_it_looked_into(killed_after: in
     whole = follow(schedule(), 70, "ext2")
     tasks = whole[:killed_after]
     after = schedule(finished=[result(task, *_loss(task)) for task in tasks])
-    resumed = [task for task in follow(after, 30, "ext2") if task.arm != "canary"]
+    resumed = [task for task in follow(after, 30, "ext2") if not task.is_canary]
     assert [task.plan for task in resumed] == [task.plan for task in whole[killed_after : killed_after + len(resumed)]]
 
 
 def test_several_kernels_get_every_plan() -> None:
     source = Schedule(REQUEST, {"one": "lying-disk", "two": "lying-disk"})
-    tasks = [task for task in follow(source, 44) if task.arm != "canary"]
+    tasks = [task for task in follow(source, 44) if not task.is_canary]
     by_kernel = {lab: [task.plan for task in tasks if task.lab == lab] for lab in ("one", "two")}
     assert by_kernel["one"] == by_kernel["two"]
 
@@ -199,7 +199,7 @@ def test_a_missed_canary_ends_the_campaign() -> None:
     """Nothing that it called clean could be believed."""
     source = schedule()
     task = source.next()
-    assert task is not None and task.arm == "canary"
+    assert task is not None and task.is_canary
     missed = Verdict(Outcome.unknown, f"{CANARY_MISSED}: the planted loss of 8 pages was not found", ())
     source.finished(replace(result(task), verdict=missed))
     assert source.next() is None

@@ -11,16 +11,16 @@ import pytest
 from tests.unit.torture.fake_lab import FakeLab, Rule, follow, follow_fast
 from tests.unit.torture.stories import plan
 from torture.lab.choose import KernelChoice
-from torture.reproduce.compare import Arm, Comparison, document, looks, render
+from torture.reproduce.compare import Comparison, Side, document, looks, render
 from torture.reproduce.verdict import Verdict, overall
 from torture.results.groups import Key
 
 EXPECTED = Key("ext4", "none", "", "kernel", "liveness", "", "")
 
 
-def arms(same: bool = False) -> tuple[Arm, Arm]:
-    first = Arm("A", KernelChoice("a", ()), "a")
-    return first, replace(first, name="B") if same else Arm("B", KernelChoice("b", ()), "b")
+def sides(same: bool = False) -> tuple[Side, Side]:
+    first = Side("A", KernelChoice("a", ()), "a")
+    return first, replace(first, name="B") if same else Side("B", KernelChoice("b", ()), "b")
 
 
 def compare(
@@ -34,7 +34,7 @@ def compare(
     fails: bool = False,
 ) -> Comparison:
     plans = (replace(plan(), seed=turn) for turn in count())
-    source = Comparison(arms(same), plans, pairs, seed, (EXPECTED,) if expected else (), fails=fails)
+    source = Comparison(sides(same), plans, pairs, seed, (EXPECTED,) if expected else (), fails=fails)
     follow_fast(source, {"a": FakeLab(a, seed), "b": FakeLab(b, seed + 1000)})
     source.conclude()
     return source
@@ -107,7 +107,7 @@ def test_pairs_are_in_random_order_and_share_their_seeds() -> None:
 
 
 def test_two_filesystem_configurations_are_arms_too(tmp_path: Path) -> None:
-    a, b = arms()
+    a, b = sides()
     source = Comparison((a, replace(b, filesystem="ext3", mount_options=("sync",))), iter([plan()] * 99), 16, 1)
     labs = {"a": FakeLab(always(0)), "b": FakeLab(lambda plan: plan.filesystem == "ext3")}
     follow(source, labs, tmp_path).close()
