@@ -31,6 +31,7 @@ from torture.lab import clean, doctor
 from torture.lab.base import Lab
 from torture.lab.choose import LOCAL, QEMU, UML, KernelChoice, canary_fault, guest_lab, lab_for, local_lab
 from torture.lab.disk import default_scratch
+from torture.lab.room import probe_room
 from torture.lab.run_id import Hold, new_run_id
 from torture.results.store import STORE, Store, Trial
 
@@ -211,13 +212,11 @@ def make_room(results: Path, scratch: Path) -> None:
     for place in (results, scratch):
         try:
             place.mkdir(parents=True, exist_ok=True)
-            probe = place / f".torture-probe-{os.getpid()}"
-            probe.write_bytes(bytes(1 << 20))
-            probe.unlink()
         except OSError as error:
             raise BrokenTool(
                 f"cannot write to {place}: {error.strerror}", "free some space there or give another --results"
             ) from error
+        probe_room(place)
 
 
 def _tell(command: str, home: Path) -> None:
