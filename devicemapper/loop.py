@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from devicemapper import tools, uevents
+from devicemapper import orphans, tools, uevents
 from devicemapper.errors import BlockStackError
 
 COMMAND_TIMEOUT_S = 30.0
@@ -108,14 +108,19 @@ def attached() -> Iterator[Attached]:
 def reap(directory: Path, timeout_s: float = DETACH_TIMEOUT_S) -> tuple[Path, ...]:
     """Detach every loop device whose backing file is, or was, in `directory` or below. Returns the devices.
 
-    Unmount and remove what is on them first.
+    Unmount and remove what is on them first. A filesystem that is still frozen after its last mount is thawed.
     """
     home = directory.resolve()
     if home == Path("/"):
         raise ValueError("every loop device of this machine is below /")
     left = [device for device in attached() if device.backing_file.is_relative_to(home)]
     for device in left:
-        _detach(device.path, device.backing_file, timeout_s)
+        try:
+            _detach(device.path, device.backing_file, timeout_s)
+        except LoopBusy:
+            if not orphans.thaw(device.path):
+                raise
+            _detach(device.path, device.backing_file, timeout_s)
     return tuple(device.path for device in left)
 
 

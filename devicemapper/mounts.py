@@ -40,6 +40,11 @@ FLAGS = {
 }
 """Options that are flags of mount(2), include/uapi/linux/mount.h; all others go to the filesystem."""
 
+_ALWAYS = FLAGS["nosuid"] | FLAGS["nodev"] | FLAGS["noexec"]
+"""Nothing on a filesystem under test is a program, a privilege or a device: it may be a stranger's image."""
+_UMOUNT_NOFOLLOW = 8
+_OWN_MOUNTS = Path("/proc/thread-self/mountinfo")
+"""/proc/self shows the namespace of the first thread, whichever thread reads (devicemapper.namespaces)."""
 _DEFAULTS = ("", "rw", "defaults")
 _FIRST_PAUSE_S = 0.01
 _LONGEST_PAUSE_S = 0.2
@@ -100,10 +105,10 @@ def mount(
 ) -> Iterator[Path]:
     """`device` mounted on `directory` for as long as the context lasts; `unmount` then raises what it raises.
 
-    Raises MountFailed with the errno, or MountHung.
+    Always nosuid, nodev and noexec, whatever the options say. Raises MountFailed with the errno, or MountHung.
     """
     words = [word for option in options for word in option.split(",") if word not in _DEFAULTS]
-    flags = sum({FLAGS[word] for word in words if word in FLAGS})
+    flags = _ALWAYS | sum({FLAGS[word] for word in words if word in FLAGS})
     rest = ",".join(word for word in words if word not in FLAGS)
     arguments = (os.fsencode(device), os.fsencode(directory), fstype.encode(), flags, os.fsencode(rest))
     try:
@@ -126,7 +131,7 @@ def unmount(directory: Path, timeout_s: float = UNMOUNT_TIMEOUT_S, busy_timeout_
     pause_s = _FIRST_PAUSE_S
     while True:
         try:
-            return _bounded("umount", directory, lambda: libc.unmount(os.fsencode(directory), 0), timeout_s)
+            return _bounded("umount", directory, lambda: libc.unmount(os.fsencode(directory), _UMOUNT_NOFOLLOW), timeout_s)
         except OSError as error:
             if error.errno != errno.EBUSY or time.monotonic() >= deadline:
                 raise UnmountFailed(directory, error.errno or 0) from error
@@ -137,7 +142,7 @@ def unmount(directory: Path, timeout_s: float = UNMOUNT_TIMEOUT_S, busy_timeout_
 def mounts_under(directory: Path) -> tuple[Mount, ...]:
     """The mounts on `directory` and below it, in the order in which they were made."""
     home = directory.resolve()
-    found = map(parse_mountinfo, Path("/proc/self/mountinfo").read_text(errors="surrogateescape").splitlines())
+    found = map(parse_mountinfo, _OWN_MOUNTS.read_text(errors="surrogateescape").splitlines())
     return tuple(mount for mount in found if mount.mount_point.is_relative_to(home))
 
 

@@ -24,6 +24,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from devicemapper import namespaces
 from torture.contract import engine as contract
 from torture.plan import PLAN, Plan
 from torture.rig import machine as machines
@@ -230,6 +231,8 @@ def main() -> None:
     options = parser.parse_args()
     if options.scratch:
         _prepare_guest(options)
+    else:
+        namespaces.make_own()  # what is mounted from here on is nobody's business on a machine that people use
     work = options.work or Path(options.scratch[0]) / "work"
     work.mkdir(exist_ok=True)
     modules = _module_tree(work, options.modules)

@@ -189,3 +189,28 @@ def test_memory_does_not_grow_with_the_file(path, monkeypatch):
     monkeypatch.setattr(os, "preadv", lambda descriptor, buffers, offset: len(buffers[0]))
     peak_bytes(path, 1 << 20)
     assert peak_bytes(path, 20 << 30) < 1.1 * peak_bytes(path, 200 << 20) + 10_000 < 1 << 20
+
+
+def test_a_link_a_fifo_and_a_directory_are_not_read(path):
+    """Of a stranger's image, root would have shown files of the machine, or waited for ever."""
+    path.symlink_to("/etc/passwd")
+    assert observe(path) == [Missing(errno.ELOOP)]
+    path.unlink()
+    os.mkfifo(path)
+    assert observe(path) == [Missing(errno.ENXIO)]
+    path.unlink()
+    path.mkdir()
+    assert observe(path) == [Missing(errno.EISDIR)]
+
+
+def test_beneath_a_directory_no_part_of_a_path_leads_out_of_it(tmp_path):
+    outside, image = tmp_path / "outside", tmp_path / "image"
+    (image / "files/snapshot").mkdir(parents=True)
+    outside.mkdir()
+    (outside / "file").write_bytes(stamped(1))
+    (image / "files/snapshot/file").write_bytes(stamped(2))
+    (image / "files/link").symlink_to(outside)
+    assert observe(Path("files/snapshot/file"), beneath=image)[0] == Size(2 * PAGE)
+    assert observe(Path("files/link/file"), beneath=image) == [Missing(errno.ENOTDIR)]
+    for leading_out in (Path("../outside/file"), Path("files/../../outside/file"), outside / "file"):
+        assert observe(leading_out, beneath=image) == [Missing(errno.EXDEV)]
