@@ -32,6 +32,7 @@ from torture.rig.machine import Machine
 from torture.trial import capabilities
 from torture.trial import trial as trials
 from torture.trial.examination import examine
+from workloads import memory_cgroup
 
 _READ_BYTES = 1 << 16
 _TIMER_PROOF_S = 0.05
@@ -233,6 +234,7 @@ def main() -> None:
         _prepare_guest(options)
     else:
         namespaces.make_own()  # what is mounted from here on is nobody's business on a machine that people use
+    os.environ.setdefault(memory_cgroup.OWNER, options.run_id)
     work = options.work or Path(options.scratch[0]) / "work"
     work.mkdir(exist_ok=True)
     modules = _module_tree(work, options.modules)

@@ -58,7 +58,7 @@ def _open_regular(path: Path, beneath: Path | None, flags: int) -> int:
         if beneath is not None:
             if path.is_absolute() or ".." in path.parts:
                 raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
-            for part in (beneath, *path.parts[:-1]):
+            for part in (beneath, *map(Path, path.parts[:-1])):
                 directory = os.open(part, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
                 held.callback(os.close, directory)
             path = Path(path.name)

@@ -84,7 +84,7 @@ def carry_out(order: Order, say: Callable[[str], None]) -> Ended:
     order.labs(run_id, directory)  # refuses what cannot work before anything is made
     make_room(order.results, order.scratch)
     clean.reap(scratches(order.scratch))
-    with Hold(run_id):
+    with Hold(run_id, order.scratch):
         (directory / "trials").mkdir(parents=True)
         say(f"seed {order.request.seed}, results in {directory}")
         store = Store(directory, create=True)
@@ -93,7 +93,6 @@ def carry_out(order: Order, say: Callable[[str], None]) -> Ended:
             return _run(order, run_id, directory, store)
         finally:
             store.close()
-            shutil.rmtree(order.scratch / run_id, ignore_errors=True)
 
 
 def resume(directory: Path, say: Callable[[str], None]) -> Ended:
@@ -103,9 +102,8 @@ def resume(directory: Path, say: Callable[[str], None]) -> Ended:
         if purpose := store.facts().get("purpose"):
             raise BadRequest(f"{directory.name} is a {purpose}", f"`torture {purpose}` starts or goes on with one")
         order, run_id = Order.from_dict(store.facts()["order"]), str(store.facts()["run"])
-        with Hold(run_id):
-            clean.reap(scratches(order.scratch))
-            shutil.rmtree(order.scratch / run_id, ignore_errors=True)
+        with Hold(run_id, order.scratch):
+            clean.reap(scratches(order.scratch), held=run_id)
             say(f"seed {order.request.seed}, results in {directory}")
             return _run(order, run_id, directory.absolute(), store)
     finally:
@@ -249,7 +247,7 @@ def examine(results: Path, scratch: Path, kernel: str) -> list[doctor.LabReport]
     run_id = new_run_id()
     make_room(results, scratch)
     directory = results.absolute() / run_id
-    with Hold(run_id):
+    with Hold(run_id, scratch):
         directory.mkdir()
         try:
             names = [lab_for(kernel)] if kernel else [UML, QEMU]
@@ -258,8 +256,7 @@ def examine(results: Path, scratch: Path, kernel: str) -> list[doctor.LabReport]
                 labs.append(local_lab(run_id, directory, scratch, None))
             return doctor.examine(labs)
         finally:
-            for place in (directory, scratch / run_id):
-                shutil.rmtree(place, ignore_errors=True)
+            shutil.rmtree(directory, ignore_errors=True)
 
 
 __all__ = ["LOCAL", "Ended", "carry_out", "default_results", "draw_seed", "examine", "find_run", "resume", "stored"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shlex
-import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -94,11 +93,8 @@ def carry_out(order: Order, run_id: str, directory: Path, *, to_stderr: bool) ->
     labs = order.labs(run_id, directory)
     session.make_room(order.results, order.scratch)
     clean.reap(session.scratches(order.scratch))
-    with Hold(run_id):
+    with Hold(run_id, order.scratch):
         directory.mkdir()
         click.echo(f"results in {directory}", err=to_stderr)
         jobs = order.jobs or len(os.sched_getaffinity(0))
-        try:
-            return Conformance(dict(labs), order.request.filesystems, directory, jobs).run()
-        finally:
-            shutil.rmtree(order.scratch / run_id, ignore_errors=True)
+        return Conformance(dict(labs), order.request.filesystems, directory, jobs).run()

@@ -161,7 +161,6 @@ def _examined(wanted: _Wanted, results: Path, scratch: Path) -> _Judged:
     expected = wanted.ledger.expectations(wanted.position, unmounted=wanted.unmounted)
     with _working(results, scratch) as (run_id, directory):
         copy = scratch / run_id / "image.img"
-        copy.parent.mkdir()
         copy_image(wanted.image, copy)
         row = choose_filesystem(wanted.image, copy, wanted.filesystem)
         examination = Examination(row.name, wanted.mount_options, not wanted.unmounted or expected.crash)
@@ -180,13 +179,12 @@ def _working(results: Path, scratch: Path) -> Iterator[tuple[str, Path]]:
     run = results.absolute() / run_id
     session.make_room(results, scratch)
     clean.reap(session.scratches(scratch))
-    with Hold(run_id):
+    with Hold(run_id, scratch):
         (run / "image").mkdir(parents=True)
         try:
             yield run_id, run / "image"
         finally:
-            for place in (run, scratch / run_id):
-                shutil.rmtree(place, ignore_errors=True)
+            shutil.rmtree(run, ignore_errors=True)
 
 
 def _lab(wanted: _Wanted, run_id: str, results: Path, scratch: Path, copy: Path) -> GuestLab | LocalLab:

@@ -134,7 +134,7 @@ class GuestLab(ABC):
                 stderr=errors,
                 pass_fds=[serial],
                 start_new_session=True,
-                env={**keep, **extra, runs.ENVIRONMENT: self.run_id, name: value},
+                env={**keep, **extra, **runs.environment(self.run_id, self.scratch), name: value},
             )
 
     def _first_program(self) -> list[str]:

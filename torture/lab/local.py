@@ -12,7 +12,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from torture.lab import clean
+from torture.lab import clean, processes
 from torture.lab import run_id as runs
 from torture.lab.connection import ConnectedGuest
 from torture.lab.disk import provide_disk
@@ -67,7 +67,7 @@ class LocalLab:
                     stderr=log,
                     pass_fds=[line],
                     start_new_session=True,
-                    env={**os.environ, runs.ENVIRONMENT: self.run_id, name: value},
+                    env={**os.environ, **runs.environment(self.run_id, self.scratch), name: value},
                 )
 
         return _LocalGuest(launch, console, self.results, marker, home)
@@ -77,7 +77,12 @@ class _LocalGuest(ConnectedGuest):
     """What an agent that was killed leaves on this kernel has to be taken down by hand."""
 
     def kill(self) -> None:
-        """End the processes, then undo mounts and loop devices, in that order."""
-        self._end_processes()
-        clean.take_down(self._home, f"{self._home.parent.name}-{self._home.name}-")
+        """End the processes, then undo mounts and loop devices, in that order.
+
+        Their mount namespace is kept until then: what the kernel itself unmounts when its last process ends may be frozen,
+        or wait for ever for a device that is suspended.
+        """
+        with clean.kept_namespaces(processes.marked(self._marker)) as opened:
+            self._end_processes()
+            clean.take_down(self._home, f"{self._home.parent.name}-{self._home.name}-", opened)
         self._remove_home()

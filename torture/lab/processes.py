@@ -9,7 +9,7 @@ import os
 import select
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 _GONE_TIMEOUT_S = 10.0
@@ -29,14 +29,18 @@ def marked(marker: str) -> Iterator[int]:
             yield int(entry.name)
 
 
-def variable(pid: int, name: str) -> str:
-    """The value of an environment variable of a process, "" if it has none or is gone."""
+def environment(pid: int) -> dict[str, str]:
+    """The variables of a process, as they are at one moment (an execve(2) changes them all); none if it is gone."""
     try:
         variables = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
     except OSError:
-        return ""
-    prefix = f"{name}=".encode()
-    return next((entry[len(prefix) :].decode() for entry in variables if entry.startswith(prefix)), "")
+        return {}
+    return dict(os.fsdecode(variable).partition("=")[::2] for variable in variables)
+
+
+def variable(pid: int, name: str) -> str:
+    """The value of an environment variable of a process, "" if it has none or is gone."""
+    return environment(pid).get(name, "")
 
 
 def seen_from_host(pid: int) -> str:
@@ -51,11 +55,35 @@ def seen_from_host(pid: int) -> str:
     return "\n".join(parts) + "\n\n"
 
 
+def is_one_user(pid: int) -> bool:
+    """Whether a process is of one user in all respects: one that a setuid program runs has the environment of whoever
+    started it, and more rights (Uid of /proc/PID/status, proc(5): real, effective, saved, file system)."""
+    return len(set(_uids(pid))) == 1
+
+
+def is_ours(pid: int) -> bool:
+    """Whether a process is of our user, in all respects."""
+    return set(_uids(pid)) == {os.geteuid()}
+
+
+def _uids(pid: int) -> list[int]:
+    try:
+        status = Path(f"/proc/{pid}/status").read_text(errors="replace")
+    except OSError:
+        return []
+    return next([int(word) for word in line.split()[1:]] for line in status.splitlines() if line.startswith("Uid:"))
+
+
 def kill_marked(marker: str) -> int:
     """Kill all processes with `marker` until none is left; returns how many were killed."""
+    return len(kill(lambda: marked(marker)))
+
+
+def kill(find: Callable[[], Iterator[int]]) -> set[int]:
+    """Kill the processes that `find` yields until it yields none; returns those that were killed."""
     killed: set[int] = set()
     deadline = time.monotonic() + _GONE_TIMEOUT_S
-    while (left := list(marked(marker))) and time.monotonic() < deadline:
+    while (left := list(find())) and time.monotonic() < deadline:
         for pid in left:
             try:
                 os.kill(pid, signal.SIGKILL)
@@ -63,7 +91,7 @@ def kill_marked(marker: str) -> int:
                 continue  # ended between the look and the signal
             killed.add(pid)
         _wait_for_any(left)
-    return len(killed)
+    return killed
 
 
 def _wait_for_any(pids: list[int]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -107,13 +106,9 @@ def reopened(directory: Path, purpose: str, say: Callable[[str], None]) -> Itera
 @contextmanager
 def _working(order: Order, run_id: str) -> Iterator[None]:
     """Hold the run, after what dead runs left was reaped; no scratch disk of it is left behind."""
-    with Hold(run_id):
-        clean.reap(session.scratches(order.scratch))
-        shutil.rmtree(order.scratch / run_id, ignore_errors=True)
-        try:
-            yield
-        finally:
-            shutil.rmtree(order.scratch / run_id, ignore_errors=True)
+    with Hold(run_id, order.scratch):
+        clean.reap(session.scratches(order.scratch), held=run_id)
+        yield
 
 
 def lab_name(lab: str, kernel: KernelChoice) -> str:

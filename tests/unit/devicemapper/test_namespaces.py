@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from devicemapper import libc, loop, mounts, namespaces, tools
+from devicemapper import loop, mounts, namespaces, tools
 from devicemapper.loop import LoopDevice
 
 pytestmark = [pytest.mark.root, pytest.mark.skipif(os.geteuid() != 0, reason="mount namespaces need root")]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,14 +31,14 @@ def test_a_link_under_the_name_of_a_probe_is_not_followed(tmp_path: Path) -> Non
 def test_a_probe_leaves_no_name_not_even_while_it_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a filesystem with O_TMPFILE, as that of most machines and of /dev/shm."""
     seen: list[list[str]] = []
-    real = room.tempfile.TemporaryFile
+    real = tempfile.TemporaryFile
 
-    def watched(**options: object) -> object:
-        probe = real(**options)  # type: ignore[call-overload]
-        seen.append(os.listdir(tmp_path))
+    def watched(**options: Any) -> object:
+        probe = real(**options)
+        seen.append([path.name for path in tmp_path.iterdir()])
         return probe
 
-    monkeypatch.setattr(room.tempfile, "TemporaryFile", watched)
+    monkeypatch.setattr(tempfile, "TemporaryFile", watched)
     room.probe_room(tmp_path)
     assert seen == [[]]
 

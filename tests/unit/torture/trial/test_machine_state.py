@@ -10,19 +10,9 @@ import pytest
 
 from torture.errors import BadRequest
 from torture.lab import guards, processes
-from torture.lab.run_id import ENVIRONMENT, PATTERN, Hold, is_alive, new_run_id
+from torture.lab.run_id import ENVIRONMENT, new_run_id
 from torture.lab.uml import check_kernel
 from torture.rig.kernel_log import alarms
-
-
-def test_a_run_is_alive_as_long_as_it_is_held_and_held_once() -> None:
-    name = new_run_id()
-    assert PATTERN.fullmatch(name) and not is_alive(name)
-    with Hold(name):
-        assert is_alive(name)
-        with pytest.raises(BadRequest, match="another process"), Hold(name):
-            pass
-    assert not is_alive(name)
 
 
 def test_processes_are_found_and_ended_by_their_marker_and_no_others() -> None:
