@@ -5,18 +5,22 @@ Which loop devices exist is read from sysfs (loop_attr_* in drivers/block/loop.c
 
 from __future__ import annotations
 
+import fcntl
+import os
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from devicemapper import orphans, tools, uevents
+from devicemapper import mounts, orphans, tools, uevents
 from devicemapper.errors import BlockStackError
 
 COMMAND_TIMEOUT_S = 30.0
 DETACH_TIMEOUT_S = 10.0
 
+_LOOP_GET_STATUS64, _LOOP_INFO64_BYTES = 0x4C05, 232
 _DELETED = " (deleted)"  # d_path() says so of an unlinked file
 
 
@@ -113,7 +117,7 @@ def reap(directory: Path, timeout_s: float = DETACH_TIMEOUT_S) -> tuple[Path, ..
     home = directory.resolve()
     if home == Path("/"):
         raise ValueError("every loop device of this machine is below /")
-    left = [device for device in attached() if device.backing_file.is_relative_to(home)]
+    left = [device for device in attached() if _lies_in(device, home)]
     for device in left:
         try:
             _detach(device.path, device.backing_file, timeout_s)
@@ -122,6 +126,33 @@ def reap(directory: Path, timeout_s: float = DETACH_TIMEOUT_S) -> tuple[Path, ..
                 raise
             _detach(device.path, device.backing_file, timeout_s)
     return tuple(device.path for device in left)
+
+
+def _lies_in(device: Attached, home: Path) -> bool:
+    """Of a device that was attached in another mount namespace, the kernel tells where its file lies in the mount that it
+    was reached by, and no more (d_path() in fs/d_path.c)."""
+    if device.backing_file.is_relative_to(home):
+        return True
+    inside = Path("/") / home.relative_to(mounts.mount_point_of(home))
+    if not home.exists() or not device.backing_file.is_relative_to(inside):
+        return False
+    try:
+        number, _ = backing_inode(device.path)
+    except OSError:
+        return False  # it was detached while we looked
+    return number == home.stat().st_dev
+
+
+def backing_inode(path: Path) -> tuple[int, int]:
+    """The file behind a loop device, wherever it can be reached: st_dev and st_ino of stat(2). OSError with ENXIO if there
+    is none (LOOP_GET_STATUS64, loop(4); struct loop_info64 in include/uapi/linux/loop.h)."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        info = fcntl.ioctl(descriptor, _LOOP_GET_STATUS64, bytes(_LOOP_INFO64_BYTES))
+    finally:
+        os.close(descriptor)
+    encoded, inode = struct.unpack_from("=QQ", info)
+    return os.makedev((encoded >> 8) & 0xFFF, (encoded & 0xFF) | ((encoded >> 12) & 0xFFF00)), inode
 
 
 def _detach(path: Path, backing_file: Path, timeout_s: float) -> None:

@@ -142,8 +142,18 @@ def unmount(directory: Path, timeout_s: float = UNMOUNT_TIMEOUT_S, busy_timeout_
 def mounts_under(directory: Path) -> tuple[Mount, ...]:
     """The mounts on `directory` and below it, in the order in which they were made."""
     home = directory.resolve()
-    found = map(parse_mountinfo, _OWN_MOUNTS.read_text(errors="surrogateescape").splitlines())
-    return tuple(mount for mount in found if mount.mount_point.is_relative_to(home))
+    return tuple(mount for mount in _all() if mount.mount_point.is_relative_to(home))
+
+
+def mount_point_of(path: Path) -> Path:
+    """Where the filesystem is mounted by which `path` is reached."""
+    real = path.resolve()
+    places = [mount.mount_point for mount in _all() if real.is_relative_to(mount.mount_point)]
+    return max(places, key=lambda place: len(place.parts), default=Path("/"))
+
+
+def _all() -> Iterator[Mount]:
+    return map(parse_mountinfo, _OWN_MOUNTS.read_text(errors="surrogateescape").splitlines())
 
 
 def reap(directory: Path, timeout_s: float = UNMOUNT_TIMEOUT_S) -> tuple[Path, ...]:

@@ -89,3 +89,33 @@ def test_what_was_frozen_when_its_last_process_died_is_thawed(tmp_path: Path) ->
     subprocess.run([sys.executable, "-c", FREEZES, disk.path, place], check=True, stdout=subprocess.DEVNULL)
     assert loop.reap(tmp_path, timeout_s=0.5) == (disk.path,)
     assert not any(device.backing_file == image for device in loop.attached())
+
+
+ATTACHES = """
+import sys
+from pathlib import Path
+from devicemapper import namespaces
+from devicemapper.loop import LoopDevice
+namespaces.make_own()
+print(LoopDevice(Path(sys.argv[1])).__enter__().path, flush=True)
+"""
+
+
+@pytest.mark.parametrize("deleted", [False, True])
+def test_a_loop_device_of_another_namespace_is_reaped(tmp_path: Path, deleted: bool) -> None:
+    """The kernel tells its backing file by a path that starts at the mount that it was reached by."""
+    memory = tmp_path / "memory"
+    memory.mkdir()
+    with mounts.mount(Path("none"), memory, "tmpfs"):
+        ours, theirs = memory / "guest-1", memory / "guest-10"
+        for home in (ours, theirs):
+            home.mkdir()
+            (home / "disk").write_bytes(bytes(1 << 20))
+        attach = [sys.executable, "-c", ATTACHES]
+        device = Path(subprocess.check_output([*attach, ours / "disk"], text=True).strip())
+        with LoopDevice(theirs / "disk") as other:
+            if deleted:
+                (ours / "disk").unlink()
+            assert loop.reap(ours) == (device,)
+            assert any(each.path == other.path for each in loop.attached())
+    assert not any(each.path == device for each in loop.attached())
