@@ -46,6 +46,17 @@ class Attached:
     read_only: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Backing:
+    """The file behind a loop device."""
+
+    device: int
+    """st_dev of stat(2)."""
+    inode: int
+    block_number: int
+    """st_rdev, if it is itself a block device; else 0."""
+
+
 class LoopDevice:
     """A loop device that exists from `__enter__` to `__exit__`.
 
@@ -137,22 +148,26 @@ def _lies_in(device: Attached, home: Path) -> bool:
     if not home.exists() or not device.backing_file.is_relative_to(inside):
         return False
     try:
-        number, _ = backing_inode(device.path)
+        return backing(device.path).device == home.stat().st_dev
     except OSError:
         return False  # it was detached while we looked
-    return number == home.stat().st_dev
 
 
-def backing_inode(path: Path) -> tuple[int, int]:
-    """The file behind a loop device, wherever it can be reached: st_dev and st_ino of stat(2). OSError with ENXIO if there
-    is none (LOOP_GET_STATUS64, loop(4); struct loop_info64 in include/uapi/linux/loop.h)."""
+def backing(path: Path) -> Backing:
+    """The file behind a loop device, wherever it can be reached. OSError with ENXIO if there is none (LOOP_GET_STATUS64 of
+    loop(4); struct loop_info64 in include/uapi/linux/loop.h)."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
         info = fcntl.ioctl(descriptor, _LOOP_GET_STATUS64, bytes(_LOOP_INFO64_BYTES))
     finally:
         os.close(descriptor)
-    encoded, inode = struct.unpack_from("=QQ", info)
-    return os.makedev((encoded >> 8) & 0xFFF, (encoded & 0xFF) | ((encoded >> 12) & 0xFFF00)), inode
+    device, inode, block_number = struct.unpack_from("=QQQ", info)
+    return Backing(_decoded(device), inode, _decoded(block_number))
+
+
+def _decoded(encoded: int) -> int:
+    """A device number as the kernel hands it out, huge_encode_dev() in include/linux/kdev_t.h, for os.major()."""
+    return os.makedev((encoded >> 8) & 0xFFF, (encoded & 0xFF) | ((encoded >> 12) & 0xFFF00))
 
 
 def _detach(path: Path, backing_file: Path, timeout_s: float) -> None:

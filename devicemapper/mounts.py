@@ -142,17 +142,18 @@ def unmount(directory: Path, timeout_s: float = UNMOUNT_TIMEOUT_S, busy_timeout_
 def mounts_under(directory: Path) -> tuple[Mount, ...]:
     """The mounts on `directory` and below it, in the order in which they were made."""
     home = directory.resolve()
-    return tuple(mount for mount in _all() if mount.mount_point.is_relative_to(home))
+    return tuple(mount for mount in all_mounts() if mount.mount_point.is_relative_to(home))
 
 
 def mount_point_of(path: Path) -> Path:
     """Where the filesystem is mounted by which `path` is reached."""
     real = path.resolve()
-    places = [mount.mount_point for mount in _all() if real.is_relative_to(mount.mount_point)]
+    places = [mount.mount_point for mount in all_mounts() if real.is_relative_to(mount.mount_point)]
     return max(places, key=lambda place: len(place.parts), default=Path("/"))
 
 
-def _all() -> Iterator[Mount]:
+def all_mounts() -> Iterator[Mount]:
+    """Those of this thread's mount namespace, in the order in which they were made."""
     return map(parse_mountinfo, _OWN_MOUNTS.read_text(errors="surrogateescape").splitlines())
 
 
@@ -195,10 +196,10 @@ def parse_mountinfo(line: str) -> Mount:
     _, _, number, _, mount_point, *_ = before.split(" ")
     fstype, source, *_ = after.split(" ")
     major, minor = number.split(":")
-    return Mount(Path(_unescape(mount_point)), _unescape(fstype), _unescape(source), int(major), int(minor))
+    return Mount(Path(unescape(mount_point)), unescape(fstype), unescape(source), int(major), int(minor))
 
 
-def _unescape(word: str) -> str:
+def unescape(word: str) -> str:
     r"""Space, tab, newline, backslash and # are written \ooo (show_mountinfo() and mangle() in the kernel)."""
     return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), word)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import asdict
+from contextlib import ExitStack
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -79,10 +80,14 @@ def run(results: Path, scratch: Path | None, as_json: bool, **options: Any) -> i
         time_limit_s=options["time_limit_s"],
         destroy=options["destroy"],
     )
-    if order.destroy:
-        _confirm(order.destroy, options["yes"])
     head = print_to_stderr if as_json else click.echo
-    return _report(session.carry_out(order, head), as_json)
+    with ExitStack() as held:
+        if order.destroy:
+            claim = held.enter_context(guards.Claim(order.destroy, DISK_MIB << 20))
+            _confirm(claim, options["yes"])
+            order = replace(order, destroy=claim.device)
+            claim.begin()
+        return _report(session.carry_out(order, head), as_json)
 
 
 @cli.command()
@@ -119,13 +124,13 @@ def print_to_stderr(text: str) -> None:
     click.echo(text, err=True)
 
 
-def _confirm(device: Path, yes: bool) -> None:
-    guards.check_device(device, DISK_MIB << 20)
+def _confirm(claim: guards.Claim, yes: bool) -> None:
+    print_to_stderr(f"everything on {claim.given} will be lost: {claim.describe()}")
     if yes:
         return
     if not sys.stdin.isatty():
-        raise BadRequest(f"--destroy {device} was not confirmed", "add --yes, or answer on a terminal")
-    click.confirm(f"Everything on {device} will be lost ({guards.describe(device)}). Go on?", abort=True, err=True)
+        raise BadRequest(f"--destroy {claim.given} was not confirmed", "add --yes, or answer on a terminal")
+    click.confirm("Go on?", abort=True, err=True)
 
 
 def _print(trials: list[Trial], facts: dict[str, Any], as_json: bool) -> None:

@@ -17,7 +17,7 @@ from dataclasses import asdict
 from pathlib import Path
 from random import Random
 
-from devicemapper import mounts, tools
+from devicemapper import in_use, mounts, tools
 from devicemapper.device import MappedDevice
 from devicemapper.errors import BlockStackError
 from devicemapper.loop import LoopDevice
@@ -94,6 +94,8 @@ class _StageRun:
         with ExitStack() as stack:
             scene = self._build(stack)
             options = [*self._row.mkfs, *self._stage.mkfs_options(self._row), str(scene.block_device)]
+            if self._ground.given:
+                in_use.check(scene.block_device)
             tools.run(options, timeout_s=MKFS_TIMEOUT_S)
             with ExitStack() as mounted:
                 self._mount_first(scene, mounted)

@@ -42,7 +42,7 @@ def make_disk(path: Path, run: int, page_bytes: int) -> None:
             f"{path.parent} has {free >> 20} MiB free, a scratch disk takes {DISK_MIB} MiB", "choose another --scratch"
         )
     content = bytearray(_CHUNK_BYTES)
-    with open(path, "r+b" if given else "xb") as disk:
+    with open(path, "r+b" if given else "xb", opener=_exclusively if given else _for_us_alone) as disk:
         for chunk in range(DISK_MIB):
             stamp.fill(
                 content,
@@ -60,7 +60,7 @@ def make_disk(path: Path, run: int, page_bytes: int) -> None:
 def copy_image(image: Path, target: Path) -> None:
     """A sparse copy of a disk image, raw or gzipped. MissingRequirement without room, BadRequest if it cannot be read."""
     try:
-        with open(target, "xb") as out:
+        with open(target, "xb", opener=_for_us_alone) as out:
             for chunk in image_chunks(image):
                 if chunk.count(0) == len(chunk):
                     out.seek(len(chunk), os.SEEK_CUR)
@@ -72,6 +72,15 @@ def copy_image(image: Path, target: Path) -> None:
             raise
         full = f"{target.parent} has no room for a copy of {image}"
         raise MissingRequirement(full, "choose another --scratch") from error
+
+
+def _exclusively(path: str, flags: int) -> int:
+    """EBUSY if the kernel has an exclusive user of a block device: a filesystem, for instance (open(2))."""
+    return os.open(path, flags | os.O_EXCL)
+
+
+def _for_us_alone(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def image_chunks(image: Path) -> Iterator[bytes]:

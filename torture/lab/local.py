@@ -12,7 +12,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from torture.lab import clean, processes
+from torture.lab import clean, guards, processes
 from torture.lab import run_id as runs
 from torture.lab.connection import ConnectedGuest
 from torture.lab.disk import provide_disk
@@ -50,6 +50,8 @@ class LocalLab:
         """Start an agent with a fresh disk image."""
         home = self.scratch / self.run_id / f"guest-{index}"
         home.mkdir(parents=True)
+        if self.device:
+            guards.check_again(self.device)
         disk = self.device or home / "disk.img"
         provide_disk(disk, self.image, self.page_bytes)
         marker = f"{runs.ENVIRONMENT}_GUEST={self.run_id}/{index}"

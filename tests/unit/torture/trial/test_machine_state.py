@@ -1,4 +1,4 @@
-"""Run ids, markers in environments, the kernel log, and what the tool refuses to touch."""
+"""Markers in environments, the kernel log, and what is no kernel."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from torture.errors import BadRequest
-from torture.lab import guards, processes
+from torture.lab import processes
 from torture.lab.run_id import ENVIRONMENT, new_run_id
 from torture.lab.uml import check_kernel
 from torture.rig.kernel_log import alarms
@@ -63,17 +63,3 @@ def test_what_is_no_kernel_is_refused(tmp_path: Path, content: bytes | None) -> 
 def test_a_program_that_is_no_kernel_is_refused() -> None:
     with pytest.raises(BadRequest, match="is not a User-mode Linux kernel"):
         check_kernel("/bin/ls")
-
-
-def test_only_block_devices_can_be_destroyed(tmp_path: Path) -> None:
-    with pytest.raises(BadRequest, match="is not a block device"):
-        guards.check_device(tmp_path, 1)
-
-
-def test_a_mounted_device_is_never_taken() -> None:
-    mounted = [line.split() for line in Path("/proc/self/mountinfo").read_text().splitlines()]
-    devices = [Path(fields[-2]) for fields in mounted if Path(fields[-2]).is_block_device()]
-    if not devices:
-        pytest.skip("nothing on this machine is mounted from a block device that can be seen")
-    with pytest.raises(BadRequest, match="it is mounted on"):
-        guards.check_device(devices[0], 1)
