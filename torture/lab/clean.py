@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -41,9 +41,12 @@ def reap(scratches: Iterable[Path], held: str = "") -> Reaped:
         left = list(_processes(held))
         opened = kept.enter_context(kept_namespaces(pid for _, pid in left))
         paths = dict.fromkeys([*_homes(places), *_homes_of(left)])
-        done += [f"ended process {pid} of {run}" for run, pid in _end(held)]
-        jobs = [(f"cgroup {group}", partial(_remove_cgroup, group)) for group in _cgroups(places)]
-        jobs += [(str(path), partial(_remove_home, path, held, opened)) for path in paths]
+        ended = list(_end(held))
+        alive = list(_processes(held)) if ended else []
+        done += [f"ended process {pid} of {run}" for run, pid in ended if (run, pid) not in alive]
+        stuck += [f"process {pid} of {run} stays: it was killed and does not end" for run, pid in alive]
+        jobs = [(str(path), partial(_remove_home, path, held, opened)) for path in paths]
+        jobs.append(("what is left of cgroups", partial(_remove_cgroups, places, stuck)))
         for what, job in jobs:
             try:
                 done += job()
@@ -54,11 +57,18 @@ def reap(scratches: Iterable[Path], held: str = "") -> Reaped:
     return Reaped(tuple(done), tuple(stuck))
 
 
-def _remove_cgroup(group: Path) -> list[str]:
-    """The kernel refuses to remove what holds a process (EBUSY)."""
-    with suppress(FileNotFoundError):  # another process was faster
-        group.rmdir()
-    return [f"removed cgroup {group}"]
+def _remove_cgroups(scratches: Iterable[Path], stuck: list[str]) -> list[str]:
+    """Of workers that are gone, and runs that are dead. The kernel refuses to remove what holds a process (EBUSY)."""
+    done = []
+    for group, run in memory_cgroup.leftovers() if os.geteuid() == 0 else ():
+        if any(homes.is_held(scratch / run) for scratch in scratches):
+            continue
+        try:
+            group.rmdir()
+            done.append(f"removed cgroup {group}")
+        except OSError as error:
+            stuck.append(f"cgroup {group} stays: {error.strerror}")
+    return done
 
 
 def _remove_home(path: Path, held: str, opened: Iterable[int]) -> list[str]:
@@ -168,10 +178,3 @@ def _homes_of(left: Iterable[tuple[str, int]]) -> Iterator[Path]:
         home = Path(processes.variable(pid, runs.HOME))
         if home.name == run and processes.is_ours(pid):
             yield home
-
-
-def _cgroups(scratches: Iterable[Path]) -> Iterator[Path]:
-    """Of workers that are gone, and runs that are dead."""
-    for group, run in memory_cgroup.leftovers() if os.geteuid() == 0 else ():
-        if not any(homes.is_held(scratch / run) for scratch in scratches):
-            yield group

@@ -231,3 +231,15 @@ def test_a_busy_group_is_told_and_strangers_stay(tmp_path: Path) -> None:
     finally:
         busy.rmdir()
         strange.rmdir()
+
+
+@needs_root
+def test_a_hierarchy_that_cannot_be_read_stops_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = tmp_path / "mountinfo"
+    seen.write_text(f"2 0 0:2 / {tmp_path}/hidden rw - cgroup2 cgroup2 rw\n")
+    monkeypatch.setattr("workloads.memory_cgroup._MOUNTS", seen)
+    (tmp_path / OLD).mkdir()
+    assert lines(clean.reap([tmp_path]), OLD, "cgroups") == [
+        f"removed {tmp_path / OLD}",
+        "what is left of cgroups stays: No such file or directory",
+    ]
