@@ -80,7 +80,17 @@ def test_a_given_device_is_described_and_no_second_run_gets_it(tmp_path: Path) -
     with LoopDevice(image) as disk:
         subprocess.run(["mkfs.ext4", "-q", "-L", "home", disk.path], check=True)
         with local_run(tmp_path, "--destroy", disk.path, "--yes") as (running, _):
-            second = [str(TORTURE), "run", "--lab", "local", "--results", tmp_path, "--destroy", disk.path, "--yes"]
+            second = [
+                str(TORTURE),
+                "run",
+                "--lab",
+                "local",
+                "--results",
+                str(tmp_path),
+                "--destroy",
+                str(disk.path),
+                "--yes",
+            ]
             refused = subprocess.run(second, capture_output=True, text=True, check=False)
             assert refused.returncode == 2
             assert "another run, or another program, has locked it" in refused.stderr
