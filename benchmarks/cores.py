@@ -17,7 +17,6 @@ from torture.campaign.run_config import Order
 from torture.draw.request import whole_space
 from torture.lab import uml
 from torture.lab.disk import default_scratch
-from torture.plan import FaultSpec
 
 TRIALS = 40
 ROUNDS = 2
@@ -43,15 +42,8 @@ def _anywhere() -> Iterator[int]:
 
 
 def _measure(jobs: int) -> tuple[float, float]:
-    request = replace(
-        whole_space(),
-        filesystems=FILESYSTEMS,
-        faults=(FaultSpec("none", {}),),
-        count=TRIALS,
-        seed=SEED,
-        control=False,
-        canary=False,
-    )
+    request = replace(whole_space(), count=TRIALS, seed=SEED, control=False, canary=False)
+    request = request.having(filesystem=FILESYSTEMS, fault=("none",))
     with tempfile.TemporaryDirectory(prefix="torture-bench-") as results:
         order = Order(request, Path(results), default_scratch(), jobs=jobs)
         facts = session.carry_out(order, lambda _: None).facts

@@ -40,8 +40,7 @@ def cli() -> None:
     """
 
 
-@cli.command()
-@options_for.dimensions
+@cli.command(cls=options_for.DrawingCommand)
 @options_for.places
 @click.option("--lab", type=click.Choice(LABS), help="Where trials run (default: qemu for a bzImage, else uml).")
 @click.option("--kernel", default="", help="A User-mode Linux kernel, or a bzImage, instead of the default.")

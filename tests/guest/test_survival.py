@@ -43,7 +43,7 @@ def lab(tmp_path: Path) -> Iterator[UmlLab]:
 
 
 def plans(count: int) -> list[Drawn]:
-    request = Request(filesystems=("ext4",), layouts=("hole",), count=count, canary=False, control=False)
+    request = Request({"filesystem": ("ext4",), "layout": ("hole",)}, count=count, canary=False, control=False)
     return draw(request, "lying-disk")[:count]
 
 

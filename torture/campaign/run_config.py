@@ -10,7 +10,6 @@ from torture.draw.request import Request
 from torture.lab.choose import UML, KernelChoice, make_labs
 from torture.lab.guest_lab import GuestLab
 from torture.lab.local import LocalLab
-from torture.plan import FaultSpec
 from torture.results.known import Known
 
 
@@ -53,7 +52,7 @@ class Order:
     def from_dict(raw: dict[str, Any]) -> Order:
         """The inverse of `to_dict`, after a passage through JSON."""
         request = dict(raw["request"])
-        request["faults"] = tuple(FaultSpec(**fault) for fault in request["faults"])
+        request["values"] = {name: tuple(values) for name, values in request["values"].items()}
         request = {name: tuple(value) if isinstance(value, list) else value for name, value in request.items()}
         return Order(
             **{

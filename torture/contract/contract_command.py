@@ -16,7 +16,8 @@ from torture.campaign.run_config import Order
 from torture.contract import table
 from torture.contract.conformance import Conformance
 from torture.contract.verdict import exit_code
-from torture.draw.request import Request, choose_filesystems
+from torture.dimensions import DIMENSIONS
+from torture.draw.request import Request
 from torture.errors import BadRequest
 from torture.lab import clean
 from torture.lab.choose import LABS, KernelChoice, lab_for
@@ -54,7 +55,7 @@ def contract(
     """Show which clauses of the mlock contract hold, by filesystem and kernel; see docs/contract.md."""
     choices = tuple(choose_kernels(kernels, arguments))
     order = Order(
-        request=Request(filesystems=choose_filesystems(filesystems)),
+        request=Request({"filesystem": DIMENSIONS["filesystem"].choose(filesystems, Request()["filesystem"])}),
         results=results,
         scratch=scratch or default_scratch(),
         lab=lab or lab_for(*(choice.path for choice in choices)),
@@ -99,6 +100,6 @@ def carry_out(order: Order, run_id: str, directory: Path, *, to_stderr: bool) ->
         click.echo(f"results in {directory}", err=to_stderr)
         jobs = order.jobs or len(os.sched_getaffinity(0))
         try:
-            return Conformance(dict(labs), order.request.filesystems, directory, jobs).run()
+            return Conformance(dict(labs), order.request["filesystem"], directory, jobs).run()
         finally:
             shutil.rmtree(order.scratch / run_id, ignore_errors=True)

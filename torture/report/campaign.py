@@ -106,9 +106,8 @@ def _known(trials: Sequence[Trial], known: Sequence[Known], today: date) -> Iter
     if seen:
         yield "Known findings, which do not count:"
     for entry, shown in seen.items():
-        what = " ".join(filter(None, (entry.filesystem, entry.layout, entry.fault, entry.kind)))
         seen_in = f"{count(len(shown), 'trial')}, first {shown[0].number}"
-        line = f"{what or 'any'}: {seen_in}; until {entry.expires}: {entry.reason}"
+        line = f"{entry.title}: {seen_in}; until {entry.expires}: {entry.reason}"
         yield _shorten(f"  {line}", WIDTH)
 
 

@@ -46,8 +46,7 @@ def _arm_options(command: F) -> F:
     return command
 
 
-@click.command()
-@options_for.dimensions
+@click.command(cls=options_for.DrawingCommand)
 @options_for.places
 @click.option("--kernel", "kernels", multiple=True, help="Kernel of A, then of B; given once: of both.")
 @click.option("--kernel-arg", "kernel_arguments", multiple=True, help="A kernel parameter of both sides; repeatable.")

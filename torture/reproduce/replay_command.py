@@ -10,9 +10,9 @@ import click
 
 from torture import options as options_for
 from torture.campaign.artefacts import tool_versions
+from torture.dimensions import DIMENSIONS, Dimension
 from torture.draw import from_words
-from torture.draw.request import MAX_PAGES, choose, choose_faults
-from torture.filesystems import filesystem
+from torture.draw.request import MAX_PAGES, Request
 from torture.lab.choose import KernelChoice
 from torture.reproduce import replay as replaying
 from torture.reproduce import workshop
@@ -32,10 +32,6 @@ from torture.reproduce.shrink_command import shrink
 from torture.reproduce.subject import Subject, differences, find_subject, kernel_facts, lab_of
 from torture.results.store import Trial
 from verify.outcome import Outcome
-from workloads.access import ACCESSES
-from workloads.layouts import LAYOUTS
-from workloads.pins import PINS
-from workloads.syncs import SYNCS
 
 
 @click.command()
@@ -83,37 +79,42 @@ def _changed(subject: Subject, kernel: KernelChoice, trials: list[Trial]) -> lis
     return differences(subject.recorded, now)
 
 
-@click.command()
+class _PlanCommand(click.Command):
+    """A command with an option for each dimension of which a file or worker has a value to exchange for another."""
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """Those of the dimensions, then its own."""
+        return [*(_word_option(row) for row in DIMENSIONS.values() if row.put), *super().get_params(ctx)]
+
+
+def _word_option(row: Dimension) -> click.Option:
+    what = f"The {row.noun} of a {row.scope.name}; repeatable: a {row.scope.name} for each."
+    return options_for.value_option(row, multiple=True, default=row.usual[:1], show_default=True, help=what)
+
+
+@click.command(cls=_PlanCommand)
 @click.option("--fs", "fs_name", required=True, help="The filesystem.")
-@click.option("--layout", "layouts", multiple=True, default=["hole"], help="A file of this layout; repeatable.")
-@click.option("--pin", "pins", multiple=True, default=["mlock"], help="A worker with this pin on each file; repeatable.")
-@click.option("--access", default="store", show_default=True, help="How workers store.")
-@click.option("--sync", default="msync", show_default=True, help="Without --ops: store, this sync, store, this sync.")
 @click.option("--fault", "fault_names", multiple=True, default=["none"], help="NAME or NAME:KEY=NUMBER; repeatable.")
-@click.option("--ops", help='What each worker does, as "store,sync msync,store 0+2,background".')
+@click.option("--ops", default="", help='What each worker does, as "store,sync msync,store 0+2,background".')
 @click.option("--pages", type=click.IntRange(1, MAX_PAGES), default=4, show_default=True, help="Pages of each worker.")
 @click.option("--mkfs-options", default="", help="Options for mkfs, in one word for the shell.")
 @click.option("--mount-options", default="", help="Options for mount, separated by commas.")
 @click.option("--seed", type=int, default=1, show_default=True, help="Seed of the plan.")
 def plan(**options: Any) -> int:
-    """Build a plan from words and print it, for `torture replay PLAN`, `compare --plan` and `shrink`."""
-    choose("--sync", [options["sync"]], SYNCS, ())
-    choose("--access", [options["access"]], ACCESSES, ())
-    built = from_words.build(
-        from_words.Words(
-            filesystem=filesystem(options["fs_name"]).name,
-            layouts=choose("--layout", options["layouts"], LAYOUTS, ()),
-            pins=choose("--pin", options["pins"], PINS, ()),
-            access=options["access"],
-            faults=choose_faults(options["fault_names"]),
-            ops=options["ops"] or f"store,sync {options['sync']},store,sync {options['sync']}",
-            pages=options["pages"],
-            seed=options["seed"],
-            mkfs_options=tuple(options["mkfs_options"].split()),
-            mount_options=tuple(filter(None, options["mount_options"].split(","))),
-        )
+    """Build a plan from words and print it, for `torture replay PLAN`, `compare --plan` and `shrink`.
+
+    Without --ops each worker stores, syncs, stores and syncs.
+    """
+    given = {row.name: options[f"{row.option}_values"] for row in DIMENSIONS.values() if row.put}
+    given |= {"filesystem": [options["fs_name"]], "fault": options["fault_names"]}
+    request = Request(
+        values={name: DIMENSIONS[name].choose(texts, ()) for name, texts in given.items()},
+        mkfs_options=tuple(options["mkfs_options"].split()),
+        mount_options=tuple(filter(None, options["mount_options"].split(","))),
+        seed=options["seed"],
+        pages=options["pages"],
     )
-    click.echo(built.to_json())
+    click.echo(from_words.build(request, options["ops"]).to_json())
     return 0
 
 

@@ -39,7 +39,7 @@ def test_every_part_arrives(tmp_path: Path) -> None:
     )
     order = read(path)
     assert (order.time_limit_s, order.most_trials, order.most_findings, order.artefact_bytes) == (120, 9, 2, 3 << 20)
-    assert order.request.filesystems == ("xfs",) and "none" not in order.request.pins
+    assert order.request["filesystem"] == ("xfs",) and "none" not in order.request["pin"]
     assert order.request.faults[0].parameters == {"free_blocks": 2}
     assert order.kernels[0].label == "k a=1"
 
@@ -57,7 +57,7 @@ def test_every_part_arrives(tmp_path: Path) -> None:
         ("[budget]\ntrials = 1\n[exclude]\nfs = ['all']\n", 4, "fs"),
         ("[budget]\ntrials = 1\n[include]\nfs = 'xfs'\n", 4, "fs"),
         ("[budget]\nartefacts = '1G'\n", 1, "budget"),
-        ("[budget]\ntrials = 1\n[[known]]\nkind = 'late'\n", 3, "known"),
+        ("[budget]\ntrials = 1\n[[known]]\nkind = 'late'\n", 3, "reason"),
         ("[budget]\ntrials = 1\n[[known]]\nreason = 'r'\nexpires = 'soon'\n", 5, "expires"),
         ("[budget]\ntrials = 1\n[[kernel]]\nspeed = 1\n", 4, "speed"),
     ],

@@ -14,13 +14,12 @@ from torture.campaign.schedule import CONFIRM_EVERY, FixedList, Schedule
 from torture.draw.combination import combinations_of
 from torture.draw.request import Request, whole_space
 from torture.judge import CANARY_MISSED, Verdict
-from torture.plan import FaultSpec
 from torture.results.known import Known
 from torture.results.store import Task, Trial
 from verify.finding import Finding
 from verify.outcome import Outcome
 
-REQUEST = Request(filesystems=("ext4", "ext2"), seed=5)
+REQUEST = Request({"filesystem": ("ext4", "ext2")}, seed=5)
 
 
 def schedule(**options: object) -> Schedule:
@@ -84,7 +83,7 @@ def test_a_finding_whose_trials_take_minutes_does_not_starve_the_rest() -> None:
 
 
 def test_a_finding_gets_its_control_arm_before_anything_else() -> None:
-    wide = replace(whole_space(), filesystems=("ext4",), faults=(FaultSpec("shutdown", {}),), pairwise=False, seed=3)
+    wide = replace(whole_space(), pairwise=False, seed=3).having(filesystem=("ext4",), fault=("shutdown",))
     source = Schedule(wide, {"packaged": "lying-disk"})
     tasks = follow(source, 40, "ext4")
     first = next(task for task in tasks if task.arm == "pinned")
@@ -95,7 +94,7 @@ def test_a_finding_gets_its_control_arm_before_anything_else() -> None:
 
 
 def test_control_arms_of_findings_are_run_before_the_budget_of_findings_ends_it() -> None:
-    wide = replace(whole_space(), filesystems=("ext4",), faults=(FaultSpec("shutdown", {}),), pairwise=False, seed=3)
+    wide = replace(whole_space(), pairwise=False, seed=3).having(filesystem=("ext4",), fault=("shutdown",))
     source = Schedule(wide, {"packaged": "lying-disk"}, most_findings=1)
     tasks = []
     while (task := source.next()) is not None:
@@ -106,24 +105,16 @@ def test_control_arms_of_findings_are_run_before_the_budget_of_findings_ends_it(
 
 
 def test_the_whole_space_is_reached_whatever_the_matrix_has() -> None:
-    wide = replace(whole_space(), filesystems=("ext4", "xfs"), pairwise=False, seed=3)
+    wide = replace(whole_space(), pairwise=False, seed=3).having(filesystem=("ext4", "xfs"))
     tasks = follow(Schedule(wide, {"packaged": "lying-disk"}), 260)
     combinations = [combination for task in tasks if not task.is_canary for combination in combinations_of(task.plan)]
-    for name, wanted in (
-        ("fault", {spec.name for spec in wide.faults}),
-        ("layout", set(wide.layouts) - {"snapshotted"}),
-        ("pin", set(wide.pins)),
-        ("access", set(wide.accesses)),
-        ("sync", set(wide.syncs)),
-        ("disturbance", set(wide.disturbances)),
-        ("background", {"yes", "no"}),
-    ):
-        assert {getattr(combination, name) for combination in combinations} == wanted
+    for name, values in wide.values.items():
+        assert {combination[name] for combination in combinations} == set(values) - {"snapshotted"}
 
 
 def test_slow_faults_come_less_often_and_hopeless_ones_hardly_ever() -> None:
-    faults = tuple(FaultSpec(name, {}) for name in ("eio-writes", "replay", "shutdown"))
-    wide = replace(whole_space(), filesystems=("ext4",), faults=faults, pairwise=False, seed=3)
+    faults = ("eio-writes", "replay", "shutdown")
+    wide = replace(whole_space(), pairwise=False, seed=3).having(filesystem=("ext4",), fault=faults)
     source = Schedule(wide, {"packaged": "lying-disk"})
     tried: Counter[str] = Counter()
     for _ in range(120):
@@ -138,7 +129,7 @@ def test_slow_faults_come_less_often_and_hopeless_ones_hardly_ever() -> None:
 
 
 def test_a_known_finding_is_not_looked_into_again() -> None:
-    known = Known(reason="so it is", expires="2999-01-01", filesystem="ext2")
+    known = Known(reason="so it is", expires="2999-01-01", values={"filesystem": "ext2"})
     assert not [task for task in follow(schedule(known=(known,)), 60, "ext2") if task.arm == "repeat"]
     expired = replace(known, expires="2000-01-01")
     assert [task for task in follow(schedule(known=(expired,)), 60, "ext2") if task.arm == "repeat"]

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from torture.draw.from_words import Words, build, operations
+from torture.draw.from_words import build, operations
+from torture.draw.request import Request
 from torture.errors import BadRequest
 from torture.plan import FaultSpec, Plan
 from workloads.plan import Op
 
 
 def test_a_reported_corruption_becomes_a_plan() -> None:
-    faults = (FaultSpec("enospc", {"free_blocks": 0}),)
-    plan = build(Words("xfs", ("hole", "unwritten"), ("mlock", "none"), "store", faults, "store,sync fsync,store 1", 3, 7))
+    values = {"filesystem": ("xfs",), "layout": ("hole", "unwritten"), "pin": ("mlock", "none"), "access": ("store",)}
+    request = Request({**values, "fault": ("enospc:free_blocks=0",)}, pages=3, seed=7)
+    plan = build(request, "store,sync fsync,store 1")
+    assert plan.faults == (FaultSpec("enospc", {"free_blocks": 0}),) and plan.seed == 7
     assert Plan.from_json(plan.to_json()) == plan
     assert [file.pages for file in plan.files] == [6, 6]
     assert [(worker.file, worker.pin, worker.first_page) for worker in plan.workers] == [

@@ -53,7 +53,7 @@ def test_a_finding_says_how_often_each_arm_showed_it() -> None:
 
 
 def test_known_findings_stand_apart_and_do_not_count() -> None:
-    entry = Known("it reserves nothing", "2027-01-01", filesystem="ext4", kind="lost")
+    entry = Known("it reserves nothing", "2027-01-01", {"filesystem": "ext4"}, kind="lost")
     text = page([trial(1, PASSED), trial(2, FAILED, finding())], entry)
     assert "ext4 lost: 1 trial, first 2; until 2027-01-01: it reserves nothing" in text
     assert "none  known" in text and "nobody has explained" not in text
@@ -85,8 +85,8 @@ def test_a_bad_night_fits_on_a_page() -> None:
 
 def test_coverage_counts_what_was_judged_of_what_can_be() -> None:
     met = covered([trial(1, PASSED), trial(2, Outcome.notrun, pin="none")])
-    assert ("layout", "hole", "pin", "mlock") in met.pairs and ("layout", "hole", "pin", "none") not in met.pairs
-    pairs = possible({**asdict(whole_space()), "filesystems": ["ext2"]})
+    assert ("pin", "mlock", "layout", "hole") in met.pairs and ("pin", "none", "layout", "hole") not in met.pairs
+    pairs = possible(asdict(whole_space().having(filesystem=("ext2",))))
     assert ("filesystem", "ext2", "layout", "hole") in pairs
     assert ("filesystem", "ext2", "layout", "reflinked") not in pairs
     assert ("pin", "none", "disturbance", "relock") not in pairs
