@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import asdict
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,9 @@ def run(results: Path, scratch: Path | None, as_json: bool, **options: Any) -> i
 def campaign(file: Path, results: Path, scratch: Path | None, as_json: bool) -> int:
     """Run a campaign FILE.toml until its budget is used up; see docs/campaigns.md."""
     order = campaign_file.load(file, results=results, scratch=scratch or default_scratch(), draw_seed=session.draw_seed)
+    for entry in order.known:
+        if entry.has_expired(date.today()):
+            print_to_stderr(f"known finding {entry.title!r} counts again since {entry.expires}")
     return _report(session.carry_out(order, print_to_stderr if as_json else click.echo), as_json)
 
 

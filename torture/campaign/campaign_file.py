@@ -46,8 +46,7 @@ from torture.dimensions import ALL, DIMENSIONS, Dimension
 from torture.draw.request import Request, whole_space
 from torture.errors import BadRequest
 from torture.lab.choose import LABS, KernelChoice, lab_for
-from torture.results.known import Known, can_match, known_from, known_keys
-from torture.results.known import allowed as allowed_in
+from torture.results.known import Known, can_match, known_from, known_keys, known_values
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _BYTES = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
@@ -72,7 +71,7 @@ class _File:
         return BadRequest(f"{self.path}, line {self._line(table, key, entry)}, key {key!r}: {what}", allowed)
 
     def _line(self, table: str, key: str, entry: int) -> int:
-        """The line of a key, of the heading of its table if that has no such key, and else the first."""
+        """The line of a key; of its table if the key is not there; of the file's beginning if neither is."""
         inside, seen, heading_line = "", Counter[str](), 1
         for number, line in enumerate(self.text.splitlines(), 1):
             if heading := re.match(r"\s*\[+\s*([\w-]+)\s*\]+", line):
@@ -238,7 +237,7 @@ def _known_entry(file: _File, entry: dict[str, Any], number: int) -> Known:
             raise file.wrong("known", key, f"a known finding has no {key}", allowed, number)
     for key, pattern in texts.items():
         if pattern and not can_match(key, pattern):
-            allowed = f"allowed are {', '.join(allowed_in(key))}, and * for any text"
+            allowed = f"allowed are {', '.join(known_values(key))}, and * for any text"
             raise file.wrong("known", key, f"{pattern!r} matches nothing there is", allowed, number)
     try:
         date.fromisoformat(texts["expires"])

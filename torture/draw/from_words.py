@@ -9,6 +9,7 @@ from torture.draw.assemble import assemble
 from torture.draw.combination import Combination, combination_of
 from torture.draw.request import Request
 from torture.errors import BadRequest
+from torture.faults import parts
 from torture.plan import Plan
 from workloads.disturbances import DISTURBANCES
 from workloads.plan import Op
@@ -68,7 +69,8 @@ def build(request: Request, text: str = "") -> Plan:
 
     first = Combination({name: request[name][0] for name in DIMENSIONS})
     rows = [_products(request, row, Scope.worker) for row in _products(request, first, Scope.file)]
-    plan = assemble(request, request.faults, request.seed, rows, ops_of)
+    faults = tuple(part for fault in request.faults for part in parts(fault))
+    plan = assemble(request, faults, request.seed, rows, ops_of)
     _check_alone(plan)
     return plan
 

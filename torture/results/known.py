@@ -18,7 +18,7 @@ from workloads.plan import WorkerPlan
 from workloads.syncs import SYNCS
 from workloads.syncs import Scope as SyncScope
 
-OF_FINDING = frozenset({"layout", "pin", "access"})
+OF_FINDING = ("layout", "pin", "access")
 """Dimensions of which a finding has a value itself, "" where it concerns no file or worker."""
 
 
@@ -64,14 +64,13 @@ class Known:
 
     def _fits_values(self, plan: Plan, finding: Finding) -> bool:
         wanted = {name: pattern for name, pattern in self.values.items() if pattern}
-        single = {name: have for name in wanted if (have := _single(plan, finding, name)) is not None}
-        of_worker = wanted.keys() - single.keys()
-        return all(_fits(wanted[name], have) for name, have in single.items()) and (
-            not of_worker
-            or any(
-                all(any(_fits(wanted[name], have) for have in _values(plan, worker, name)) for name in of_worker)
-                for worker in concerned(plan, finding)
-            )
+        common = _common_values(plan, finding)
+        if not all(_fits(wanted[name], common[name]) for name in wanted.keys() & common.keys()):
+            return False
+        of_worker = wanted.keys() - common.keys()
+        return not of_worker or any(
+            all(any(_fits(wanted[name], have) for have in _values(plan, worker, name)) for name in of_worker)
+            for worker in concerned(plan, finding)
         )
 
 
@@ -79,12 +78,10 @@ def _fits(wanted: str, have: str) -> bool:
     return not wanted or fnmatchcase(have, wanted)
 
 
-def _single(plan: Plan, finding: Finding, name: str) -> str | None:
-    """The value that a finding has whatever its worker; None if it is the worker's."""
-    if name in OF_FINDING:
-        return str(getattr(finding, name))
-    row = DIMENSIONS[name]
-    return row.value(plan, plan.workers[0]) if row.scope is Scope.plan else None
+def _common_values(plan: Plan, finding: Finding) -> dict[str, str]:
+    """The values that a finding has whichever worker it concerns."""
+    of_plan = {name: row.value(plan, plan.workers[0]) for name, row in DIMENSIONS.items() if row.scope is Scope.plan}
+    return of_plan | {name: getattr(finding, name) for name in OF_FINDING}
 
 
 def _values(plan: Plan, worker: WorkerPlan, name: str) -> set[str]:
@@ -119,7 +116,7 @@ def known_from(entry: Mapping[str, str]) -> Known:
     return Known(**own, values={name: entry[name] for name in DIMENSIONS if name in entry})
 
 
-def allowed(key: str) -> tuple[str, ...]:
+def known_values(key: str) -> tuple[str, ...]:
     """The values that a key of an entry can have; () if it may be any text."""
     if key in DIMENSIONS:
         return DIMENSIONS[key].values
@@ -127,8 +124,8 @@ def allowed(key: str) -> tuple[str, ...]:
 
 
 def can_match(key: str, pattern: str) -> bool:
-    """Whether there is a value that `pattern` fits; faults together are compared with each other or one by one."""
-    values = (*allowed(key), *(DIMENSIONS[key].composed if key in DIMENSIONS else ()))
+    """Whether `pattern` fits a value that there is, or, with a "+" in it, fits several faults one by one."""
+    values = (*known_values(key), *(DIMENSIONS[key].composed if key in DIMENSIONS else ()))
     return (
         not values
         or any(_fits(pattern, value) for value in values)

@@ -6,11 +6,15 @@ import json
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from torture.campaign.campaign_file import load
 from torture.campaign.run_config import Order
+from torture.cli import cli
 from torture.errors import BadRequest
 
+WELL_KNOWN = "[budget]\ntrials = 1\n[[known]]\nreason = 'r'\nexpires = '2027-01-01'\n"
+"""Five lines."""
 EXAMPLES = sorted((Path(__file__).parents[4] / "examples").glob("*.toml"))
 
 
@@ -60,6 +64,12 @@ def test_every_part_arrives(tmp_path: Path) -> None:
         ("[budget]\ntrials = 1\n[[known]]\nkind = 'late'\n", 3, "reason"),
         ("[budget]\ntrials = 1\n[[known]]\nreason = 'r'\nexpires = 'soon'\n", 5, "expires"),
         ("[budget]\ntrials = 1\n[[kernel]]\nspeed = 1\n", 4, "speed"),
+        ("[budget]\ntrials = 1\n[[kernel]]\npath = 'a'\n[[kernel]]\npath = 1\n", 6, "path"),
+        (WELL_KNOWN + "[[known]]\nreason = 's'\nexpires = 'soon'\n", 8, "expires"),
+        (WELL_KNOWN + "[[known]]\nreason = 's'\n", 6, "expires"),
+        (WELL_KNOWN + "[[known]]\nreason = 's'\ncause = 's'\n", 8, "cause"),
+        ("[budget]\ntrials = 1\n[include]\nfault = ['enospc:blocks=1']\n", 4, "fault"),
+        ("[budget]\ntrials = 1\n[include]\nfault = ['lying-disk']\n", 4, "fault"),
     ],
 )
 def test_what_is_wrong_is_said_with_line_and_key(tmp_path: Path, text: str, line: int, key: str) -> None:
@@ -68,6 +78,42 @@ def test_what_is_wrong_is_said_with_line_and_key(tmp_path: Path, text: str, line
     with pytest.raises(BadRequest) as caught:
         read(path)
     assert f"line {line}, key '{key}'" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "allowed"),
+    [
+        ("filesystem", "zfs", "ext4, ext3"),
+        ("filesystem", "zfs*", "ext4, ext3"),
+        ("fault", "meteor", "enospc"),
+        ("fault", "enospc+meteor", "enospc"),
+        ("kind", "gone", "lost, torn"),
+        ("promise", "always", "store, sync"),
+        ("background", "maybe", "yes, no"),
+        ("disturbance", "earthquake", "none, background, truncate"),
+    ],
+)
+def test_a_known_finding_that_can_never_be_is_refused(tmp_path: Path, key: str, value: str, allowed: str) -> None:
+    path = tmp_path / "c.toml"
+    path.write_text(f"{WELL_KNOWN}[[known]]\nreason = 's'\nexpires = '2027-01-01'\n{key} = '{value}'\n")
+    with pytest.raises(BadRequest) as caught:
+        read(path)
+    said = str(caught.value)
+    assert f"line 9, key '{key}': '{value}' matches nothing there is; allowed are" in said and allowed in said
+
+
+@pytest.mark.parametrize("fault", ["enospc+power-cut", "eno*", "*", "*+power-cut", "thin-full+kill-workers", "eno*cut", ""])
+def test_a_known_finding_may_name_faults_together_and_patterns(tmp_path: Path, fault: str) -> None:
+    path = tmp_path / "c.toml"
+    path.write_text(f"{WELL_KNOWN}fault = '{fault}'\n")
+    assert read(path).known[0].values["fault"] == fault
+
+
+def test_a_known_finding_that_has_expired_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "c.toml"
+    path.write_text(f"{WELL_KNOWN.replace('2027', '2020')}filesystem = 'ext2'\n")
+    done = CliRunner().invoke(cli, ["campaign", str(path), "--results", "/dev/null/no"])
+    assert "known finding 'ext2' counts again since 2020-01-01" in done.stderr
 
 
 @pytest.mark.parametrize("content", [None, b"seed = ", b"\xff\xfe"])

@@ -42,5 +42,28 @@ def test_a_word_that_is_none_is_refused(text: str, said: str) -> None:
         operations(text, 0, 4)
 
 
+@pytest.mark.parametrize(
+    ("layout", "ops"),
+    [
+        ("hole", "store,grow"),
+        ("hole", "store,truncate,store"),
+        ("hole", "store,punch,collapse"),
+        ("extended", "grow,store"),
+    ],
+)
+def test_who_must_be_alone_on_a_file_is(layout: str, ops: str) -> None:
+    def plan(*pins: str) -> Plan:
+        return build(Request({"filesystem": ("xfs",), "layout": (layout,), "pin": pins, "access": ("store",)}), ops)
+
+    assert len(plan("mlock").workers) == 1
+    with pytest.raises(BadRequest, match=rf"a worker on 1-{layout} changes its size, and others share the file; give one"):
+        plan("mlock", "none")
+
+
+def test_faults_together_are_one_after_the_other() -> None:
+    plan = build(Request({"pin": ("mlock",), "fault": ("enospc+power-cut", "delay")}))
+    assert [fault.name for fault in plan.faults] == ["enospc", "power-cut", "delay"]
+
+
 def test_disturbances_and_gates_have_no_pages() -> None:
     assert operations("store, background, gate strike", 0, 1)[1:] == (Op("background"), Op("gate", name="strike"))
