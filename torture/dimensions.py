@@ -1,7 +1,7 @@
 """The dimensions of the space in which plans are drawn: one row each. Pure.
 
 Every worker of a plan has one value of each dimension: a filesystem, a fault, a pin ... A row says how its dimension is
-named, which values it has, how a value is read from a plan and put into one. Requests, options, campaign files, draws,
+named, which values it has, and how a value is read from a plan and put into one. Requests, options, campaign files, draws,
 coverage, known findings, shrinkers and factors loop over `DIMENSIONS` when they are used: a new dimension is a new row.
 
 The table needs those of `torture.faults` and `torture.filesystems`, so it stands above them and below what draws.
@@ -42,42 +42,45 @@ class Scope(Enum):
     worker = 2
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Dimension:
     """One row."""
 
     name: str
-    """What plans' readers call it: combinations, requests, reports, entries of `[[known]]`."""
-    option: str
-    """What the command line and `[include]` and `[exclude]` of a campaign file call it."""
-    noun: str
-    """What it is called in a sentence."""
+    """What combinations, requests, reports and entries of `[[known]]` call it."""
     values: tuple[str, ...]
-    """All of them, as `all` gives them."""
+    """All of them, in the order in which `all` gives them."""
     usual: tuple[str, ...]
-    """Those that `torture run` takes where nothing was asked for, the first the one that `torture plan` takes."""
+    """Those that `torture run` takes where none was asked for; the first is the one that `torture plan` takes."""
     plainest: str
-    """What shrinking goes to, and what a draw has that does not vary this dimension."""
+    """What shrinking goes to, and what plans have whose draw does not vary this dimension."""
     get: Callable[[Plan, WorkerPlan], tuple[str, ...]]
-    """The values that a plan has for one of its workers: the first is the one that is drawn, a plan of another origin may
-    have more, or none."""
+    """The values of a worker in a plan. One that was drawn has one value or none, others may have several."""
     put: Callable[[Plan, WorkerPlan, str, str], Plan] | None = None
-    """The plan with a new value in the place of an old one; None: a value is no word to exchange for another."""
+    """The plan with a new value in the place of an old one. None: values are operations of their own, or are kept."""
     scope: Scope = Scope.worker
     absent: str = ""
     """The value of a worker for which `get` finds none."""
     seldom: frozenset[str] = frozenset()
     """Values that are not drawn unless they are named."""
     composed: tuple[str, ...] = ()
-    """Values together that are drawn from the whole space besides the single ones."""
+    """Values that come together, which are drawn from the whole space besides the single ones."""
     read: Callable[[str], tuple[str, ...]] | None = None
-    """The values that a text asks for together, BadRequest for none; None: every value is written as it is."""
+    """The values that a text asks for together, or BadRequest. None: a text is a value."""
     offered: Callable[[str, Values], bool] = lambda value, beside: True
-    """Whether a value can be had beside those of other dimensions, the filesystem at least."""
+    """Whether a value can be had beside those of other dimensions, of which the filesystem is always there."""
     interest: Mapping[str, int] = field(default_factory=dict)
-    """How much the pairwise draw cares for values, where that is not 2."""
+    """How much values count in the pairwise draw, if not 2."""
+    option: str = ""
+    """What the command line, and `[include]` and `[exclude]` of a campaign file, call it; "": as its name is."""
+    noun: str = ""
+    """What sentences call it; "": as its name is."""
     form: str = ""
     """What help says of the values; "": it lists them."""
+
+    def __post_init__(self) -> None:
+        for called in ("option", "noun"):
+            object.__setattr__(self, called, getattr(self, called) or self.name)
 
     @property
     def whole(self) -> tuple[str, ...]:
@@ -132,12 +135,20 @@ def with_worker(plan: Plan, worker: WorkerPlan) -> Plan:
     return replace(plan, workers=tuple(worker if each.worker == worker.worker else each for each in plan.workers))
 
 
-def _faults(text: str) -> tuple[str, ...]:
+def _filesystem(plan: Plan, worker: WorkerPlan) -> tuple[str, ...]:
+    return (plan.filesystem,)
+
+
+def _fault(plan: Plan, worker: WorkerPlan) -> tuple[str, ...]:
+    return (plan.fault_names,)
+
+
+def _read_faults(text: str) -> tuple[str, ...]:
     return tuple(part.name for part in parts(parse(text)))
 
 
-def _layout(plan: Plan, worker: WorkerPlan) -> str:
-    return next(file.layout for file in plan.files if file.file == worker.file)
+def _layout(plan: Plan, worker: WorkerPlan) -> tuple[str, ...]:
+    return (next(file.layout for file in plan.files if file.file == worker.file),)
 
 
 def _put_layout(plan: Plan, worker: WorkerPlan, old: str, new: str) -> Plan:
@@ -152,8 +163,16 @@ def _offers_layout(layout: str, beside: Values) -> bool:
     return filesystem(beside["filesystem"]).has(LAYOUTS[layout].needs)
 
 
+def _pin(plan: Plan, worker: WorkerPlan) -> tuple[str, ...]:
+    return (worker.pin,)
+
+
 def _put_pin(plan: Plan, worker: WorkerPlan, old: str, new: str) -> Plan:
     return with_worker(plan, replace(worker, pin=new))
+
+
+def _access(plan: Plan, worker: WorkerPlan) -> tuple[str, ...]:
+    return (worker.access,)
 
 
 def _put_access(plan: Plan, worker: WorkerPlan, old: str, new: str) -> Plan:
@@ -175,7 +194,8 @@ def _background(plan: Plan, worker: WorkerPlan) -> tuple[str, ...]:
 
 def _disturbances(plan: Plan, worker: WorkerPlan) -> tuple[str, ...]:
     """Those between stores and syncs: the first operations may belong to the layout."""
-    ops = worker.ops[len(LAYOUTS[_layout(plan, worker)].opening) :]
+    (layout,) = _layout(plan, worker)
+    ops = worker.ops[len(LAYOUTS[layout].opening) :]
     return tuple(op.kind for op in ops if op.kind in DISTURBANCES and op.kind != BACKGROUND)
 
 
@@ -202,99 +222,60 @@ def words_of(plan: Plan) -> Iterator[tuple[Dimension, str, Callable[[str], Plan]
                     yield row, old, partial(row.put, plan, worker, old)
 
 
+_FILESYSTEMS = ("ext4", "xfs", "btrfs", "f2fs", "ext2", "jfs")
+_FAULTS = tuple(name for name, fault in FAULTS.items() if not fault.canary)
+_PINS = ("mlock", "mlock2-onfault", "map-locked")
+_LAYOUTS = ("hole", "unwritten", "written", "reflinked")
+_SELDOM = frozenset({BACKGROUND, *(name for name, row in DISTURBANCES.items() if row.seldom)})
+_COMPOSED = ("enospc+power-cut", "enospc+shutdown", "edquot-user+power-cut")
+
 DIMENSIONS: dict[str, Dimension] = {
     row.name: row
     for row in (
         Dimension(
             name="filesystem",
-            option="fs",
-            noun="filesystem",
             values=tuple(FILESYSTEMS),
-            usual=("ext4", "xfs", "btrfs", "f2fs", "ext2", "jfs"),
+            usual=_FILESYSTEMS,
             plainest="ext4",
-            get=lambda plan, worker: (plan.filesystem,),
+            get=_filesystem,
             scope=Scope.plan,
+            option="fs",
             form="a filesystem",
         ),
         Dimension(
             name="fault",
-            option="fault",
-            noun="fault",
-            values=tuple(name for name, fault in FAULTS.items() if not fault.canary),
+            values=_FAULTS,
             usual=("none", "enospc", "power-cut"),
             plainest="none",
-            get=lambda plan, worker: (plan.fault_names,),
+            get=_fault,
             scope=Scope.plan,
-            composed=("enospc+power-cut", "enospc+shutdown", "edquot-user+power-cut"),
-            read=_faults,
+            composed=_COMPOSED,
+            read=_read_faults,
             interest={"enospc": 3},
             form="a fault, as NAME or NAME:KEY=NUMBER",
         ),
-        Dimension(
-            name="pin",
-            option="pin",
-            noun="pin",
-            values=tuple(PINS),
-            usual=("mlock", "mlock2-onfault", "map-locked"),
-            plainest="none",
-            get=lambda plan, worker: (worker.pin,),
-            put=_put_pin,
-            interest={"none": 1},
-        ),
-        Dimension(
-            name="layout",
-            option="layout",
-            noun="layout",
-            values=tuple(LAYOUTS),
-            usual=("hole", "unwritten", "written", "reflinked"),
-            plainest="written",
-            get=lambda plan, worker: (_layout(plan, worker),),
-            put=_put_layout,
-            scope=Scope.file,
-            offered=_offers_layout,
-        ),
-        Dimension(
-            name="access",
-            option="access",
-            noun="access path",
-            values=tuple(ACCESSES),
-            usual=("store", "read"),
-            plainest="store",
-            get=lambda plan, worker: (worker.access,),
-            put=_put_access,
-        ),
-        Dimension(
-            name="sync",
-            option="sync",
-            noun="sync",
-            values=tuple(SYNCS),
-            usual=("msync", "fsync"),
-            plainest="msync",
-            get=_syncs,
-            put=_put_sync,
-            absent=NO_SYNC,
-        ),
+        Dimension("pin", tuple(PINS), _PINS, "none", _pin, _put_pin, interest={"none": 1}),
+        Dimension("layout", tuple(LAYOUTS), _LAYOUTS, "written", _layout, _put_layout, Scope.file, offered=_offers_layout),
+        Dimension("access", tuple(ACCESSES), ("store", "read"), "store", _access, _put_access, noun="access path"),
+        Dimension("sync", tuple(SYNCS), ("msync", "fsync"), "msync", _syncs, _put_sync, absent=NO_SYNC),
         Dimension(
             name="background",
-            option="background",
-            noun="background writeback",
             values=("yes", "no"),
             usual=("yes", "no"),
             plainest="no",
             get=_background,
             interest={"yes": 3},
+            noun="background writeback",
             form="whether background writeback comes before the first sync, yes or no",
         ),
         Dimension(
             name="disturbance",
-            option="disturbance",
-            noun="disturbance",
             values=(NO_DISTURBANCE, *DISTURBANCES),
             usual=(NO_DISTURBANCE,),
             plainest=NO_DISTURBANCE,
             get=_disturbances,
             absent=NO_DISTURBANCE,
-            seldom=frozenset({BACKGROUND, *(name for name, row in DISTURBANCES.items() if row.seldom)}),
+            seldom=_SELDOM,
             offered=_offers_disturbance,
             interest={NO_DISTURBANCE: 1},
         ),

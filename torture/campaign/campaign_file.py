@@ -22,9 +22,9 @@ access = ["read"]
 path = "./linux"
 arguments = ["mutant=0"]
 
-[[known]]                            # findings that are known: told as such, and left alone
-filesystem = "ext2"                  # also: layout, promise, pin, access, sync, background, disturbance, and
-fault = "enospc"                     # parts of what was expected and found; left out is any (torture/known.py)
+[[known]]                            # findings that are known, which do not count; what is left out is any
+filesystem = "ext2"                  # also the other dimensions, by the names in torture/dimensions.py, promise, and
+fault = "enospc"                     # parts of what was expected and found (torture/results/known.py)
 kind = "late"
 reason = "has no page_mkwrite of its own"
 expires = "2027-12-31"

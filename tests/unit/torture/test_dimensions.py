@@ -17,7 +17,7 @@ from torture.campaign.campaign_file import load
 from torture.campaign.explore import Explore
 from torture.campaign.run_config import Order
 from torture.cli import cli
-from torture.dimensions import DIMENSIONS, Dimension, Values, with_worker
+from torture.dimensions import DIMENSIONS, Dimension, Scope, Values
 from torture.draw.combination import combination_of, combinations_of
 from torture.draw.matrix import draw
 from torture.draw.request import Request, whole_space
@@ -35,14 +35,17 @@ TODAY = date(2026, 1, 1)
 
 
 def get(plan: Plan, worker: WorkerPlan) -> tuple[str, ...]:
-    """A colour stands in a field of stores that nothing else uses."""
-    return tuple({op.name: None for op in worker.ops if op.kind == "store" and op.name})
+    """The colour of a file stands in its name."""
+    return ("green",) if worker.path.endswith(".green") else ()
 
 
 def put(plan: Plan, worker: WorkerPlan, old: str, new: str) -> Plan:
-    name = "" if new == "red" else new
-    ops = (replace(op, name=name) if op.kind == "store" else op for op in worker.ops)
-    return with_worker(plan, replace(worker, ops=tuple(ops)))
+    def named(name: str) -> str:
+        return name.removesuffix(".green") + ".green" * (new == "green")
+
+    files = (replace(file, name=named(file.name)) if file.file == worker.file else file for file in plan.files)
+    workers = (replace(one, path=named(one.path)) if one.file == worker.file else one for one in plan.workers)
+    return replace(plan, files=tuple(files), workers=tuple(workers))
 
 
 def offered(value: str, beside: Values) -> bool:
@@ -50,16 +53,7 @@ def offered(value: str, beside: Values) -> bool:
 
 
 COLOUR = Dimension(
-    name="colour",
-    option="colour",
-    noun="shade",
-    values=("red", "green"),
-    usual=("red",),
-    plainest="red",
-    get=get,
-    put=put,
-    absent="red",
-    offered=offered,
+    "colour", ("red", "green"), ("red",), "red", get, put, Scope.file, absent="red", offered=offered, noun="shade"
 )
 
 
@@ -68,12 +62,6 @@ def colour(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The table with one more row."""
     monkeypatch.setitem(DIMENSIONS, "colour", COLOUR)
     yield
-
-
-def coloured(plan: Plan, *values: str) -> Plan:
-    for worker, value in zip(plan.workers, values, strict=True):
-        plan = put(plan, worker, "", value)
-    return plan
 
 
 def colours(plan: Plan) -> set[str]:
@@ -87,7 +75,7 @@ def campaign(path: Path, text: str) -> Order:
 
 def green_trial(number: int) -> Trial:
     one = trial(number, Outcome.failed, finding())
-    return replace(one, plan=coloured(one.plan, "green"))
+    return replace(one, plan=put(one.plan, one.plan.workers[0], "red", "green"))
 
 
 def test_it_is_an_option() -> None:
@@ -102,8 +90,8 @@ def test_a_plan_from_words_has_it() -> None:
     plan = Plan.from_json(CliRunner().invoke(cli, words).output)
     assert [(worker.pin, COLOUR.value(plan, worker)) for worker in plan.workers] == [
         ("mlock", "red"),
-        ("mlock", "green"),
         ("none", "red"),
+        ("mlock", "green"),
         ("none", "green"),
     ]
 
@@ -151,13 +139,10 @@ def test_a_known_finding_names_it_and_the_closing_page_prints_that(tmp_path: Pat
         campaign(tmp_path, entry.replace("gr*", "bl*"))
 
 
-def green_pair(plan: Plan) -> bool:
-    """Fails when a green worker stores."""
-    return any(op.name == "green" for worker in plan.workers for op in worker.ops)
-
-
 def shrunk(rule: object) -> Shrink:
-    request = Request({"filesystem": ("xfs",), "layout": ("hole",), "fault": ("none",), "colour": ("green",)}, canary=False)
+    request = Request(
+        {"filesystem": ("xfs",), "layout": ("written",), "fault": ("none",), "colour": ("green",)}, canary=False
+    )
     search = Shrink(draw(request, "")[0].plan, "fake", None)
     follow_fast(search, {"fake": FakeLab(rule)})  # type: ignore[arg-type]
     return search
@@ -170,7 +155,7 @@ def test_what_it_does_not_matter_for_is_shrunk_to_the_plainest() -> None:
 
 
 def test_the_factors_name_it_where_it_matters() -> None:
-    search = shrunk(green_pair)
+    search = shrunk(lambda plan: "green" in colours(plan))
     assert colours(search.plan) == {"green"}
     assert "needs shade green, not red" in factors(search)
 
