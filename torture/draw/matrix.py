@@ -44,7 +44,7 @@ class Drawn:
 
 
 def draw(request: Request, canary_fault: str) -> list[Drawn]:
-    """All trials of a request in the order to run them: canaries first, breadth before depth, no plan twice."""
+    """All trials of a request in the order to run them: canaries first, and no plan twice."""
     drawn: dict[str, Drawn] = {}
     for item in _ordered(request, canary_fault):
         drawn.setdefault(item.plan.identity, item)

@@ -29,16 +29,20 @@ MOST_TRIALS = 60
 
 @dataclass(slots=True)
 class Position:
-    """Where a search stands: the smallest plan yet, the shrinker at work, whether this pass took anything, what was
-    taken, the rate the plan was measured at (see RateTest), and the phase: "measure", "search", "vary", "confirm" or
-    "done"."""
+    """Where a search stands."""
 
     plan: str
+    """The smallest plan yet, as JSON."""
     phase: str = "measure"
+    """Then "search", "vary", "confirm" and "done"."""
     shrinker: int = 0
+    """The place in SHRINKERS of the one at work."""
     took: bool = False
+    """Whether this pass over the shrinkers took anything."""
     taken: list[str] = field(default_factory=list)
+    """What was made simpler, in words."""
     sure: float = 0.0
+    """The rate at which the plan failed when it was measured; see RateTest."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data."""
