@@ -10,7 +10,7 @@ import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,8 @@ from torture.draw.arm import Arm
 from torture.errors import BadRequest, BrokenTool
 from torture.judge import Verdict
 from torture.plan import Plan
+from torture.plan_check import read_plan
+from verify import codec
 from verify.finding import Finding
 from verify.outcome import Outcome
 
@@ -136,7 +138,7 @@ class Store:
         condition = "WHERE number NOT IN (SELECT number FROM result)" if unfinished else ""
         rows = self._connection.execute(f"SELECT number, arm, lab, plan FROM task {condition} ORDER BY number")
         for number, arm, lab, plan in rows:
-            yield Task(number, Arm(arm), Plan.from_json(plan), lab)
+            yield Task(number, Arm(arm), read_plan(plan), lab)
 
     def add(self, trial: Trial) -> None:
         """Store the result of a scheduled task."""
@@ -144,7 +146,7 @@ class Store:
             trial.number,
             trial.verdict.outcome.value,
             trial.verdict.reason,
-            json.dumps([asdict(finding) for finding in trial.verdict.findings]),
+            codec.encode(trial.verdict.findings),
             json.dumps(trial.phases),
             trial.seconds,
             trial.kernel,
@@ -158,12 +160,12 @@ class Store:
         joined = "SELECT * FROM task JOIN result USING (number) ORDER BY number"
         for row in self._connection.execute(joined):
             number, arm, lab, plan, outcome, reason, findings, phases, seconds, kernel, evidence = row
-            found = tuple(Finding(**finding) for finding in json.loads(findings))
+            found = codec.decode(tuple[Finding, ...], findings)
             verdict = Verdict(Outcome(outcome), reason, found)
             yield Trial(
                 number=number,
                 arm=Arm(arm),
-                plan=Plan.from_json(plan),
+                plan=read_plan(plan),
                 verdict=verdict,
                 phases=json.loads(phases),
                 seconds=seconds,
