@@ -23,7 +23,7 @@ from verify import codec
 from verify.finding import Finding
 from verify.outcome import Outcome
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 STORE = "store.sqlite"
 
 _SCHEMA = """
@@ -39,6 +39,7 @@ CREATE TABLE result (
     outcome TEXT NOT NULL,
     reason TEXT NOT NULL,
     findings TEXT NOT NULL,
+    missed_canary INTEGER NOT NULL,
     phases TEXT NOT NULL,
     seconds REAL NOT NULL,
     kernel TEXT NOT NULL,
@@ -147,21 +148,21 @@ class Store:
             trial.verdict.outcome.value,
             trial.verdict.reason,
             codec.encode(trial.verdict.findings),
+            trial.verdict.missed_canary,
             json.dumps(trial.phases),
             trial.seconds,
             trial.kernel,
             json.dumps(trial.evidence),
         )
         with self._transaction():
-            self._connection.execute("INSERT INTO result VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+            self._connection.execute("INSERT INTO result VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
 
     def trials(self) -> Iterator[Trial]:
         """All finished trials in the order of their numbers."""
         joined = "SELECT * FROM task JOIN result USING (number) ORDER BY number"
         for row in self._connection.execute(joined):
-            number, arm, lab, plan, outcome, reason, findings, phases, seconds, kernel, evidence = row
-            found = codec.decode(tuple[Finding, ...], findings)
-            verdict = Verdict(Outcome(outcome), reason, found)
+            number, arm, lab, plan, outcome, reason, findings, missed, phases, seconds, kernel, evidence = row
+            verdict = Verdict(Outcome(outcome), reason, _findings(number, findings), bool(missed))
             yield Trial(
                 number=number,
                 arm=Arm(arm),
@@ -187,3 +188,10 @@ class Store:
                 f"cannot write the results: {error}",
                 "free some space on that disk; what was stored before is intact",
             ) from error
+
+
+def _findings(number: int, text: str) -> tuple[Finding, ...]:
+    try:
+        return codec.decode(tuple[Finding, ...], text)
+    except codec.Malformed as error:
+        raise BadRequest(f"findings of trial {number}, {error.wrong}", error.allowed) from None

@@ -89,12 +89,12 @@ EDITS: list[tuple[str, Any, str]] = [
     ("workers.0.ops.0.first_page", 1, "workers[0].ops[0].first_page: 1 is out of range; allowed is 0 to 0"),
     ("workers.1.ops.0.pages", 0, "workers[1].ops[0].first_page: 8 is out of range; allowed is 0 with no pages"),
     ("workers.0.ops.3.kind", "truncate", "workers[0].ops[3].kind: truncate changes the size of a file of several"),
-    ("faults.0.name", "meteor", "faults[0].name: 'meteor' is unknown; allowed are none, enospc"),
+    ("faults.0.name", "meteor", "faults[0]: unknown fault 'meteor'; known are none, enospc"),
     ("faults.0.parameters", [], "faults[0].parameters: found []; allowed is an object"),
-    ("faults.0.parameters.free_blocks", -1, "faults[0].parameters: enospc:free_blocks=-1 is out of range; allowed"),
-    ("faults.0.parameters.free_blocks", "4", "faults[0].parameters: enospc:free_blocks=4 is out of range; allowed"),
+    ("faults.0.parameters.free_blocks", -1, "faults[0]: enospc:free_blocks=-1 is out of range; allowed"),
+    ("faults.0.parameters.free_blocks", "4", "faults[0]: enospc:free_blocks=4 is out of range; allowed"),
     ("faults.0.parameters.free_blocks", 0.5, "faults[0].parameters.free_blocks: found 0.5; allowed is a whole number or"),
-    ("faults.0.parameters.size", 1, "faults[0].parameters: fault enospc has no parameter size; it takes free_blocks"),
+    ("faults.0.parameters.size", 1, "faults[0]: fault enospc has no parameter size; it takes free_blocks"),
 ]
 
 

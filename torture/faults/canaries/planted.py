@@ -22,6 +22,7 @@ from torture.filesystems import Filesystem
 from torture.rig.machine import Machine
 from torture.rig.scene import Scene
 from verify import codec, ledger, stamp
+from verify.completed import completed
 from verify.finding import FindingKind
 from workloads.extents import extents
 
@@ -151,15 +152,8 @@ def stored_whole_only(scene: Scene) -> bool:
 def _stored_whole(scene: Scene) -> dict[tuple[int, int], tuple[int, int]]:
     """(generation, worker) of the last store to each (file, page)."""
     stored: dict[tuple[int, int], tuple[int, int]] = {}
-    outstanding: dict[int, ledger.Store] = {}
-    for record in ledger.read_ledger(scene.ledger_path):
-        if isinstance(record, ledger.Store):
-            outstanding[record.worker] = record
-        elif isinstance(record, ledger.Stored) and not record.faults:
-            store = outstanding.pop(record.worker)
-            if (store.lo, store.hi) == (0, scene.plan.page_bytes):
-                stored |= {
-                    (store.file, page): (store.generation, store.worker)
-                    for page in range(store.first_page, store.first_page + store.pages)
-                }
+    for each in completed(ledger.read_ledger(scene.ledger_path)):
+        store = each.store
+        if (store.lo, store.hi) == (0, scene.plan.page_bytes) and not each.refused:
+            stored |= {(store.file, page): (store.generation, store.worker) for page in each.accepted}
     return stored
