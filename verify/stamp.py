@@ -35,6 +35,7 @@ from typing import TypeAlias
 from verify import _stamp
 
 SECTOR_BYTES = 512
+"""The unit of disks, of the block layer and of what is judged."""
 FORMAT_VERSION = 1
 FOREIGN_FILE = 0xFFFF_FFFF
 MAX_PAGE_BYTES = 256 * SECTOR_BYTES
@@ -168,7 +169,7 @@ def classify(sector_bytes: Buffer) -> SectorView:
 
 def _check_place(buffer: Buffer, run: int, file: int, first_page: int, page_bytes: int) -> None:
     if page_bytes <= 0 or page_bytes % SECTOR_BYTES or page_bytes > MAX_PAGE_BYTES:
-        raise ValueError(f"page_bytes {page_bytes} is not a multiple of 512 up to {MAX_PAGE_BYTES}")
+        raise ValueError(f"page_bytes {page_bytes} is not a multiple of {SECTOR_BYTES} up to {MAX_PAGE_BYTES}")
     with memoryview(buffer) as view:
         length_bytes = view.nbytes
     if length_bytes % page_bytes:
