@@ -73,28 +73,24 @@ class SectorLook(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Pages in a row that look alike.
-
-    OWN: every sector of every page is the STORE (generation > 0) or BASE (generation 0) stamp of exactly
-    this run, file, page and sector, all of one generation and writer. IRREGULAR spans are one page long.
-    """
+    """Pages in a row that look alike."""
 
     first_page: int
     pages: int
     look: Look
+    """OWN: every sector of every page is the STORE (generation > 0) or BASE (generation 0) stamp of exactly this run, file,
+    page and sector, all of one generation and writer. IRREGULAR spans are one page long."""
     generation: int
     writer: int
 
 
 @dataclass(frozen=True, slots=True)
 class SectorView:
-    """One sector's look and, if it has the magic, the header it carries.
-
-    Only a STAMP's fields can be believed. `kind` is a plain number because a damaged header may hold any.
-    """
+    """One sector's look and, if it has the magic, the header it carries. Only a STAMP's fields can be believed."""
 
     look: SectorLook
     kind: int
+    """A plain number, because a damaged header may hold any."""
     run: int
     file: int
     page: int

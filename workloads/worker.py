@@ -128,7 +128,7 @@ class WorkerProcess:
         return self._end is None and not self._ended_by(time.monotonic())
 
     def release(self, name: str) -> None:
-        """Open a gate, now or in advance. Of a worker that is gone, nothing comes of it."""
+        """Open a gate, even before the worker has come to it. Does nothing if the worker is gone."""
         self._send(Message(Verb.RELEASE, name))
 
     def end(self, timeout_s: float = 30) -> WorkerReport:
