@@ -71,5 +71,5 @@ def request(options: dict[str, Any]) -> Request:
         control=options["control"],
         representative=not named,
         pairwise=wide,
-        plans=tuple(read_plan(path.read_text()).to_json() for path in options["plan_files"]),
+        plans=tuple(read_plan(path.read_bytes()).to_json() for path in options["plan_files"]),
     )

@@ -95,7 +95,7 @@ class Plan:
         return codec.encode(self, sort_keys=True)
 
     @staticmethod
-    def from_json(text: str) -> Plan:
+    def from_json(text: str | bytes) -> Plan:
         """The inverse of `to_json`; BadRequest names the field that is not of the form it should have.
 
         Whether the words and numbers mean something is for torture.plan_check, which readers of plans go through.

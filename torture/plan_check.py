@@ -30,7 +30,7 @@ _HIGHEST_WORKER = 0xFFFF_FFFF
 """The writer of a stamp has 32 bits, and 0 is nobody."""
 
 
-def read_plan(text: str) -> Plan:
+def read_plan(text: str | bytes) -> Plan:
     """The plan in `text`; BadRequest names the field that is wrong, what it says, and what is allowed."""
     plan = Plan.from_json(text)
     check(plan)

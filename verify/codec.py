@@ -10,6 +10,7 @@ fields (`version` is looked at first: other versions have others) or, for verify
 
 import base64
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from enum import Enum
@@ -230,8 +231,7 @@ def _union_reader(inner: tuple[Any, ...], arrays: bool) -> Reader:
 def _unrepeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     plain = dict(pairs)
     if len(plain) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        twice, _ = Counter(name for name, _ in pairs).most_common(1)[0]
         raise Malformed(f"field {shown(twice)} stands there twice", "each may stand there once")
     return plain
 

@@ -39,7 +39,7 @@ class StateSeen:
         return codec.encode(_Stored(self.label, self.position, self.unmountable, self.inconsistent, lines)) + "\n"
 
     @staticmethod
-    def from_json(line: str) -> StateSeen:
+    def from_json(line: str | bytes) -> StateSeen:
         """The inverse of `to_json`. Raises verify.codec.Malformed."""
         it = codec.decode(_Stored, line)
         files = {file: tuple(observation.decode(look.encode()) for look in looks) for file, looks in it.files.items()}
@@ -102,6 +102,6 @@ def read_states(path: Path) -> Iterator[StateSeen]:
     """The states in the order in which they were checked; none if there is no such file."""
     if not path.exists():
         return
-    with open(path, encoding="utf-8") as lines:
+    with open(path, "rb") as lines:
         for line in lines:
             yield StateSeen.from_json(line)

@@ -62,6 +62,6 @@ class Record:
         if not path.exists():
             return Record()
         try:
-            return codec.decode(Record, path.read_text())
+            return codec.decode(Record, path.read_bytes())
         except codec.Malformed as error:
             raise BrokenTool(f"{path}: {error.wrong}", error.allowed) from error

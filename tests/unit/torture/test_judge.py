@@ -157,11 +157,12 @@ def test_a_verdict_takes_one_pass_over_the_ledger(
         (RECORD, '{"version":7}', "version: 7 is unknown; allowed are 1"),
         (RECORD, '{"version":1}', "field 'state' is missing; the fields are state, reason, kernel"),
         (RECORD, "", "is not JSON"),
+        (RECORD, b"\xff", "is not JSON"),
     ],
 )
-def test_a_record_that_is_none_is_an_error_of_the_tool(tmp_path: Path, name: str, text: str, said: str) -> None:
+def test_a_record_that_is_none_is_an_error_of_the_tool(tmp_path: Path, name: str, text: str | bytes, said: str) -> None:
     leave(tmp_path, plan(), record=ran())
-    (tmp_path / name).write_text(text)
+    (tmp_path / name).write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(BrokenTool) as caught:
         judge(plan(), tmp_path)
     assert said in str(caught.value) and name in str(caught.value)

@@ -172,3 +172,10 @@ def test_faults_together_in_words_are_the_faults_of_the_plan() -> None:
 
 def test_the_plan_of_this_file_is_fine() -> None:
     check(PLAN)
+
+
+def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "plan.json"
+    path.write_bytes(b"\xff\0")
+    done = CliRunner().invoke(cli, ["run", "--plan", str(path)])
+    assert isinstance(done.exception, BadRequest) and "is not JSON" in str(done.exception)

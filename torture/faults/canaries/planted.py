@@ -103,7 +103,7 @@ def leave(damage: Iterable[Planted], scene: Scene) -> None:
 def planted(directory: Path) -> tuple[Planted, ...]:
     """What was planted in the trial of `directory`; nothing if no such canary ran."""
     path = directory / PLANTED
-    return codec.decode(tuple[Planted, ...], path.read_text()) if path.exists() else ()
+    return codec.decode(tuple[Planted, ...], path.read_bytes()) if path.exists() else ()
 
 
 def stamped(place: Place, scene: Scene, *, page: int, generation: int, kind: stamp.Kind = stamp.Kind.STORE) -> bytearray:
