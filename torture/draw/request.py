@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from torture.errors import BadRequest
 from torture.faults import FAULTS, parse
 from torture.filesystems import FILESYSTEMS, filesystem
-from torture.plan import FaultSpec
+from torture.plan import MAX_MEMLOCK_BYTES, MAX_PAGES, MAX_WORKERS, FaultSpec
 from workloads.access import ACCESSES
 from workloads.disturbances import DISTURBANCES
 from workloads.layouts import LAYOUTS
@@ -27,7 +27,6 @@ BACKGROUNDS = ("yes", "no")
 ALL = "all"
 COMPOSED = ("enospc+power-cut", "enospc+shutdown", "edquot-user+power-cut")
 """Faults that make sense together, and are drawn so."""
-MAX_PAGES = 1 << 18
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +62,8 @@ class Request:
     def __post_init__(self) -> None:
         _in_range("--count", self.count, 1, 1_000_000)
         _in_range("--pages", self.pages, 1, MAX_PAGES)
-        _in_range("--workers", self.workers, 1, 64)
-        _in_range("--memlock", self.memlock_bytes, -1, 1 << 50)
+        _in_range("--workers", self.workers, 1, MAX_WORKERS)
+        _in_range("--memlock", self.memlock_bytes, -1, MAX_MEMLOCK_BYTES)
 
 
 def whole_space() -> Request:
