@@ -23,8 +23,8 @@ from typing import Self
 
 from devicemapper.errors import BlockStackError
 from devicemapper.status import Status
+from verify.stamp import SECTOR_BYTES
 
-SECTOR_BYTES = 512
 LOGGING_DISABLED = "logging_disabled"
 
 _MAGIC = 0x6A736677736872

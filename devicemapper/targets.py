@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Protocol, Self
 
+from verify.stamp import SECTOR_BYTES
+
 
 class Target(Protocol):
     """What a segment of a device is mapped to. `kind` is the kernel's name of the target."""
@@ -306,8 +308,8 @@ class Dust:
 
     def __post_init__(self) -> None:
         _check_device(self.device, self.offset_sectors)
-        if self.block_bytes < 512 or self.block_bytes & (self.block_bytes - 1):
-            raise ValueError(f"a dust block of {self.block_bytes} bytes is no power of two from 512 on")
+        if self.block_bytes < SECTOR_BYTES or self.block_bytes & (self.block_bytes - 1):
+            raise ValueError(f"a dust block of {self.block_bytes} bytes is no power of two from {SECTOR_BYTES} on")
 
     def arguments(self) -> tuple[str, ...]:
         """DEVICE OFFSET BLOCK."""

@@ -12,7 +12,7 @@ from torture.campaign import session
 from torture.dimensions import DIMENSIONS, Dimension
 from torture.draw.matrix import MULTIPLIED, VARIED
 from torture.draw.request import Request, whole_space
-from torture.plan import Plan
+from torture.plan_check import read_plan
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -61,5 +61,5 @@ def request(options: dict[str, Any]) -> Request:
         control=options["control"],
         representative=named.isdisjoint(MULTIPLIED),
         pairwise=pairwise,
-        plans=tuple(Plan.from_json(path.read_text()).to_json() for path in options["plan_files"]),
+        plans=tuple(read_plan(path.read_bytes()).to_json() for path in options["plan_files"]),
     )

@@ -17,6 +17,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from verify.ledger import Fault
+from verify.stamp import SECTOR_BYTES
 from workloads import _access, libc
 from workloads.children import in_child
 from workloads.mapped_file import MappedFile
@@ -82,7 +83,7 @@ class StoreSector(UserStore):
     """The second sector of a page."""
 
     def reach(self) -> tuple[int, int]:
-        return 512, 1024
+        return SECTOR_BYTES, 2 * SECTOR_BYTES
 
 
 class StoreUnaligned(UserStore):

@@ -18,9 +18,9 @@ from devicemapper.loop import LoopDevice
 from devicemapper.table import Segment, Table
 from devicemapper.targets import Error, Flakey, Linear, Target, Zero
 from devicemapper.uevents import UeventListener
+from verify.stamp import SECTOR_BYTES
 
 RUN = "torture-test-"
-SECTOR_BYTES = 512
 BLOCK_BYTES = 4096
 LENGTH_SECTORS = 64 * 2048
 

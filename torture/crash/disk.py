@@ -15,12 +15,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from devicemapper.device import MappedDevice
-from devicemapper.log_writes import SECTOR_BYTES, Entry, LogReader
+from devicemapper.log_writes import Entry, LogReader
 from devicemapper.table import Table
 from devicemapper.targets import Linear, Snapshot
 from torture.crash.states import CrashState, Piece
 from torture.errors import StepFailed
 from verify import stamp
+from verify.stamp import SECTOR_BYTES
 
 UNIT_SECTORS = 8
 """Metadata is not torn within 4 KiB: btrfs's and f2fs's super blocks and xfs's skipping of newer blocks at recovery

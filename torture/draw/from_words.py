@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from itertools import product
 
-from torture.dimensions import DIMENSIONS, NO_SYNC, Scope
+from torture.dimensions import DIMENSIONS, NO_DISTURBANCE, NO_SYNC, Scope
 from torture.draw.assemble import assemble
-from torture.draw.combination import Combination, combination_of
+from torture.draw.combination import Combination
 from torture.draw.request import Request
 from torture.errors import BadRequest
 from torture.faults import parts
@@ -57,7 +57,8 @@ def build(request: Request, text: str = "") -> Plan:
     """A plan of `pages` pages for each worker, under all faults of the request at once.
 
     It has a file for each layout, with a worker for each pin, and for each of further values of workers. Each worker does
-    what `text` says, or else stores, syncs, stores and syncs. BadRequest if a worker that must be alone is not.
+    what `text` says, or else stores, syncs, stores and syncs. BadRequest for a layout whose worker must be alone
+    and is not; who must be alone because of `text` is for torture.plan_check.
     """
     if text:
         ops = operations(text, 0, request.pages)
@@ -67,12 +68,12 @@ def build(request: Request, text: str = "") -> Plan:
         sync = combination["sync"]
         return operations(text or f"store,sync {sync},store,sync {sync}", first_page, request.pages)
 
-    first = Combination({name: request[name][0] for name in DIMENSIONS})
+    first = Combination({name: request[name][0] for name in DIMENSIONS}).having(disturbance=NO_DISTURBANCE)
     rows = [_products(request, row, Scope.worker) for row in _products(request, first, Scope.file)]
+    if crowded := [row[0]["layout"] for row in rows if len(row) > 1 and row[0].is_alone]:
+        raise BadRequest(f"layout {crowded[0]} is for a file of one worker", "give one --pin, so that it is alone")
     faults = tuple(part for fault in request.faults for part in parts(fault))
-    plan = assemble(request, faults, request.seed, rows, ops_of)
-    _check_alone(plan)
-    return plan
+    return assemble(request, faults, request.seed, rows, ops_of)
 
 
 def _products(request: Request, combination: Combination, scope: Scope) -> list[Combination]:
@@ -80,14 +81,3 @@ def _products(request: Request, combination: Combination, scope: Scope) -> list[
     names = [name for name, row in DIMENSIONS.items() if row.scope is scope and row.put]
     chosen = product(*(request[name] for name in names))
     return [combination.having(**dict(zip(names, values, strict=True))) for values in chosen]
-
-
-def _check_alone(plan: Plan) -> None:
-    for worker in plan.workers:
-        shared = sum(each.file == worker.file for each in plan.workers) > 1
-        combination = combination_of(plan, worker)
-        if shared and any(combination.having(disturbance=op.kind).is_alone for op in worker.ops):
-            raise BadRequest(
-                f"a worker on {worker.path} changes its size, and others share the file",
-                "give one --pin, so that it is alone",
-            )

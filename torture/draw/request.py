@@ -9,9 +9,7 @@ from dataclasses import dataclass, field, replace
 from torture.dimensions import DIMENSIONS
 from torture.errors import BadRequest
 from torture.faults import parse
-from torture.plan import FaultSpec
-
-MAX_PAGES = 1 << 18
+from torture.plan import MAX_MEMLOCK_BYTES, MAX_PAGES, MAX_WORKERS, FaultSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +49,8 @@ class Request:
         object.__setattr__(self, "values", whole)
         _in_range("--count", self.count, 1, 1_000_000)
         _in_range("--pages", self.pages, 1, MAX_PAGES)
-        _in_range("--workers", self.workers, 1, 64)
-        _in_range("--memlock", self.memlock_bytes, -1, 1 << 50)
+        _in_range("--workers", self.workers, 1, MAX_WORKERS)
+        _in_range("--memlock", self.memlock_bytes, -1, MAX_MEMLOCK_BYTES)
 
     def __getitem__(self, dimension: str) -> tuple[str, ...]:
         return self.values[dimension]

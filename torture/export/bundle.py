@@ -6,7 +6,6 @@ import io
 import json
 import tarfile
 import time
-from dataclasses import asdict
 from pathlib import Path
 
 from torture.campaign.artefacts import IMAGE
@@ -17,6 +16,7 @@ from torture.export.program import write_program
 from torture.export.script import PROGRAM, SCRIPT, write_script
 from torture.export.subject import Source
 from torture.reproduce.subject import FINDING, PLAN, VERSIONS
+from verify import codec
 
 README = "README"
 
@@ -46,7 +46,7 @@ def _made(source: Source) -> dict[str, str]:
     """What is written for the bundle, by name; it replaces what is kept."""
     made = {PLAN: source.plan.to_json() + "\n", VERSIONS: json.dumps(source.versions, indent=1) + "\n"}
     if source.finding:
-        made[FINDING] = json.dumps(asdict(source.finding), indent=1) + "\n"
+        made[FINDING] = codec.encode(source.finding, indent=1) + "\n"
         made["mail.txt"] = write_mail(source)
     try:
         ready = recipe(source.plan, source.finding)

@@ -19,6 +19,7 @@ from torture.reproduce.subject import FINDING, VERSIONS, Subject, find_subject
 from torture.results.groups import Key, deduplicated, gather, key_of
 from torture.results.store import STORE, Trial
 from torture.rig.record import Record
+from verify import codec
 from verify.finding import Finding
 
 
@@ -66,7 +67,7 @@ def find_source(given: Path, results: Path, trial: int | None, kind: str) -> Sou
 
 
 def _of_finding(directory: Path, subject: Subject, kind: str) -> Source:
-    finding = Finding(**json.loads((directory / FINDING).read_text()))
+    finding = codec.decode(Finding, (directory / FINDING).read_text())
     if kind not in ("", finding.kind):
         raise BadRequest(f"{directory} is a finding of kind {finding.kind}", "leave --finding-kind out")
     versions = json.loads((directory / VERSIONS).read_text())

@@ -13,9 +13,9 @@ from torture.crash.outcome import STATES, AsOf, findings, read_states
 from torture.crash.replay import KEPT_STATE
 from torture.errors import BadRequest
 from torture.filesystems import FILESYSTEMS, Filesystem, filesystem
-from torture.judge import stored_pages
 from torture.lab.disk import image_chunks
 from verify import ledger, oracle, stamp
+from verify.completed import completed
 from verify.observation import Missing, Page, read_observations
 from verify.stamp import SECTOR_BYTES, Kind, Look, SectorLook, Span
 
@@ -67,7 +67,7 @@ def read_ledger(path: Path) -> Ledger:
             f"{path} is of a machine with pages of {begin.page_bytes} bytes, this one has {mmap.PAGESIZE}",
             "judge the image where it was written",
         )
-    if not any(stored_pages(path)):
+    if not any(completed(records)):
         raise BadRequest(f"{path} holds no store, so nothing can be judged by it", asked)
     return Ledger(path, begin, records)
 

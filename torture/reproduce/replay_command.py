@@ -12,8 +12,10 @@ from torture import options as options_for
 from torture.campaign.artefacts import tool_versions
 from torture.dimensions import DIMENSIONS, Dimension
 from torture.draw import from_words
-from torture.draw.request import MAX_PAGES, Request
+from torture.draw.request import Request
 from torture.lab.choose import KernelChoice
+from torture.plan import MAX_PAGES
+from torture.plan_check import check
 from torture.reproduce import replay as replaying
 from torture.reproduce import workshop
 from torture.reproduce.compare_command import compare
@@ -114,7 +116,9 @@ def plan(**options: Any) -> int:
         seed=options["seed"],
         pages=options["pages"],
     )
-    click.echo(from_words.build(request, options["ops"]).to_json())
+    built = from_words.build(request, options["ops"])
+    check(built)
+    click.echo(built.to_json())
     return 0
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from torture.errors import StepFailed
 from torture.rig.scene import Scene
 from verify import stamp
+from verify.stamp import SECTOR_BYTES
 from workloads import libc
 
 _STEPS_BYTES = (1 << 20, 1 << 16, 1 << 12)
@@ -134,7 +135,7 @@ def _write_until_full(directory: Path, scene: Scene) -> int:
 
 
 def _write_step(descriptor: int, step_bytes: int, scene: Scene, offset_bytes: int) -> int:
-    limit = scene.length_sectors * 512
+    limit = scene.length_sectors * SECTOR_BYTES
     wrote = refusals = 0
     while refusals < 2:
         try:

@@ -6,7 +6,6 @@ Between `torture.trial`, which knows what comes before and after, and `workloads
 from __future__ import annotations
 
 import errno
-import re
 import signal
 import time
 from collections import Counter
@@ -192,11 +191,10 @@ class Workers:
     def _was_refused(self, report: WorkerReport) -> bool:
         """Whether the filesystem turned the worker away (open, stat ...) as one of the faults makes it do."""
         refuses = {number for fault in self._faults for number in fault.refuses}
-        ended = re.search(r"^\w+Error: \[Errno (\d+)\].*\Z", report.error.strip(), re.MULTILINE)
-        if ended is None or int(ended[1]) not in refuses:
+        if report.errno not in refuses:
             return False
-        self._turned_away[f"{TURNED_AWAY} {errno.errorcode[int(ended[1])]}"] += 1
-        self._scene.note(f"worker {report.worker} was turned away: {ended[0]}")
+        self._turned_away[f"{TURNED_AWAY} {errno.errorcode[report.errno]}"] += 1
+        self._scene.note(f"worker {report.worker} was turned away: {report.error.strip().splitlines()[-1]}")
         return True
 
     def _refusals(self) -> Counter[str]:

@@ -1,5 +1,6 @@
 """Workers carry out their plan as somebody unprivileged, tell how it went, and never outlive who started them."""
 
+import errno
 import fcntl
 import mmap
 import os
@@ -16,7 +17,7 @@ import pytest
 from verify import stamp
 from verify.ledger import Pinned, Record, Store, Stored, Sync, Synced, Worker, read_ledger
 from workloads import worker
-from workloads.access import ACCESSES
+from workloads.access import ACCESSES, SecondProcess
 from workloads.plan import Op, WorkerPlan
 from workloads.worker import WorkerProcess
 
@@ -214,9 +215,17 @@ def test_a_ledger_that_only_root_may_write_is_opened_before(start: Start, new_fi
 def test_a_worker_that_breaks_says_why(start: Start, new_file: NewFile, directory: Path) -> None:
     report = start(directory / "absent", pages=1).wait_finished(TIMEOUT_S)
     assert (report.state, report.exit_code, report.signal) == ("died", worker.EXIT_BROKE, None)
-    assert "FileNotFoundError" in report.error
+    assert "FileNotFoundError" in report.error and report.errno == errno.ENOENT
     report = start(new_file(1), pages=1, pin="glue").wait_finished(TIMEOUT_S)
-    assert "KeyError: 'glue'" in report.error
+    assert "KeyError: 'glue'" in report.error and report.errno is None
+
+
+def test_an_error_of_a_workers_child_is_the_workers(
+    start: Start, new_file: NewFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(SecondProcess, "_store_elsewhere", lambda *_: os.open("/absent", os.O_RDONLY))
+    report = start(new_file(1), Op("store"), pages=1, access="second-process").wait_finished(TIMEOUT_S)
+    assert (report.state, report.errno) == ("died", errno.ENOENT)
 
 
 def test_a_worker_that_is_killed_died_of_its_signal(start: Start, new_file: NewFile) -> None:

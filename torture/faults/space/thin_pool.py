@@ -26,11 +26,12 @@ from torture.rig.kernel_log import KernelLog
 from torture.rig.machine import Machine
 from torture.rig.scene import Scene
 from verify import ledger
+from verify.stamp import SECTOR_BYTES
 
 BLOCK_SECTORS = 128
 PROBE_BYTES = 48 << 20
 """More than the filesystems of a trial have room for in blocks that were handed out before."""
-_BLOCK_BYTES = BLOCK_SECTORS * 512
+_BLOCK_BYTES = BLOCK_SECTORS * SECTOR_BYTES
 _FILESYSTEM, _RIVAL = 0, 1
 _PIECE_BYTES = 4096
 

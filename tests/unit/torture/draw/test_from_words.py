@@ -42,21 +42,14 @@ def test_a_word_that_is_none_is_refused(text: str, said: str) -> None:
         operations(text, 0, 4)
 
 
-@pytest.mark.parametrize(
-    ("layout", "ops"),
-    [
-        ("hole", "store,grow"),
-        ("hole", "store,truncate,store"),
-        ("hole", "store,punch,collapse"),
-        ("extended", "grow,store"),
-    ],
-)
-def test_who_must_be_alone_on_a_file_is(layout: str, ops: str) -> None:
+@pytest.mark.parametrize("layout", ["extended", "inline", "keep-size"])
+def test_a_layout_whose_worker_must_be_alone_has_one(layout: str) -> None:
     def plan(*pins: str) -> Plan:
-        return build(Request({"filesystem": ("xfs",), "layout": (layout,), "pin": pins, "access": ("store",)}), ops)
+        values = {"filesystem": ("xfs",), "layout": ("hole", layout), "pin": pins, "access": ("store",)}
+        return build(Request(values), "grow,store")
 
-    assert len(plan("mlock").workers) == 1
-    with pytest.raises(BadRequest, match=rf"a worker on 1-{layout} changes its size, and others share the file; give one"):
+    assert len(plan("mlock").workers) == 2
+    with pytest.raises(BadRequest, match=f"layout {layout} is for a file of one worker; give one --pin"):
         plan("mlock", "none")
 
 

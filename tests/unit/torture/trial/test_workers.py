@@ -55,20 +55,30 @@ def test_what_comes_before_a_crash_proves_itself_before_it(tmp_path: Path) -> No
     assert set(workers.proofs) == {"full"}, "the crash proves itself when it can"
 
 
-@pytest.mark.parametrize("number", [errno.EIO, errno.ENOENT, errno.EROFS, errno.ESHUTDOWN, errno.EUCLEAN, errno.EBADF])
-def test_a_worker_may_be_turned_away_as_a_power_cut_does_it(tmp_path: Path, number: int) -> None:
-    report = WorkerReport(1, "died", error=f"Traceback\nOSError: [Errno {number}] {os.strerror(number)}: 'f'\n")
+def waited_for(report: WorkerReport, tmp_path: Path) -> list[str]:
+    """The notes on a worker that ended so under a power cut."""
     notes: list[str] = []
-    process = cast(Any, SimpleNamespace(wait_finished=lambda timeout_s: report))
     cut = recorder("cut", [], crash=True)
     type(cut).refuses = PowerCut.refuses
     workers = Workers(a_scene(tmp_path, note=notes.append), [cut], lambda _: nullcontext(), lambda: None)
+    workers._wait(cast(Any, SimpleNamespace(wait_finished=lambda timeout_s: report)))
+    return notes
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ENOENT, errno.EROFS, errno.ESHUTDOWN, errno.EUCLEAN, errno.EBADF])
+def test_a_worker_may_be_turned_away_as_a_power_cut_does_it(tmp_path: Path, number: int) -> None:
+    report = WorkerReport(1, "died", error="Traceback\nthe last line\n", errno=number)
     if number == errno.EBADF:
         with pytest.raises(StepFailed, match="worker 1 died"):
-            workers._wait(process)
+            waited_for(report, tmp_path)
     else:
-        workers._wait(process)
-        assert "worker 1 was turned away" in notes[0]
+        assert waited_for(report, tmp_path) == ["worker 1 was turned away: the last line"]
+
+
+def test_an_error_that_only_reads_like_one_of_the_system_excuses_nobody(tmp_path: Path) -> None:
+    said = f"Traceback\nValueError: [Errno {errno.EIO}] {os.strerror(errno.EIO)}: 'f'\n"
+    with pytest.raises(StepFailed, match="worker 1 died"):
+        waited_for(WorkerReport(1, "died", error=said), tmp_path)
 
 
 @pytest.mark.parametrize(("refused", "begun"), [(0, 1), (8, 0)])
