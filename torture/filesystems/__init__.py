@@ -53,7 +53,7 @@ class Filesystem:
     the store), `journal` (metadata is consistent after a power cut, so fsck complaints then are findings).
 
     `unrecoverable`: why what a crash leaves cannot be judged, "" if it can. `volatile`: it lives in memory, has no
-    device, and is read again without an unmount between. With an errno of `refuses_pins` it may refuse a pin when full.
+    device, and is read again without an unmount between. When full it may refuse a pin with one of `excused_pin_errnos`.
     `stalls`: disturbances that wait until metadata was written, which it tries for ever while the disk refuses.
     """
 
@@ -71,7 +71,7 @@ class Filesystem:
     block_bytes: int = 4096
     volatile: bool = False
     unrecoverable: str = ""
-    refuses_pins: frozenset[int] = frozenset()
+    excused_pin_errnos: frozenset[int] = frozenset()
     stalls: frozenset[str] = frozenset()
     remarks: str = field(default="")
 
@@ -191,7 +191,7 @@ _PLAIN: dict[str, Filesystem] = {
             volatile=True,
             # A read fault of a hole allocates and charges the page (mm/shmem.c, shmem_get_folio_gfp), so that mlock
             # of a full tmpfs fails: EFAULT of the populate, which mlock turns into ENOMEM (mm/mlock.c).
-            refuses_pins=frozenset({errno.ENOMEM, errno.EFAULT}),
+            excused_pin_errnos=frozenset({errno.ENOMEM, errno.EFAULT}),
         ),
     )
 }

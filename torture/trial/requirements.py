@@ -40,9 +40,9 @@ def check(plan: Plan, row: Filesystem, faults: Sequence[Fault], machine: Machine
 
 def disk_missing(row: Filesystem, fault: Fault | type[Fault]) -> str:
     """Why a fault cannot be judged on a filesystem that has no disk, or does not recover from a crash, "" otherwise."""
-    if fault.crash and row.unrecoverable:
+    if fault.may_lose_unsynced and row.unrecoverable:
         return row.unrecoverable
-    needs = fault.targets or fault.crash or (fault.canary and not fault.for_volatile)
+    needs = fault.targets or fault.may_lose_unsynced or (fault.canary and not fault.for_volatile)
     return f"{row.name} has no disk, which fault {fault.name} needs" if row.volatile and needs else ""
 
 

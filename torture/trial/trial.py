@@ -266,7 +266,7 @@ class _Trial:
             self.proofs = workers.proofs
             with self._phase("drop"):
                 for fault in self.faults:
-                    fault.relent(scene)
+                    fault.before_reading(scene)
                 scene.running.close()
                 if readable_warm(self.plan, self.faults):
                     self._observe(scene, "warm")
@@ -298,8 +298,9 @@ class _Trial:
         if row.volatile:
             return True
         try:
-            if row.recovery and any(fault.crash or fault.canary for fault in self.faults):
-                crashed = any(fault.crash for fault in self.faults)  # a canary judges the tool, and its loss is planted
+            if row.recovery and any(fault.may_lose_unsynced or fault.canary for fault in self.faults):
+                # A canary judges the tool, and its loss is planted.
+                crashed = any(fault.may_lose_unsynced for fault in self.faults)
                 self.record.checked.append(remount.recover(row.recovery, scene.block_device, must=crashed))
             self._mount(scene, mounted)
         except BlockStackError as error:

@@ -38,7 +38,7 @@ class CorruptBio(Damage):
         "byte": Parameter(700, 1, 1 << 20, "which byte of each write, from 1 on"),
         "value": Parameter(165, 0, 255, "what it is changed to"),
     }
-    strikes_first = True
+    strikes_before_stores = True
 
     _damaged: tuple[Planted, ...] = ()
 
@@ -57,7 +57,7 @@ class CorruptBio(Damage):
         broken = refusing(str(scene.disk), scene.length_sectors, data_sectors(scene))
         scene.mapped.swap_table(Table(tuple(map(self._corrupting, broken.segments))))
 
-    def relent(self, scene: Scene) -> None:
+    def before_reading(self, scene: Scene) -> None:
         """Note where the stored pages lie, while the filesystem is mounted."""
         os.sync()
         if not stored_whole_only(scene):

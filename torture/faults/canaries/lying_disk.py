@@ -19,7 +19,7 @@ class LyingDisk(Fault):
     meaning = "canary: writes are dropped, no crash; must be found"
     targets = frozenset({"flakey"})
     canary = True
-    strikes_first = True
+    strikes_before_stores = True
 
     _dropped: DroppedWrites
 

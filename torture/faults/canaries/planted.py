@@ -67,7 +67,7 @@ class PlantedDamage(Damage, ABC):
         """A btrfs that is damaged refuses to be read, and does not tell where its extents are."""
         return f"{row.name} does not tell where on the device its extents are" if row.type == "btrfs" else ""
 
-    def relent(self, scene: Scene) -> None:
+    def before_reading(self, scene: Scene) -> None:
         """Choose one page of each file, while the filesystem is mounted."""
         os.sync()
         self._places = tuple(_places(scene))

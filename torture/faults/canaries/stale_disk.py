@@ -22,7 +22,7 @@ class StaleDisk(Fault):
     name = "stale-disk"
     meaning = "canary: the disk is put back to before the stores; must be found"
     canary = True
-    strikes_first = True
+    strikes_before_stores = True
 
     _image: Path
     _restored_bytes = 0

@@ -26,7 +26,7 @@ class Delay(Fault):
         "ms": Parameter(10, 1, 5000, "milliseconds that each write is held back"),
         "read_ms": Parameter(2, 0, 5000, "milliseconds that each read is held back"),
     }
-    strikes_first = True
+    strikes_before_stores = True
 
     _before = (0, 0)
     _proof = Proof(False, "the delay was never lifted")

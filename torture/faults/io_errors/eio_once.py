@@ -26,7 +26,7 @@ class EioOnce(EioData):
 
     name = "eio-once"
     meaning = "writes to file data fail with EIO, then the disk heals and the workers go on"
-    strikes_first = False
+    strikes_before_stores = False
     moments: ClassVar[tuple[str, ...]] = ("middle", "start")
     rounds = 1
 

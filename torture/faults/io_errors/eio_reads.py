@@ -31,12 +31,12 @@ class EioReads(Fault):
     name = "eio-reads"
     meaning = "reads of file data fail with EIO until the disk heals; the workers go on"
     targets: ClassVar[frozenset[str]] = frozenset({"delay", "error", "linear"})
-    strikes_first = True
+    strikes_before_stores = True
     moments: ClassVar[tuple[str, ...]] = ("start",)
     rounds = 1
-    patience_s = 5.0
-    refuses: ClassVar[frozenset[int]] = frozenset({errno.EIO})
-    refuses_pins: ClassVar[frozenset[int]] = frozenset({errno.ENOMEM, errno.EIO})
+    gate_timeout_s = 5.0
+    excused_errnos: ClassVar[frozenset[int]] = frozenset({errno.EIO})
+    excused_pin_errnos: ClassVar[frozenset[int]] = frozenset({errno.ENOMEM, errno.EIO})
 
     _refused: RefusedReads | None = None
     _ended: RefusedReads | None = None
@@ -57,9 +57,9 @@ class EioReads(Fault):
 
     def heal(self, scene: Scene) -> None:
         """Reads work again."""
-        self.relent(scene)
+        self.before_reading(scene)
 
-    def relent(self, scene: Scene) -> None:
+    def before_reading(self, scene: Scene) -> None:
         """Before the files are read, at the latest."""
         if self._refused is None:
             return
@@ -69,7 +69,7 @@ class EioReads(Fault):
 
     def mend(self, scene: Scene) -> None:
         """Nothing is left to do."""
-        self.relent(scene)
+        self.before_reading(scene)
 
     def proof(self, scene: Scene) -> Proof:
         """It fired when reads were refused, and the workers met it."""

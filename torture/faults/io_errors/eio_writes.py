@@ -19,11 +19,11 @@ class EioWrites(Fault):
     name = "eio-writes"
     meaning = "every write fails with EIO until the unmount"
     targets: ClassVar[frozenset[str]] = frozenset({"flakey"})
-    crash = True
-    strikes_first = True
+    may_lose_unsynced = True
+    strikes_before_stores = True
     readable_warm = False
     refuses_metadata: ClassVar[bool] = True
-    refuses: ClassVar[frozenset[int]] = frozenset({errno.EIO, errno.EROFS, errno.ESHUTDOWN, errno.EUCLEAN})
+    excused_errnos: ClassVar[frozenset[int]] = frozenset({errno.EIO, errno.EROFS, errno.ESHUTDOWN, errno.EUCLEAN})
 
     _refused: RefusedWrites
 

@@ -36,8 +36,8 @@ class DelayCut(Fault):
         "ms": Parameter(20, 1, 5000, "milliseconds that each write is held back"),
         "read_ms": Parameter(0, 0, 5000, "milliseconds that each read is held back"),
     }
-    crash = True
-    refuses = REFUSES
+    may_lose_unsynced = True
+    excused_errnos = REFUSES
     readable_warm = False
     moments: ClassVar[tuple[str, ...]] = ("middle", "start", "late")
 
@@ -59,7 +59,7 @@ class DelayCut(Fault):
         self._cut = threading.Thread(target=self._cut_power, args=(scene, after_s))
         self._cut.start()
 
-    def relent(self, scene: Scene) -> None:
+    def before_reading(self, scene: Scene) -> None:
         """Wait until the power has gone."""
         if self._cut is not None:
             self._cut.join()

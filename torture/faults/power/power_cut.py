@@ -20,9 +20,9 @@ class PowerCut(Fault):
     name = "power-cut"
     meaning = "dm-flakey drop_writes, then unmount and mount"
     targets = frozenset({"flakey"})
-    crash = True
-    refuses = REFUSES
-    forgets = True
+    may_lose_unsynced = True
+    excused_errnos = REFUSES
+    loses_later_writes = True
     moments = ("end", "middle", "late")
 
     _dropped: DroppedWrites

@@ -29,7 +29,7 @@ class ReplayedCrashStates(Fault):
     name = "replay"
     meaning = "every disk that a power loss could have left, from dm-log-writes"
     targets = frozenset({"linear", "log-writes", "snapshot"})
-    replays = True
+    judges_crash_states = True
     parameters: ClassVar[Mapping[str, Parameter]] = {
         "states": Parameter(60, 1, 1 << 20, "crash states to check at most"),
         "samples": Parameter(3, 0, 1000, "states drawn from the unflushed writes between two barriers"),

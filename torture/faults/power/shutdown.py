@@ -31,10 +31,10 @@ class Shutdown(Fault):
     parameters: ClassVar[Mapping[str, Parameter]] = {
         "flags": Parameter(2, 0, 2, "0: freeze and sync first, 1: write the log first, 2: write nothing (as a crash)")
     }
-    crash = True
+    may_lose_unsynced = True
     readable_warm = False
     moments: ClassVar[tuple[str, ...]] = ("end", "middle", "late")
-    refuses: ClassVar[frozenset[int]] = frozenset({errno.EIO, errno.EROFS, errno.ESHUTDOWN, errno.EUCLEAN})
+    excused_errnos: ClassVar[frozenset[int]] = frozenset({errno.EIO, errno.EROFS, errno.ESHUTDOWN, errno.EUCLEAN})
 
     _proof = Proof(False, "it was not struck")
 

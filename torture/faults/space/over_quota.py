@@ -72,7 +72,7 @@ class OverQuota(Fault, ABC):
             raise StepFailed("set the quota", str(error)) from error
         scene.note(f"quota: {self.kind.name.lower()} {owner} uses {used >> 10} KiB and may use {more >> 10} KiB more")
 
-    def relent(self, scene: Scene) -> None:
+    def before_reading(self, scene: Scene) -> None:
         """Nothing is lifted; what the kernel said is kept."""
         for warning, times in Counter(self._warnings.come()).items():
             scene.note(f"{times} x quota warning {warning.code} for {Kind(warning.kind).name.lower()} {warning.owner}")

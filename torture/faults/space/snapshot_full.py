@@ -42,11 +42,13 @@ class SnapshotFull(Fault):
     parameters: ClassVar[Mapping[str, Parameter]] = {
         "store_kib": Parameter(256, 16, 1 << 18, "size of the store in KiB, its own metadata included")
     }
-    crash = True
-    strikes_first = True
+    may_lose_unsynced = True
+    strikes_before_stores = True
     readable_warm = False
     refuses_metadata: ClassVar[bool] = True
-    refuses: ClassVar[frozenset[int]] = frozenset({errno.EIO, errno.ENOSPC, errno.EROFS, errno.ESHUTDOWN, errno.EUCLEAN})
+    excused_errnos: ClassVar[frozenset[int]] = frozenset(
+        {errno.EIO, errno.ENOSPC, errno.EROFS, errno.ESHUTDOWN, errno.EUCLEAN}
+    )
 
     _store: MappedDevice
     _live: MappedDevice
@@ -73,7 +75,7 @@ class SnapshotFull(Fault):
         self._live = self._snapshot(scene, "live")
         scene.mapped.swap_table(Table.single(Linear(str(self._live.path)), scene.length_sectors))
 
-    def relent(self, scene: Scene) -> None:
+    def before_reading(self, scene: Scene) -> None:
         """The workers may have found room in what was handed out before: then a write of the tool's own meets the end."""
         scene.note(f"a probe write of {_PROBE_BYTES >> 20} MiB gave {write_probe(scene, _PROBE_BYTES) or 'no error'}")
 

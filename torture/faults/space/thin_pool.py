@@ -134,11 +134,13 @@ class Exhausted(OnThinPool, ABC):
     freed brings a pool back before anybody looks.
     """
 
-    crash = True
-    strikes_first = True
+    may_lose_unsynced = True
+    strikes_before_stores = True
     readable_warm = False
     refuses_metadata: ClassVar[bool] = True
-    refuses: ClassVar[frozenset[int]] = frozenset({errno.EIO, errno.ENOSPC, errno.EROFS, errno.ESHUTDOWN, errno.EUCLEAN})
+    excused_errnos: ClassVar[frozenset[int]] = frozenset(
+        {errno.EIO, errno.ENOSPC, errno.EROFS, errno.ESHUTDOWN, errno.EUCLEAN}
+    )
     exhausted: ClassVar[str]
     announced: ClassVar[str]
 
@@ -163,7 +165,7 @@ class Exhausted(OnThinPool, ABC):
         self._log = KernelLog()
         scene.note(self.take())
 
-    def relent(self, scene: Scene) -> None:
+    def before_reading(self, scene: Scene) -> None:
         """The workers may have found room in what was handed out before: then a write of the tool's own meets the end."""
         scene.note(f"a probe write of up to {PROBE_BYTES >> 20} MiB gave {write_probe(scene, PROBE_BYTES) or 'no error'}")
 
