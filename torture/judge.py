@@ -163,7 +163,7 @@ def stored_pages(path: Path) -> tuple[set[tuple[int, int]], set[tuple[int, int]]
         elif isinstance(record, ledger.Stored):
             store = outstanding.pop(record.worker)
             pages = {(store.file, page) for page in range(store.first_page, store.first_page + store.pages)}
-            faulted = {(store.file, fault.page) for fault in record.faults}
+            faulted = {(store.file, fault.page) for fault in record.refused}
             accepted |= pages - faulted
             refused |= faulted
     return accepted, refused

@@ -204,7 +204,7 @@ class Workers:
         counted = Counter(self._turned_away)
         for record in ledger.read_ledger(self._scene.ledger_path):
             if isinstance(record, ledger.Stored):
-                counted.update(f"store {fault.how}" for fault in record.faults)
+                counted.update(f"store {fault.how}" for fault in record.refused)
             elif isinstance(record, ledger.Synced) and record.errno:
                 counted[f"sync {errno.errorcode.get(record.errno, record.errno)}"] += 1
         return counted

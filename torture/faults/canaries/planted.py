@@ -156,7 +156,7 @@ def _stored_whole(scene: Scene) -> dict[tuple[int, int], tuple[int, int]]:
     for record in ledger.read_ledger(scene.ledger_path):
         if isinstance(record, ledger.Store):
             outstanding[record.worker] = record
-        elif isinstance(record, ledger.Stored) and not record.faults:
+        elif isinstance(record, ledger.Stored) and not record.refused:
             store = outstanding.pop(record.worker)
             if (store.lo, store.hi) == (0, scene.plan.page_bytes):
                 stored |= {
