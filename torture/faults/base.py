@@ -158,6 +158,10 @@ class Fault:
         """The healthy table of the stack."""
         return Table.single(Linear(disk, 0), length_sectors)
 
+    def swap_back(self, scene: Scene) -> None:
+        """Put the healthy table in force again."""
+        scene.swap(self.table(str(scene.disk), scene.length_sectors))
+
     def arm(self, scene: Scene) -> None:
         """After the layout is on disk and before the workers start."""
 

@@ -53,9 +53,8 @@ class CorruptBio(Damage):
 
     def strike(self, scene: Scene) -> None:
         """From before the first store to the unmount."""
-        assert scene.mapped is not None
         broken = refusing(str(scene.disk), scene.length_sectors, data_sectors(scene))
-        scene.mapped.swap_table(Table(tuple(map(self._corrupting, broken.segments))))
+        scene.swap(Table(tuple(map(self._corrupting, broken.segments))))
 
     def before_reading(self, scene: Scene) -> None:
         """Note where the stored pages lie, while the filesystem is mounted."""
@@ -66,8 +65,7 @@ class CorruptBio(Damage):
 
     def mend(self, scene: Scene) -> None:
         """Corrupt no more, look what it did, and write down what must be found."""
-        assert scene.mapped is not None
-        scene.mapped.swap_table(self.table(str(scene.disk), scene.length_sectors))
+        self.swap_back(scene)
         self._damaged = tuple(self._differing(scene))
         if not self._damaged:
             raise NotRun("no write of a stored page went to a sector that the file had when the fault struck")

@@ -41,11 +41,10 @@ class EioOnce(EioData):
 
     def strike(self, scene: Scene) -> None:
         """Refuse from now on."""
-        assert scene.mapped is not None
         scene.ledger.append(ledger.Struck(self.name, crash=True))
         self._table = self._table or self._broken(scene)  # later, the errors that the files met make FIEMAP fail
         self._counting = RefusedWrites(scene)
-        scene.mapped.swap_table(self._table)
+        scene.swap(self._table)
 
     def heal(self, scene: Scene) -> None:
         """Take writes again."""
@@ -64,8 +63,7 @@ class EioOnce(EioData):
 
     def _take_writes(self, scene: Scene) -> None:
         """I/O under way is waited for by the swap."""
-        assert scene.mapped is not None
-        scene.mapped.swap_table(self.table(str(scene.disk), scene.length_sectors))
+        self.swap_back(scene)
         self._stop_counting()
 
     def _have_written(self, scene: Scene) -> None:

@@ -13,7 +13,7 @@ from typing import ClassVar
 
 from devicemapper.device import MappedDevice
 from devicemapper.table import Table
-from devicemapper.targets import Delay, Error, Linear
+from devicemapper.targets import Delay, Error
 from torture.faults.base import Fault, Proof
 from torture.faults.io_errors.data_sectors import count, data_sectors, untold
 from torture.faults.io_errors.failing_writes import RefusedReads, covering
@@ -87,17 +87,13 @@ class EioReads(Fault):
         return refused.proof().evidence
 
     def _break(self, scene: Scene, ranges: list[tuple[int, int]]) -> None:
-        assert scene.mapped is not None
-        broken = MappedDevice(f"{scene.mapped.name}-unreadable", Table.single(Error(), scene.length_sectors))
+        broken = MappedDevice(f"{scene.dm.name}-unreadable", Table.single(Error(), scene.length_sectors))
         unreadable = str(scene.below.enter_context(broken).path)
         disk = str(scene.disk)
-        scene.mapped.swap_table(
-            covering(disk, scene.length_sectors, ranges, lambda first: Delay(unreadable, first, 0, disk, first, 0))
-        )
+        scene.swap(covering(disk, scene.length_sectors, ranges, lambda first: Delay(unreadable, first, 0, disk, first, 0)))
 
     def _repair(self, scene: Scene) -> None:
-        assert scene.mapped is not None
-        scene.mapped.swap_table(Table.single(Linear(str(scene.disk)), scene.length_sectors))
+        self.swap_back(scene)
 
 
 def _forget(scene: Scene) -> None:

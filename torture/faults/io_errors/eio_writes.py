@@ -33,19 +33,17 @@ class EioWrites(Fault):
 
     def strike(self, scene: Scene) -> None:
         """Refuse from now on. Syncs still prove what they say: that is the point."""
-        assert scene.mapped is not None
         scene.ledger.append(ledger.Struck(self.name, crash=True))
         self._refused = RefusedWrites(scene)
-        scene.mapped.swap_table(self._broken(scene))
+        scene.swap(self._broken(scene))
 
     def _broken(self, scene: Scene) -> Table:
         return refusing(str(scene.disk), scene.length_sectors, [(0, scene.length_sectors)])
 
     def mend(self, scene: Scene) -> None:
         """The disk takes writes again."""
-        assert scene.mapped is not None
         self._refused.stop()
-        scene.mapped.swap_table(self.table(str(scene.disk), scene.length_sectors))
+        self.swap_back(scene)
 
     def proof(self, scene: Scene) -> Proof:
         """It fired when writes were refused."""

@@ -13,8 +13,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from devicemapper.device import MappedDevice
-from devicemapper.table import Table
-from devicemapper.targets import Flakey, Linear
+from devicemapper.targets import Flakey
 from torture.errors import StepFailed
 from torture.faults.base import Fault, Parameter, Proof
 from torture.faults.io_errors.delay import slow
@@ -47,10 +46,9 @@ class DelayCut(Fault):
 
     def arm(self, scene: Scene) -> None:
         """Put the layer that will drop below the filesystem's device, and the delay on that."""
-        assert scene.mapped is not None
-        layer = MappedDevice(f"{scene.mapped.name}-below", flakey_table(str(scene.disk), scene.length_sectors))
+        layer = MappedDevice(f"{scene.dm.name}-below", flakey_table(str(scene.disk), scene.length_sectors))
         self._below = scene.below.enter_context(layer)
-        scene.mapped.swap_table(slow(str(self._below.path), scene.length_sectors, self.values))
+        scene.swap(slow(str(self._below.path), scene.length_sectors, self.values))
 
     def strike(self, scene: Scene) -> None:
         """Cut the power a little later, when the workers have gone on."""
@@ -66,11 +64,10 @@ class DelayCut(Fault):
 
     def mend(self, scene: Scene) -> None:
         """The disk obeys again, without the layer."""
-        assert scene.mapped is not None
         if self._dropped is None:
             raise StepFailed("power cut", "the table that drops writes could not be loaded")
         self._dropped.stop_counting()
-        scene.mapped.swap_table(Table.single(Linear(str(scene.disk)), scene.length_sectors))
+        self.swap_back(scene)
         self._below.remove()
 
     def proof(self, scene: Scene) -> Proof:

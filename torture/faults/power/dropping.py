@@ -39,8 +39,7 @@ class DroppedWrites:
     """Swaps the dropping table of the stack's device (or another) in, and counts what is dropped until `stop_counting`."""
 
     def __init__(self, scene: Scene, table: Table, device: MappedDevice | None = None) -> None:
-        device = device or scene.mapped
-        assert device is not None
+        device = device or scene.dm
         device.swap_table(table)
         self._upper, self._lower = device.path, scene.disk
         self._before = (writes_completed(self._upper), writes_completed(self._lower))

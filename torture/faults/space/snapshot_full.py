@@ -65,15 +65,14 @@ class SnapshotFull(Fault):
         Syncs prove nothing from now on: that all of what a snapshot completed before it overflowed can be read again is
         not established (docs/faults.md).
         """
-        assert scene.mapped is not None
         scene.ledger.append(ledger.Swap("a snapshot that will overflow"))
         scene.ledger.append(ledger.Struck(self.name, crash=True))
         spare = scene.spares[0]
         _pwrite(spare, mmap.mmap(-1, _PAGE_BYTES))
         small = Table.single(Linear(str(spare)), 2 * self.values["store_kib"])
-        self._store = scene.below.enter_context(MappedDevice(f"{scene.mapped.name}-store", small))
+        self._store = scene.below.enter_context(MappedDevice(f"{scene.dm.name}-store", small))
         self._live = self._snapshot(scene, "live")
-        scene.mapped.swap_table(Table.single(Linear(str(self._live.path)), scene.length_sectors))
+        scene.swap(Table.single(Linear(str(self._live.path)), scene.length_sectors))
 
     def before_reading(self, scene: Scene) -> None:
         """The workers may have found room in what was handed out before: then a write of the tool's own meets the end."""
@@ -81,23 +80,21 @@ class SnapshotFull(Fault):
 
     def mend(self, scene: Scene) -> None:
         """A larger store, declared valid again, and the same snapshot on it."""
-        assert scene.mapped is not None
         self._said = " ".join(self._live.status()[0].rest)
-        scene.mapped.swap_table(Table.single(Linear(str(scene.disk)), scene.length_sectors))
+        self.swap_back(scene)
         self._live.remove()
         self._store.swap_table(Table.single(Linear(str(scene.spares[0])), _ENLARGED_SECTORS))
         _declare_valid(self._store.path)
         revived = self._snapshot(scene, "revived")
-        scene.mapped.swap_table(Table.single(Linear(str(revived.path)), scene.length_sectors))
+        scene.swap(Table.single(Linear(str(revived.path)), scene.length_sectors))
 
     def proof(self, scene: Scene) -> Proof:
         """It fired when the snapshot became invalid."""
         return Proof(self._said == "Invalid", f"status of the snapshot after the unmount: {self._said}")
 
     def _snapshot(self, scene: Scene, name: str) -> MappedDevice:
-        assert scene.mapped is not None
         target = Snapshot(str(scene.disk), str(self._store.path), persistent=True)
-        device = MappedDevice(f"{scene.mapped.name}-{name}", Table.single(target, scene.length_sectors))
+        device = MappedDevice(f"{scene.dm.name}-{name}", Table.single(target, scene.length_sectors))
         return scene.below.enter_context(device)
 
 
