@@ -19,6 +19,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from verify.descriptors import opened
+
 _GETQUOTA, _SETQUOTA, _BLOCK_LIMITS = 0x800007, 0x800008, 1
 _FSGETXATTR, _FSSETXATTR, _INHERIT_PROJECT = 0x801C581F, 0x401C5820, 0x200
 _DATAGRAM_BYTES = 1 << 16
@@ -62,15 +64,12 @@ def limit(device: Path, kind: Kind, owner: int, hard_kib: int) -> None:
 
 def assign_project(path: Path, project: int) -> None:
     """Put a file, or a directory and all that is made in it, into a project (struct fsxattr). OSError if refused."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
+    with opened(path) as descriptor:
         attributes = array.array("I", bytes(28))  # xflags, extsize, nextents, projid, cowextsize, padding
         fcntl.ioctl(descriptor, _FSGETXATTR, attributes, True)
         attributes[0] |= _INHERIT_PROJECT if path.is_dir() else 0
         attributes[3] = project
         fcntl.ioctl(descriptor, _FSSETXATTR, attributes)
-    finally:
-        os.close(descriptor)
 
 
 def _quotactl(command: int, device: Path, kind: Kind, owner: int, limits: _Limits) -> None:

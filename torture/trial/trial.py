@@ -8,7 +8,6 @@ the verdict is `torture.judge`'s, on the host, from what is left behind). A fail
 from __future__ import annotations
 
 import errno
-import os
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -36,6 +35,7 @@ from torture.rig.scene import Scene
 from torture.trial import requirements
 from torture.trial.workers import Workers
 from verify import ledger
+from verify.descriptors import opened
 from verify.ledger import LedgerWriter
 from workloads import layouts, libc
 from workloads.access import ACCESSES
@@ -326,8 +326,5 @@ class _Trial:
 
 def _make_durable(mount_point: Path) -> None:
     """Sync all that was laid out, directory entries included: ext2 and jfs lose these if only files are synced."""
-    descriptor = os.open(mount_point, os.O_RDONLY | os.O_DIRECTORY)
-    try:
+    with opened(mount_point) as descriptor:
         libc.syncfs(descriptor)
-    finally:
-        os.close(descriptor)

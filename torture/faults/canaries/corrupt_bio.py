@@ -14,7 +14,6 @@ from typing import ClassVar
 
 from devicemapper.table import Segment, Table
 from devicemapper.targets import Flakey
-from torture.crash.disk import opened
 from torture.errors import NotRun
 from torture.faults.base import Parameter, Proof
 from torture.faults.canaries.planted import Damage, Place, Planted, leave, stamped, stored_places, stored_whole_only
@@ -24,6 +23,7 @@ from torture.faults.power.dropping import flakey_table
 from torture.filesystems import Filesystem
 from torture.rig.machine import Machine
 from torture.rig.scene import Scene
+from verify.descriptors import opened
 from verify.stamp import SECTOR_BYTES
 
 
@@ -85,7 +85,7 @@ class CorruptBio(Damage):
 
     def _differing(self, scene: Scene) -> Iterator[Planted]:
         page = memoryview(mmap.mmap(-1, scene.plan.page_bytes))
-        with opened(scene.block_device, os.O_RDONLY) as descriptor:
+        with opened(scene.block_device, os.O_RDONLY | os.O_DIRECT) as descriptor:
             for place in self._places:
                 os.preadv(descriptor, [page], place.device_bytes)
                 if sectors := _differing_sectors(page, place, scene):

@@ -16,13 +16,13 @@ from itertools import groupby
 from pathlib import Path
 from typing import ClassVar
 
-from torture.crash.disk import opened
 from torture.errors import NotRun
 from torture.faults.base import Fault, Proof
 from torture.filesystems import Filesystem
 from torture.rig.machine import Machine
 from torture.rig.scene import Scene
 from verify import ledger, stamp
+from verify.descriptors import opened
 from verify.finding import FindingKind
 from workloads.extents import extents
 
@@ -78,7 +78,7 @@ class PlantedDamage(Damage, ABC):
         """Do the damage, and write down what must be found."""
         page = memoryview(mmap.mmap(-1, scene.plan.page_bytes))
         planted = []
-        with opened(scene.block_device, os.O_RDWR) as descriptor:
+        with opened(scene.block_device, os.O_RDWR | os.O_DIRECT) as descriptor:
             for place in self._places:
                 os.preadv(descriptor, [page], place.device_bytes)
                 sectors = self.damage(page, place, scene)

@@ -6,7 +6,6 @@ stored and synced once the disk is healed must be there.
 
 from __future__ import annotations
 
-import os
 from typing import ClassVar
 
 from devicemapper.table import Table
@@ -18,6 +17,7 @@ from torture.filesystems import Filesystem
 from torture.rig.machine import Machine
 from torture.rig.scene import Scene
 from verify import ledger
+from verify.descriptors import opened
 from workloads import writeback
 
 
@@ -71,11 +71,8 @@ class EioOnce(EioData):
         if self._counting is None or self._counting.so_far():
             return
         for file in scene.files:
-            descriptor = os.open(scene.mount_point / "files" / file.name, os.O_RDONLY | os.O_CLOEXEC)
-            try:
+            with opened(scene.mount_point / "files" / file.name) as descriptor:
                 writeback.start(descriptor, scene.plan.page_bytes)
-            finally:
-                os.close(descriptor)
 
     def _stop_counting(self) -> None:
         if self._counting is not None:

@@ -21,6 +21,7 @@ from torture.filesystems import Filesystem
 from torture.rig.machine import Machine
 from torture.rig.scene import Scene
 from verify import ledger
+from verify.descriptors import opened
 
 
 class EioReads(Fault):
@@ -99,9 +100,6 @@ class EioReads(Fault):
 def _forget(scene: Scene) -> None:
     """Drop the clean pages of all files from the cache (posix_fadvise(2)); everything was synced by the layout."""
     for file in scene.files:
-        descriptor = os.open(scene.mount_point / "files" / file.name, os.O_RDONLY)
-        try:
+        with opened(scene.mount_point / "files" / file.name) as descriptor:
             os.fsync(descriptor)
             os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
-        finally:
-            os.close(descriptor)

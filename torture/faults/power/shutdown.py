@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import os
 import struct
 from collections.abc import Mapping
 from typing import ClassVar
@@ -18,6 +17,7 @@ from torture.filesystems import Filesystem
 from torture.rig.machine import Machine
 from torture.rig.scene import Scene
 from verify import ledger
+from verify.descriptors import opened
 
 _SHUTDOWN = 0x8004587D
 _DEAD = (errno.EIO, errno.EROFS, errno.ESHUTDOWN)
@@ -48,13 +48,11 @@ class Shutdown(Fault):
         flags = self.values["flags"]
         scene.ledger.append(ledger.Swap(f"shutdown {flags}"))
         scene.ledger.append(ledger.Struck(self.name, crash=True))
-        descriptor = os.open(scene.mount_point, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            fcntl.ioctl(descriptor, _SHUTDOWN, struct.pack("=I", flags))
+            with opened(scene.mount_point) as descriptor:
+                fcntl.ioctl(descriptor, _SHUTDOWN, struct.pack("=I", flags))
         except OSError as error:
             raise StepFailed("shutdown ioctl", str(error)) from error
-        finally:
-            os.close(descriptor)
         self._proof = _probe(scene)
 
     def proof(self, scene: Scene) -> Proof:

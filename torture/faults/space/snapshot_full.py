@@ -25,6 +25,7 @@ from torture.filesystems import Filesystem
 from torture.rig.machine import Machine
 from torture.rig.scene import Scene
 from verify import ledger
+from verify.descriptors import opened
 
 _HEADER = struct.Struct("<4I")  # struct disk_header: magic, valid, version, chunk size
 _MAGIC = 0x70416E53
@@ -100,12 +101,9 @@ class SnapshotFull(Fault):
 
 def _declare_valid(store: Path) -> None:
     """Take back the kernel's mark. StepFailed if there is no store."""
-    descriptor = os.open(store, os.O_RDONLY | os.O_DIRECT | os.O_CLOEXEC)
     page = mmap.mmap(-1, _PAGE_BYTES)
-    try:
+    with opened(store, os.O_RDONLY | os.O_DIRECT) as descriptor:
         os.preadv(descriptor, [page], 0)
-    finally:
-        os.close(descriptor)
     magic, _, version, chunk = _HEADER.unpack_from(page)
     if magic != _MAGIC:
         raise StepFailed("revive the snapshot", f"its store begins with {magic:#x} instead of {_MAGIC:#x}")
@@ -114,8 +112,5 @@ def _declare_valid(store: Path) -> None:
 
 
 def _pwrite(device: Path, page: mmap.mmap) -> None:
-    descriptor = os.open(device, os.O_WRONLY | os.O_DIRECT | os.O_CLOEXEC)
-    try:
+    with opened(device, os.O_WRONLY | os.O_DIRECT) as descriptor:
         os.pwrite(descriptor, page, 0)
-    finally:
-        os.close(descriptor)

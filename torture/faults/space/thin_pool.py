@@ -26,6 +26,7 @@ from torture.rig.kernel_log import KernelLog
 from torture.rig.machine import Machine
 from torture.rig.scene import Scene
 from verify import ledger
+from verify.descriptors import opened
 
 BLOCK_SECTORS = 128
 PROBE_BYTES = 48 << 20
@@ -185,8 +186,5 @@ class Exhausted(OnThinPool, ABC):
 
 
 def _write_zeros(device: Path, offset_bytes: int = 0) -> None:
-    descriptor = os.open(device, os.O_WRONLY | os.O_DIRECT | os.O_CLOEXEC)
-    try:
+    with opened(device, os.O_WRONLY | os.O_DIRECT) as descriptor:
         os.pwrite(descriptor, mmap.mmap(-1, _PIECE_BYTES), offset_bytes)
-    finally:
-        os.close(descriptor)
