@@ -114,6 +114,8 @@ class Fault:
 
     # What it needs, and what cannot be had while it is in force.
 
+    needs: ClassVar[tuple[str, ...]] = ()
+    """Features that the filesystem must claim (torture.filesystems.base.FEATURES)."""
     targets: ClassVar[frozenset[str]] = frozenset()
     """Device-mapper targets, or features of one such as "flakey drop_writes"."""
     for_volatile: ClassVar[bool] = False
@@ -144,7 +146,7 @@ class Fault:
     @classmethod
     def missing(cls, row: Filesystem, machine: Machine) -> str:
         """Why it cannot strike `row` on `machine`, "" if it can; whether its targets are there is asked elsewhere."""
-        return ""
+        return row.lacking(*cls.needs)
 
     def options(self, row: Filesystem) -> Options:
         """What it needs of mkfs, mount and the limits of workers."""

@@ -17,11 +17,9 @@ from devicemapper.targets import Flakey
 from torture.errors import NotRun
 from torture.faults.base import Parameter, Proof
 from torture.faults.canaries.planted import Damage, Place, Planted, leave, stamped, stored_places, stored_whole_only
-from torture.faults.io_errors.data_sectors import data_sectors, untold_or_moving
+from torture.faults.io_errors.data_sectors import data_sectors
 from torture.faults.io_errors.failing_writes import refusing
 from torture.faults.power.dropping import flakey_table
-from torture.filesystems import Filesystem
-from torture.rig.machine import Machine
 from torture.rig.scene import Scene
 from verify.descriptors import opened
 from verify.stamp import SECTOR_BYTES
@@ -33,6 +31,7 @@ class CorruptBio(Damage):
     name = "corrupt-bio"
     meaning = "canary: dm-flakey changes a byte of each write of file data; must be found as corrupt, sector exact"
     kind = "corrupt"
+    needs = ("extents", "in-place", "raw-data")
     targets: ClassVar[frozenset[str]] = frozenset({"flakey", "flakey corrupt_bio_byte 1 w 0 0"})
     parameters: ClassVar[Mapping[str, Parameter]] = {
         "byte": Parameter(700, 1, 1 << 20, "which byte of each write, from 1 on"),
@@ -41,11 +40,6 @@ class CorruptBio(Damage):
     strikes_before_stores = True
 
     _damaged: tuple[Planted, ...] = ()
-
-    @classmethod
-    def missing(cls, row: Filesystem, machine: Machine) -> str:
-        """What is stored must go to the sectors that the file has."""
-        return untold_or_moving(row)
 
     def table(self, disk: str, length_sectors: int) -> Table:
         """A flakey target that is always up."""

@@ -18,8 +18,6 @@ from typing import ClassVar
 
 from torture.errors import NotRun
 from torture.faults.base import Fault, Proof
-from torture.filesystems import Filesystem
-from torture.rig.machine import Machine
 from torture.rig.scene import Scene
 from verify import ledger, stamp
 from verify.descriptors import opened
@@ -62,10 +60,7 @@ class Damage(Fault):
 class PlantedDamage(Damage, ABC):
     """A subclass says the `kind` that must be found, and what one page of each file is turned into after the unmount."""
 
-    @classmethod
-    def missing(cls, row: Filesystem, machine: Machine) -> str:
-        """A btrfs that is damaged refuses to be read, and does not tell where its extents are."""
-        return f"{row.name} does not tell where on the device its extents are" if row.type == "btrfs" else ""
+    needs = ("extents", "raw-data")
 
     def before_reading(self, scene: Scene) -> None:
         """Choose one page of each file, while the filesystem is mounted."""

@@ -10,11 +10,8 @@ from typing import ClassVar
 
 from devicemapper.table import Table
 from torture.faults.base import Proof
-from torture.faults.io_errors.data_sectors import untold_or_moving
 from torture.faults.io_errors.eio_data import EioData
 from torture.faults.io_errors.failing_writes import RefusedWrites
-from torture.filesystems import Filesystem
-from torture.rig.machine import Machine
 from torture.rig.scene import Scene
 from verify import ledger
 from verify.descriptors import opened
@@ -33,11 +30,6 @@ class EioOnce(EioData):
     _counts: tuple[RefusedWrites, ...] = ()
     _counting: RefusedWrites | None = None
     _table: Table | None = None
-
-    @classmethod
-    def missing(cls, row: Filesystem, machine: Machine) -> str:
-        """What is stored must go to the sectors that the file has."""
-        return untold_or_moving(row)
 
     def strike(self, scene: Scene) -> None:
         """Refuse from now on."""

@@ -15,10 +15,8 @@ from devicemapper.device import MappedDevice
 from devicemapper.table import Table
 from devicemapper.targets import Delay, Error
 from torture.faults.base import Fault, Proof
-from torture.faults.io_errors.data_sectors import count, data_sectors, untold
+from torture.faults.io_errors.data_sectors import count, data_sectors
 from torture.faults.io_errors.failing_writes import RefusedReads, covering
-from torture.filesystems import Filesystem
-from torture.rig.machine import Machine
 from torture.rig.scene import Scene
 from verify import ledger
 from verify.descriptors import opened
@@ -31,6 +29,7 @@ class EioReads(Fault):
 
     name = "eio-reads"
     meaning = "reads of file data fail with EIO until the disk heals; the workers go on"
+    needs = ("extents",)
     targets: ClassVar[frozenset[str]] = frozenset({"delay", "error", "linear"})
     strikes_before_stores = True
     moments: ClassVar[tuple[str, ...]] = ("start",)
@@ -41,11 +40,6 @@ class EioReads(Fault):
 
     _refused: RefusedReads | None = None
     _ended: RefusedReads | None = None
-
-    @classmethod
-    def missing(cls, row: Filesystem, machine: Machine) -> str:
-        """Addresses of extents must be the device's."""
-        return untold(row)
 
     def strike(self, scene: Scene) -> None:
         """Forget what is cached of the files, and refuse to read it again."""

@@ -13,8 +13,6 @@ from typing import ClassVar
 
 from torture.errors import StepFailed
 from torture.faults.base import Fault, Parameter, Proof
-from torture.filesystems import Filesystem
-from torture.rig.machine import Machine
 from torture.rig.scene import Scene
 from verify import ledger
 from verify.descriptors import opened
@@ -31,17 +29,13 @@ class Shutdown(Fault):
     parameters: ClassVar[Mapping[str, Parameter]] = {
         "flags": Parameter(2, 0, 2, "0: freeze and sync first, 1: write the log first, 2: write nothing (as a crash)")
     }
+    needs = ("shutdown",)
     may_lose_unsynced = True
     readable_warm = False
     moments: ClassVar[tuple[str, ...]] = ("end", "middle", "late")
     excused_errnos: ClassVar[frozenset[int]] = frozenset({errno.EIO, errno.EROFS, errno.ESHUTDOWN, errno.EUCLEAN})
 
     _proof = Proof(False, "it was not struck")
-
-    @classmethod
-    def missing(cls, row: Filesystem, machine: Machine) -> str:
-        """Only some filesystems have it."""
-        return "" if row.has("shutdown") else f"{row.name} has no shutdown ioctl"
 
     def strike(self, scene: Scene) -> None:
         """Shut down. The ledger is told first: a sync that ends after this proves nothing."""
