@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -36,6 +37,10 @@ TIMES: Mapping[str, Parameter] = {
     AFTER_WRITES: Parameter(0, 0, 1 << 30, "strike when the device has completed so many writes since then; 0: as above"),
 }
 """When a fault strikes that can do so amid what the workers do. What comes first counts."""
+
+
+SHUT_DOWN = frozenset({errno.EIO, errno.EROFS, errno.ESHUTDOWN, errno.EUCLEAN})
+"""What a filesystem says that stopped itself because of an error."""
 
 
 @dataclass(frozen=True, slots=True)

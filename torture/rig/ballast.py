@@ -129,7 +129,7 @@ def _write_until_full(directory: Path, scene: Scene) -> int:
 
 
 def _write_step(descriptor: int, step_bytes: int, scene: Scene, offset_bytes: int) -> int:
-    limit = scene.length_sectors * 512
+    limit = scene.length_sectors * stamp.SECTOR_BYTES
     wrote = refusals = 0
     while refusals < 2:
         try:

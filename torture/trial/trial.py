@@ -37,6 +37,7 @@ from torture.trial.workers import Workers
 from verify import ledger
 from verify.descriptors import opened
 from verify.ledger import LedgerWriter
+from verify.stamp import SECTOR_BYTES
 from workloads import layouts, libc
 from workloads.access import ACCESSES
 from workloads.extents import extent_table
@@ -173,7 +174,7 @@ class _Trial:
     def _build(self, row: Filesystem, stack: ExitStack) -> Scene:
         disk, length_sectors = self.machine.disk, row.size_mib * 2048
         if not disk.is_block_device():
-            disk = stack.enter_context(LoopDevice(disk, size_bytes=length_sectors * 512)).path
+            disk = stack.enter_context(LoopDevice(disk, size_bytes=length_sectors * SECTOR_BYTES)).path
         below = stack.enter_context(ExitStack())
         name = f"{self.machine.run_id}-{self.directory.name}"
         for fault in self.faults:

@@ -13,6 +13,7 @@ from torture.errors import StepFailed
 from torture.faults.base import Fault, Proof
 from torture.rig.scene import Scene
 from verify.descriptors import opened
+from verify.stamp import SECTOR_BYTES
 
 _CHUNK_BYTES = 1 << 20
 
@@ -32,11 +33,11 @@ class StaleDisk(Fault):
         """Remember the disk as it is now, all of it synced."""
         os.sync()
         self._image = scene.directory / "stale-disk.img"
-        _copy(scene.block_device, self._image, scene.length_sectors * 512)
+        _copy(scene.block_device, self._image, scene.length_sectors * SECTOR_BYTES)
 
     def mend(self, scene: Scene) -> None:
         """Put the old image back."""
-        self._restored_bytes = _copy(self._image, scene.block_device, scene.length_sectors * 512)
+        self._restored_bytes = _copy(self._image, scene.block_device, scene.length_sectors * SECTOR_BYTES)
         self._image.unlink()
 
     def proof(self, scene: Scene) -> Proof:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from torture.errors import NotRun
 from torture.rig.scene import Scene
+from verify.stamp import SECTOR_BYTES
 from workloads.extents import extents
-
-_SECTOR_BYTES = 512
 
 
 def data_sectors(scene: Scene, *, readable: bool = False) -> list[tuple[int, int]]:
@@ -21,7 +20,7 @@ def data_sectors(scene: Scene, *, readable: bool = False) -> list[tuple[int, int
         except OSError as error:
             raise NotRun(f"{scene.filesystem.name} does not tell where its extents are: {error}") from error
         found += [
-            (each.device_bytes // _SECTOR_BYTES, each.length_bytes // _SECTOR_BYTES)
+            (each.device_bytes // SECTOR_BYTES, each.length_bytes // SECTOR_BYTES)
             for each in placed
             if not (readable and each.unwritten)
         ]

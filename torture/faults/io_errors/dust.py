@@ -9,8 +9,8 @@ from devicemapper.table import Table
 from torture.faults.io_errors.eio_reads import EioReads
 from torture.faults.io_errors.failing_writes import RefusedReads
 from torture.rig.scene import Scene
+from verify.stamp import SECTOR_BYTES
 
-_SECTOR_BYTES = 512
 _ONE_IN = 2
 
 
@@ -35,10 +35,10 @@ class Dust(EioReads):
         return f"{self._bad} bad blocks"
 
     def _break(self, scene: Scene, ranges: list[tuple[int, int]]) -> None:
-        block = _block_sectors(scene.plan.page_bytes // _SECTOR_BYTES, ranges)
+        block = _block_sectors(scene.plan.page_bytes // SECTOR_BYTES, ranges)
         blocks = [number for first, sectors in ranges for number in range(first // block, (first + sectors) // block)]
         bad = [number for number in blocks if scene.random.randrange(_ONE_IN) == 0] or blocks[:1]
-        table = Table.single(dm.Dust(str(scene.disk), 0, block * _SECTOR_BYTES), scene.length_sectors)
+        table = Table.single(dm.Dust(str(scene.disk), 0, block * SECTOR_BYTES), scene.length_sectors)
         scene.swap(table)
         scene.dm.send(dm.Dust.QUIET)
         self._bad = len(set(bad))

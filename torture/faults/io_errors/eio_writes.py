@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import errno
 from typing import ClassVar
 
 from devicemapper.table import Table
-from torture.faults.base import Fault, Proof
+from torture.faults.base import SHUT_DOWN, Fault, Proof
 from torture.faults.io_errors.failing_writes import RefusedWrites, refusing
 from torture.faults.power.dropping import flakey_table
 from torture.rig.scene import Scene
@@ -23,7 +22,7 @@ class EioWrites(Fault):
     strikes_before_stores = True
     readable_warm = False
     refuses_metadata: ClassVar[bool] = True
-    excused_errnos: ClassVar[frozenset[int]] = frozenset({errno.EIO, errno.EROFS, errno.ESHUTDOWN, errno.EUCLEAN})
+    excused_errnos = SHUT_DOWN
 
     _refused: RefusedWrites
 

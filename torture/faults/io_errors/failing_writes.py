@@ -15,7 +15,6 @@ from torture.faults.base import Proof
 from torture.rig.scene import Scene
 
 FOREVER_S = 180
-_SECTOR_BYTES = 512
 
 
 def refusing(disk: str, length_sectors: int, ranges: Iterable[tuple[int, int]]) -> Table:

@@ -14,11 +14,11 @@ from devicemapper.block_stat import block_stat
 from devicemapper.device import MappedDevice
 from devicemapper.table import Table
 from devicemapper.targets import Flakey
-from torture.faults.base import Proof
+from torture.faults.base import SHUT_DOWN, Proof
 from torture.rig.scene import Scene
 
 _FOREVER_S = 180
-REFUSES = frozenset({errno.EIO, errno.ENOENT, errno.EROFS, errno.ESHUTDOWN, errno.EUCLEAN})
+REFUSES = SHUT_DOWN | {errno.ENOENT}
 """What workers that go on may be told: what was dropped cannot be read again, and is not what the filesystem wrote. A
 directory, too, is read again from the disk as it was before: a file that was made since is not in it."""
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from torture.errors import StepFailed
-from torture.faults.base import Fault, Parameter, Proof
+from torture.faults.base import SHUT_DOWN, Fault, Parameter, Proof
 from torture.rig.scene import Scene
 from verify import ledger
 from verify.descriptors import opened
@@ -33,7 +33,7 @@ class Shutdown(Fault):
     may_lose_unsynced = True
     readable_warm = False
     moments: ClassVar[tuple[str, ...]] = ("end", "middle", "late")
-    excused_errnos: ClassVar[frozenset[int]] = frozenset({errno.EIO, errno.EROFS, errno.ESHUTDOWN, errno.EUCLEAN})
+    excused_errnos = SHUT_DOWN
 
     _proof = Proof(False, "it was not struck")
 

@@ -19,7 +19,7 @@ from devicemapper.device import MappedDevice
 from devicemapper.table import Table
 from devicemapper.targets import Linear, Snapshot
 from torture.errors import StepFailed
-from torture.faults.base import Fault, Parameter, Proof
+from torture.faults.base import SHUT_DOWN, Fault, Parameter, Proof
 from torture.faults.space.probe import write_probe
 from torture.filesystems import Filesystem
 from torture.rig.machine import Machine
@@ -47,9 +47,7 @@ class SnapshotFull(Fault):
     strikes_before_stores = True
     readable_warm = False
     refuses_metadata: ClassVar[bool] = True
-    excused_errnos: ClassVar[frozenset[int]] = frozenset(
-        {errno.EIO, errno.ENOSPC, errno.EROFS, errno.ESHUTDOWN, errno.EUCLEAN}
-    )
+    excused_errnos = SHUT_DOWN | {errno.ENOSPC}
 
     _store: MappedDevice
     _live: MappedDevice

@@ -19,7 +19,7 @@ from devicemapper.status import PoolStatus, pool_status
 from devicemapper.table import Table
 from devicemapper.targets import Linear, Thin, ThinPool
 from torture.errors import StepFailed
-from torture.faults.base import Below, Fault, Proof
+from torture.faults.base import SHUT_DOWN, Below, Fault, Proof
 from torture.faults.space.probe import write_probe
 from torture.filesystems import Filesystem
 from torture.rig.kernel_log import KernelLog
@@ -27,11 +27,12 @@ from torture.rig.machine import Machine
 from torture.rig.scene import Scene
 from verify import ledger
 from verify.descriptors import opened
+from verify.stamp import SECTOR_BYTES
 
 BLOCK_SECTORS = 128
 PROBE_BYTES = 48 << 20
 """More than the filesystems of a trial have room for in blocks that were handed out before."""
-_BLOCK_BYTES = BLOCK_SECTORS * 512
+_BLOCK_BYTES = BLOCK_SECTORS * SECTOR_BYTES
 _FILESYSTEM, _RIVAL = 0, 1
 _PIECE_BYTES = 4096
 
@@ -139,9 +140,7 @@ class Exhausted(OnThinPool, ABC):
     strikes_before_stores = True
     readable_warm = False
     refuses_metadata: ClassVar[bool] = True
-    excused_errnos: ClassVar[frozenset[int]] = frozenset(
-        {errno.EIO, errno.ENOSPC, errno.EROFS, errno.ESHUTDOWN, errno.EUCLEAN}
-    )
+    excused_errnos = SHUT_DOWN | {errno.ENOSPC}
     exhausted: ClassVar[str]
     announced: ClassVar[str]
 
