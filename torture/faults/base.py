@@ -28,8 +28,8 @@ class Parameter:
 
 
 START, MIDDLE, LATE, END = "start", "middle", "late", "end"
-"""Moments: before the first store, before the last store (what came before it is synced), after the last store, after
-everything."""
+"""Moments: before the first store; before the last store, when what came before is synced; after the last store; after
+the last operation."""
 
 AFTER_MS, AFTER_WRITES = "after_ms", "after_writes"
 TIMES: Mapping[str, Parameter] = {
@@ -53,24 +53,30 @@ class Proof:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Further words for mkfs and mount, and limits of the workers in bytes (setrlimit(2)), None for the plan's."""
+    """What a trial has to do differently from the start."""
 
     mkfs: tuple[str, ...] = ()
+    """Further words for mkfs."""
     mount: tuple[str, ...] = ()
+    """Further mount options."""
     memlock_bytes: int | None = None
+    """RLIMIT_MEMLOCK of the workers; None: the plan's."""
     fsize_bytes: int | None = None
+    """RLIMIT_FSIZE of the workers; None: no limit."""
 
 
 @dataclass(frozen=True, slots=True)
 class Below:
-    """The bottom of a block stack that is being built: `disk` of `length_sectors`, spare disks, and a name for devices
-    between it and the top, which are entered into `held` and undone after it."""
+    """The bottom of a block stack that is being built."""
 
     disk: Path
     length_sectors: int
+    """The size of `disk` and of the whole stack."""
     spares: tuple[Path, ...]
     name: str
+    """How the names of devices between the disk and the top begin."""
     held: ExitStack
+    """Such devices are entered here, and removed after the top is."""
 
 
 class Fault:
@@ -188,8 +194,8 @@ class Fault:
         """After the unmount and before the next mount."""
 
     def proof(self, scene: Scene) -> Proof:
-        """Called when the workers are done and the filesystem still mounted, or, with `targets`, after the unmount; if a
-        crash comes after it in the composition, right before that strikes."""
+        """Asked before the unmount, or of a canary and of a fault with `targets` after `mend`. If a fault without targets
+        stands before one that may lose what is not synced, it is asked right before that one strikes."""
         return Proof(True, "nothing to fire")
 
 
