@@ -186,9 +186,12 @@ def test_tables_are_swapped_under_io_without_an_error_or_a_loss(disk: Path) -> N
         writer.start()
         counts = []
         for up_table in [_single(Flakey(str(disk), 0, up_s=180, down_s=0)), _linear(disk)] * 3:
-            before = len(written)
+
+            def went_on(before: int = len(written)) -> bool:
+                return len(written) > before + 2
+
             mapped.swap_table(up_table)
-            assert uevents.wait_until(lambda before=before: len(written) > before + 2, timeout_s=20)
+            assert uevents.wait_until(went_on, timeout_s=20)
             counts.append(len(written))
         stop.set()
         writer.join()

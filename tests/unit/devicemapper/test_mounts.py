@@ -61,7 +61,7 @@ def test_a_busy_mount_is_retried_and_then_reported(tmp_path: Path) -> None:
         threading.Timer(0.3, os.close, [held]).start()
         mounts.unmount(tmp_path, busy_timeout_s=10)
         assert mounts.mounts_under(tmp_path) == ()
-        assert libc.mount(b"none", os.fsencode(tmp_path), b"tmpfs", 0, b"") is None
+        libc.mount(b"none", os.fsencode(tmp_path), b"tmpfs", 0, b"")
     with pytest.raises(mounts.UnmountFailed, match="Invalid argument"):
         mounts.unmount(tmp_path)
 

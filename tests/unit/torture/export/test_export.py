@@ -34,7 +34,7 @@ def _everything() -> Plan:
     plan, _ = failure("xfs", "hole", "enospc")
     faults = (*plan.faults, FaultSpec(REPLAY, {}))
     files = tuple(FilePlan(number, f"{number}-{name}", name, PAGES) for number, name in enumerate(FILES, 1))
-    longest = max(map(len, (PINS, PUTS, FILES)))
+    longest = max(len(PINS), len(PUTS), len(FILES))
     workers = []
     for number in range(longest):
         file = files[number % len(files)]

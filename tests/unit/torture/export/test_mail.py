@@ -14,6 +14,7 @@ import pytest
 from tests.failures import failure
 from tests.unit.torture import stories
 from torture.campaign.run_config import Order
+from torture.draw.arm import Arm
 from torture.draw.request import Request
 from torture.errors import BadRequest
 from torture.export.bundle import write_bundle
@@ -40,8 +41,8 @@ def _run(results: Path) -> Path:
         stories.leave(directory, plan, record=stories.ran(kernel="6.1.0"), cold=cold)
         (directory / PLAN).write_text(plan.to_json())
         (directory / KERNEL_LOG).write_text("1.000000 EXT4-fs (dm-0): mounted filesystem " + "with a long line " * 9)
-        store.schedule(Task(number, "pinned", plan, ""))
-        store.add(Trial(number, "pinned", plan, judge(plan, directory), {}, 1.0, "6.1.0", (), ""))
+        store.schedule(Task(number, Arm.pinned, plan, ""))
+        store.add(Trial(number, Arm.pinned, plan, judge(plan, directory), {}, 1.0, "6.1.0", (), ""))
     store.close()
     return run
 
@@ -115,7 +116,7 @@ def test_a_bundle_replays_elsewhere(tmp_path: Path) -> None:
 
 
 def _torture(*words: object) -> subprocess.CompletedProcess[str]:
-    command = [TORTURE, "export", *map(str, words)]
+    command = [str(TORTURE), "export", *map(str, words)]
     return subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
 
 
