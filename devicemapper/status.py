@@ -7,9 +7,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-STATE_COLUMNS = "name,suspended,readonly,open,events,tables_loaded,major,minor"
-"""The fields that `parse_state` wants of `dmsetup info --columns --noheadings --separator '|' -o`."""
-
 
 @dataclass(frozen=True, slots=True)
 class Status:
@@ -19,21 +16,6 @@ class Status:
     length_sectors: int
     kind: str
     rest: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class State:
-    """The device itself: `live` and `inactive` tell which table slots are filled, `open_count` counts its users."""
-
-    name: str
-    suspended: bool
-    read_only: bool
-    open_count: int
-    events: int
-    live: bool
-    inactive: bool
-    major: int
-    minor: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,22 +50,6 @@ def pool_status(status: Status) -> PoolStatus:
 def parse_status(text: str) -> tuple[Status, ...]:
     """The output of `dmsetup status DEVICE`. ValueError if it is not."""
     return tuple(_status(line) for line in text.splitlines() if line.strip())
-
-
-def parse_state(text: str) -> State:
-    """The output of `dmsetup info` with STATE_COLUMNS for one device. ValueError if it is not."""
-    name, suspended, readonly, opened, events, tables, major, minor = text.strip().split("|")
-    return State(
-        name=name,
-        suspended=suspended == "Suspended",
-        read_only=readonly == "Read-only",
-        open_count=int(opened),
-        events=int(events),
-        live=tables in ("Live", "Both"),
-        inactive=tables in ("Inactive", "Both"),
-        major=int(major),
-        minor=int(minor),
-    )
 
 
 def _status(line: str) -> Status:
