@@ -15,9 +15,7 @@ from pathlib import Path
 from verify import stamp
 from verify.ledger import Base, File
 from workloads import libc
-from workloads.unsupported import Unsupported, refusable
-
-__all__ = ["CLONE_ID_OFFSET", "LAYOUTS", "Site", "Unsupported", "create"]
+from workloads.unsupported import refusable
 
 CLONE_ID_OFFSET = 1000
 BATCH_PAGES = 256

@@ -159,7 +159,6 @@ ACCESSES: dict[str, AccessSnippet] = {
 }
 
 _FILE = "cover(m.file, 1, 0, PAGES);"
-_PAGES = "cover(m.file, 1, m.first, m.pages);"
 _ALL = "cover(0, FILES, 0, PAGES);"
 _SOME = "cover(m.file, 1, %(first)s, %(pages)s);"
 _AT = "m.address + (%(first)s - m.first) * (size_t)PAGE"

@@ -13,7 +13,8 @@ import pytest
 from verify import stamp
 from verify.ledger import Base, File
 from workloads import layouts, libc
-from workloads.layouts import CLONE_ID_OFFSET, LAYOUTS, Unsupported
+from workloads.layouts import CLONE_ID_OFFSET, LAYOUTS
+from workloads.unsupported import Unsupported
 
 PAGE = mmap.PAGESIZE
 RUN = 77
