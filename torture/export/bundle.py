@@ -101,9 +101,7 @@ def _commands(failure: Failure) -> list[str]:
     replay = "torture replay ." if failure.finding else f"torture replay {PLAN}"
     arguments = failure.versions.get("arguments", "")
     words = "".join(f" --kernel-arg {word}" for word in arguments.split())
-    commands = [f"  {replay}"]
-    if failure.kernel_file:
-        commands.append(f"  {replay} --kernel PATH-OF-A-{failure.kernel_file.upper().replace(' ', '-')}{words}")
+    commands = [f"  {replay}", f"  {replay} --kernel PATH-OF-A-USER-MODE-LINUX{words}"]
     if failure.finding and failure.directory and (failure.directory / IMAGE).exists():
         commands += ["", "To judge the kept disk again:", "", f"  torture verify . --image {IMAGE}"]
     return commands

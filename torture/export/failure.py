@@ -14,16 +14,12 @@ from torture.campaign import session
 from torture.campaign.artefacts import FINDINGS, tool_versions
 from torture.draw.arm import Arm
 from torture.errors import BadRequest
-from torture.lab.choose import LOCAL, QEMU, UML
 from torture.plan import Plan
 from torture.reproduce.subject import FINDING, VERSIONS, Subject, find_subject
 from torture.results.groups import Key, deduplicated, gather, key_of
 from torture.results.store import STORE, Trial
 from torture.rig.record import Record
 from verify.finding import Finding
-
-_KERNEL_FILES = {UML: "User-mode Linux", QEMU: "bzImage", LOCAL: ""}
-"""By lab."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +47,6 @@ class Failure:
     """What it was seen with, as `versions.json` has it."""
     frequency: Frequency | None = None
     """None if the run that it was seen in is not known."""
-
-    @property
-    def kernel_file(self) -> str:
-        """What kind of file a kernel is booted from to see it again; "" where none is booted."""
-        return _KERNEL_FILES[self.versions["lab"]] if "lab" in self.versions else "kernel"
 
     @property
     def record(self) -> Record:

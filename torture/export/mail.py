@@ -11,7 +11,6 @@ from torture.errors import BadRequest
 from torture.export.exportable import LATE, PROMISES, circumstance, title
 from torture.export.failure import Failure
 from torture.filesystems import filesystem
-from torture.lab.choose import UML
 from torture.plan import Plan
 from torture.results.statistics import wilson
 from torture.rig.record import KERNEL_LOG, LEDGER
@@ -78,10 +77,9 @@ def _configuration(failure: Failure) -> Iterator[str]:
     yield f"kernel: {failure.record.kernel or versions.get('kernel', 'unknown')}"
     if versions.get("arguments"):
         yield f"kernel arguments: {versions['arguments']}"
-    if failure.kernel_file and "kernel_path" in versions:
+    if versions.get("kernel_path"):
         path = Path(versions["kernel_path"]).name
-        asked = f"; its configuration: {path} --showconfig" if versions.get("lab") == UML else ""
-        yield f"{failure.kernel_file} ({path}){asked}"
+        yield f"User-mode Linux ({path}); its configuration: {path} --showconfig"
     yield f"filesystem: {plan.filesystem}, {row.size_mib} MiB, page size {plan.page_bytes} bytes"
     yield f"mkfs: {versions.get('mkfs', row.mkfs[0])}"
     yield f"mkfs options: {' '.join((*row.mkfs[1:], *plan.mkfs_options)) or 'none'}"

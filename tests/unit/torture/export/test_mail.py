@@ -95,26 +95,6 @@ def test_a_mail_says_what_the_pin_did_to_the_mapping(tmp_path: Path, pin: str, m
     )
 
 
-@pytest.mark.parametrize(
-    ("versions", "booted", "kernel"),
-    [
-        ({"lab": "uml", "kernel_path": "/a/linux"}, "User-mode Linux (linux); its", "PATH-OF-A-USER-MODE-LINUX"),
-        ({"lab": "qemu", "kernel_path": "/boot/vmlinuz-6.1"}, "bzImage (vmlinuz-6.1)", "PATH-OF-A-BZIMAGE"),
-        ({"lab": "local", "kernel_path": "the running kernel"}, "", ""),
-    ],
-)
-def test_mail_and_bundle_say_what_was_booted(tmp_path: Path, versions: dict[str, str], booted: str, kernel: str) -> None:
-    failed = Failure(*failure("xfs", "hole"), directory=tmp_path, versions=versions)
-    text = write_mail(failed)
-    write_bundle(failed, tmp_path / "bundle.tar")
-    with tarfile.open(tmp_path / "bundle.tar") as packed:
-        packed.extractall(tmp_path)
-    readme = (tmp_path / "bundle" / "README").read_text()
-    assert booted in text and ("--showconfig" in text) == (versions["lab"] == "uml")
-    assert kernel in readme and ("--kernel" in readme) == bool(kernel)
-    assert all(word not in text for word in ("User-mode", "bzImage", "running") if word not in booted)
-
-
 def test_a_trial_without_a_finding_is_no_bug_report(tmp_path: Path) -> None:
     with pytest.raises(BadRequest, match="no finding to report"):
         write_mail(find_failure(_run(tmp_path), tmp_path, 2, ""))
