@@ -4,10 +4,9 @@ from __future__ import annotations
 
 PACKAGES = {
     "blkid": "util-linux",
-    "blockdev": "util-linux",
+    "busybox": "busybox-static",
     "btrfs": "btrfs-progs",
     "debugfs": "e2fsprogs",
-    "dmesg": "util-linux",
     "dmsetup": "dmsetup",
     "dumpe2fs": "e2fsprogs",
     "e2fsck": "e2fsprogs",
@@ -32,10 +31,9 @@ PACKAGES = {
     "mkfs.xfs": "xfsprogs",
     "mkreiserfs": "reiserfsprogs",
     "modprobe": "kmod",
+    "qemu-system-x86_64": "qemu-system-x86",
     "reiserfsck": "reiserfsprogs",
     "tune2fs": "e2fsprogs",
-    "udevadm": "udev",
-    "wipefs": "util-linux",
     "xfs_db": "xfsprogs",
     "xfs_io": "xfsprogs",
     "xfs_repair": "xfsprogs",

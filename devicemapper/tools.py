@@ -76,14 +76,13 @@ class CommandFailed(BlockStackError):
 
 @dataclass(eq=False)
 class CommandMissing(BlockStackError):
-    """A program is not installed. `package` is the Debian package that brings it, "" if unknown."""
+    """A program is not installed."""
 
     program: str
-    package: str
 
     def __str__(self) -> str:
-        remedy = f" (Debian package {self.package})" if self.package else ""
-        return f"{self.program} is not installed{remedy}"
+        package = PACKAGES.get(self.program)
+        return f"{self.program} is not installed" + (f" (Debian package {package})" if package else "")
 
 
 @dataclass(eq=False)
@@ -123,7 +122,7 @@ def run(
     words = tuple(os.fspath(word) for word in argv)
     program = find(words[0])
     if program is None:
-        raise CommandMissing(words[0], PACKAGES.get(words[0], ""))
+        raise CommandMissing(words[0])
     _log.info("%s", paste_line(words, input, environment))
     began = time.monotonic()
     with _Streams(input or "") as streams:
