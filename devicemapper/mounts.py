@@ -19,6 +19,7 @@ from pathlib import Path
 
 from devicemapper import libc
 from devicemapper.errors import BlockStackError
+from verify.descriptors import opened
 
 MOUNT_TIMEOUT_S = 120.0
 UNMOUNT_TIMEOUT_S = 120.0
@@ -151,15 +152,11 @@ def thaw(directory: Path) -> bool:
     freezing takes a reference to the superblock (freeze_super() in fs/super.c).
     """
     try:
-        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        with opened(directory, os.O_RDONLY | os.O_DIRECTORY) as descriptor:
+            libc.thaw(descriptor)
     except OSError:
-        return False  # shut down, for instance; what is left of it is told by the unmount
-    try:
-        libc.thaw(descriptor)
-    except OSError:
-        return False  # EINVAL: not frozen; EOPNOTSUPP, ENOTTY: cannot be
-    finally:
-        os.close(descriptor)
+        # It was shut down, for instance, which the unmount tells. EINVAL: not frozen; EOPNOTSUPP, ENOTTY: cannot be.
+        return False
     return True
 
 

@@ -11,10 +11,12 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
+from verify.descriptors import opened
 from verify.ledger import Altered, LedgerWriter, Note, Resize, Zeroed
 from workloads import libc
 from workloads.children import in_child
@@ -23,7 +25,7 @@ from workloads.mapped_file import MappedFile
 from workloads.memory_cgroup import hierarchy
 from workloads.plan import Op
 from workloads.servant import COMPACT_MEMORY, Servant, knob
-from workloads.unsupported import Unsupported
+from workloads.unsupported import Unsupported, refusable
 from workloads.writeback import write_back
 
 _UNALIGNED_BYTES = 333
@@ -185,16 +187,10 @@ def _buffered_writer(stage: Stage, op: Op) -> None:
 
 def _direct_writer(stage: Stage, op: Op) -> None:
     """The same with O_DIRECT, which writes back and invalidates what is cached there, mapped and pinned or not."""
-    try:
-        descriptor = os.open(stage.mapped.path, os.O_RDWR | os.O_DIRECT | os.O_CLOEXEC)
-    except OSError as error:
-        if error.errno != errno.EINVAL:
-            raise
-        raise Unsupported("O_DIRECT", os.strerror(error.errno)) from error
-    try:
+    with ExitStack() as held:
+        with refusable("O_DIRECT"):
+            descriptor = held.enter_context(opened(stage.mapped.path, os.O_RDWR | os.O_DIRECT))
         _write_every_second(stage, op, descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _write_every_second(stage: Stage, op: Op, descriptor: int) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import fcntl
-import os
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from verify.descriptors import opened
 
 _FS_IOC_FIEMAP = 0xC020660B
 _FLAG_SYNC = 1
@@ -33,11 +34,8 @@ def extents(path: Path) -> tuple[Extent, ...]:
 
     On btrfs the addresses are its own and not the device's. Raises OSError (EOPNOTSUPP) where there is no FIEMAP.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
+    with opened(path) as descriptor:
         return tuple(_extents(descriptor))
-    finally:
-        os.close(descriptor)
 
 
 def extent_table(path: Path) -> str:

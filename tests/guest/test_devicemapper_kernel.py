@@ -18,6 +18,7 @@ from devicemapper.loop import LoopDevice
 from devicemapper.table import Segment, Table
 from devicemapper.targets import Error, Flakey, Linear, Target, Zero
 from devicemapper.uevents import UeventRecord
+from verify.descriptors import opened
 
 RUN = "torture-test-"
 SECTOR_BYTES = 512
@@ -75,25 +76,18 @@ def _state(mapped: MappedDevice) -> str:
 
 def _write(path: Path, block: int, fill: bytes) -> None:
     """Write one block past the page cache, and flush."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_DIRECT)
-    try:
+    with opened(path, os.O_WRONLY | os.O_DIRECT) as descriptor:
         with mmap.mmap(-1, BLOCK_BYTES) as buffer:
             buffer[:] = fill * BLOCK_BYTES
             os.pwrite(descriptor, buffer, block * BLOCK_BYTES)
         os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _read(path: Path, block: int) -> bytes:
     """Read one block past the page cache."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECT)
-    try:
-        with mmap.mmap(-1, BLOCK_BYTES) as buffer:
-            os.preadv(descriptor, [buffer], block * BLOCK_BYTES)
-            return bytes(buffer)
-    finally:
-        os.close(descriptor)
+    with opened(path, os.O_RDONLY | os.O_DIRECT) as descriptor, mmap.mmap(-1, BLOCK_BYTES) as buffer:
+        os.preadv(descriptor, [buffer], block * BLOCK_BYTES)
+        return bytes(buffer)
 
 
 def _all(fill: bytes) -> bytes:
