@@ -74,9 +74,10 @@ class UnmountFailed(BlockStackError):
 
 @dataclass(eq=False)
 class MountHung(BlockStackError):
-    """mount(2) or umount2(2) did not return. `call` is its name."""
+    """mount(2) or umount2(2) did not return."""
 
     call: str
+    """The name of the system call."""
     directory: Path
     timeout_s: float
 

@@ -10,26 +10,28 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """One line of `dmsetup status`. `rest` are the words of the target itself (flakey, linear, error, zero: none)."""
+    """One line of `dmsetup status`, which is about one segment."""
 
     start_sectors: int
     length_sectors: int
     kind: str
+    """The kernel's name of the target."""
     rest: tuple[str, ...]
+    """The words of the target itself; flakey, linear, error and zero have none."""
 
 
 @dataclass(frozen=True, slots=True)
 class PoolStatus:
-    """What a thin-pool says (thin-provisioning.rst): blocks used and in all, and its mode.
-
-    Modes: "rw", "out_of_data_space", "ro" (also for a pool out of metadata space); "fail" has no numbers.
-    """
+    """What a thin-pool says (thin-provisioning.rst), in blocks."""
 
     used_metadata: int
     metadata: int
+    """All blocks, used or not."""
     used_data: int
     data: int
+    """All blocks, used or not."""
     mode: str
+    """One of "rw", "out_of_data_space" and "ro", which a pool without metadata space is too."""
 
     @property
     def free_data(self) -> int:

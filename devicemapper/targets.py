@@ -11,9 +11,10 @@ from typing import ClassVar, Protocol
 
 
 class Target(Protocol):
-    """What a segment of a device is mapped to. `kind` is the kernel's name of the target."""
+    """What a segment of a device is mapped to."""
 
     kind: ClassVar[str]
+    """The kernel's name of the target."""
 
     def arguments(self) -> tuple[str, ...]:
         """The words that follow the kind in a table line."""

@@ -48,10 +48,11 @@ logging.getLogger("sh").setLevel(logging.WARNING)  # sh would log each command a
 
 @dataclass(frozen=True, slots=True)
 class Completed:
-    """A command that ended with an exit code in `ok`; a negative code is the signal that killed it."""
+    """A command that ended with an exit code in `ok`."""
 
     argv: tuple[str, ...]
     exit_code: int
+    """A negative one is the signal that killed it."""
     stdout: str
     stderr: str
     seconds: float
@@ -87,14 +88,14 @@ class CommandMissing(BlockStackError):
 
 @dataclass(eq=False)
 class CommandTimeout(BlockStackError):
-    """A command did not end in time and was killed; `ended` is False if even that did not end it (blocked in the
-    kernel)."""
+    """A command did not end in time and was killed."""
 
     argv: tuple[str, ...]
     timeout_s: float
     stdout: str
     stderr: str
     ended: bool
+    """False if it is blocked in the kernel, so that even a kill did not end it."""
 
     def __str__(self) -> str:
         state = "and was killed" if self.ended else "and cannot be killed: it is blocked in the kernel"

@@ -52,25 +52,27 @@ class Stage(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Disturbance:
-    """A disturbance. `needs`: the feature that a filesystem must have for it, as `torture.filesystems` names them.
-
-    `alone`: it changes the size of the file, so no other worker may be on it. `privileged`: the worker needs its
-    servant, which is asked for `before` before the file is mapped. `for_pins`: pointless without a pin, or, `with_pin`,
-    with any other. `seldom`: not
-    drawn unless named, because most kernels under test cannot do it. `probe`: raises Unsupported if this
-    kernel cannot.
-    """
+    """A row of `DISTURBANCES`."""
 
     name: str
     act: Callable[[Stage, Op], None]
+    """Does it, to the pages of the step."""
     needs: str = ""
+    """The feature that a filesystem must have for it, as `torture.filesystems` names them."""
     alone: bool = False
+    """It changes the size of the file, so no other worker may be on it."""
     privileged: bool = False
+    """Only root may do it: the worker needs its servant."""
     before: str = ""
+    """The service that the servant does before the file is mapped."""
     for_pins: bool = False
+    """It makes no difference to a mapping without a pin."""
     with_pin: str = ""
+    """If not "", it makes a difference to mappings with this pin only."""
     seldom: bool = False
+    """Most kernels under test cannot do it, so it is drawn only if it is named."""
     probe: Callable[[], object] = lambda: None
+    """Raises Unsupported if this kernel cannot do it."""
 
     def suits(self, pin: str) -> bool:
         """Whether it has something to do with this pin."""

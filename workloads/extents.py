@@ -21,12 +21,15 @@ _BATCH = 64
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """`length_bytes` bytes of a file from `offset_bytes` on, at `device_bytes` of its device."""
+    """A part of a file that lies in one piece on its device."""
 
     offset_bytes: int
+    """Where it begins in the file."""
     device_bytes: int
+    """Where it begins on the device."""
     length_bytes: int
     unwritten: bool
+    """It reads as zeros whatever the device holds there."""
 
 
 def extents(path: Path) -> tuple[Extent, ...]:

@@ -19,13 +19,16 @@ from workloads import libc
 from workloads.unsupported import refusable
 
 CLONE_ID_OFFSET = 1000
+"""From the number of a file to that of its clone."""
 BATCH_PAGES = 256
+"""So many pages are written at a time."""
 _TAIL_BYTES = 1234
 _INLINE_BYTES = 50
 _ALTERNATIONS = 64
-# Every worker's user must be able to write to the files, only root to the clones.
 TARGET_MODE = 0o666
+"""Every worker's user must be able to write to the files."""
 CLONE_MODE = 0o644
+"""Nobody but root may write to a clone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +37,16 @@ class Site:
 
     path: Path
     file: int
+    """The number of the file in the ledger and in its stamps."""
     pages: int
+    """The size of the mapping that is to come."""
     page_bytes: int
     run: int
+    """The number of the run in the stamps."""
 
     @property
     def size_bytes(self) -> int:
-        """Of the mapping that is to come, and of the file unless the layout says otherwise."""
+        """The size of the mapping that is to come, and of the file unless the layout says otherwise."""
         return self.pages * self.page_bytes
 
     def record(self, layout: str, base: tuple[Base, ...], size_bytes: int | None = None) -> File:
@@ -51,16 +57,15 @@ class Site:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """A layout. `make` makes the file and returns the records of all files it made, the target's first.
-
-    `needs`: the feature that a filesystem must have for it, as `torture.filesystems` names them. `opening`:
-    disturbances (workloads.disturbances) that a worker which is alone on the file has happen before its first store.
-    """
+    """A row of `LAYOUTS`."""
 
     name: str
     make: Callable[[Site], tuple[File, ...]]
+    """Makes the file and returns the records of all files that it made, the target's first."""
     needs: str = ""
+    """The feature that a filesystem must have for it, as `torture.filesystems` names them."""
     opening: tuple[str, ...] = ()
+    """Disturbances that a worker which is alone on the file has happen before its first store."""
 
 
 def create(

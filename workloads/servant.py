@@ -31,10 +31,12 @@ _FIRST_DESCRIPTOR = 3
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """0 or the errno of a service, and what it has to say for the ledger."""
+    """What came of a service."""
 
     failed: int
+    """0, or the errno."""
     remark: str
+    """What the ledger is to say of it, "" for nothing."""
 
 
 class Servant:
