@@ -41,12 +41,16 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class CrashState:
-    """The disk after the first `entries` entries of the log and, out of order, `extra`; `position` is in the ledger."""
+    """A disk that a power loss could have left."""
 
     entries: int
+    """It holds the first so many entries of the log."""
     position: int
+    """What had been acked at this position of the ledger must be there."""
     extra: tuple[Piece, ...]
+    """What reached the disk out of order, besides these entries."""
     what: str
+    """How it came about, in a few words."""
 
     def __str__(self) -> str:
         return f"{self.what} after {self.entries} log entries, ledger position {self.position}"
