@@ -4,13 +4,11 @@ from __future__ import annotations
 
 PACKAGES = {
     "blkid": "util-linux",
-    "blockdev": "util-linux",
-    "dmesg": "util-linux",
+    "busybox": "busybox-static",
     "dmsetup": "dmsetup",
     "fio": "fio",
     "linux.uml": "user-mode-linux",
     "losetup": "mount",
     "modprobe": "kmod",
-    "udevadm": "udev",
-    "wipefs": "util-linux",
+    "qemu-system-x86_64": "qemu-system-x86",
 }

@@ -16,6 +16,7 @@ from dataclasses import astuple
 from itertools import pairwise
 from pathlib import Path
 
+from verify.descriptors import opened
 from verify.ledger import RefusedPage
 from verify.stamp import SECTOR_BYTES
 from workloads import _access, libc
@@ -211,8 +212,8 @@ class DirectRead(_KernelCopy):
         source = cls._source_path(path, first_page)
         source.write_bytes(b"\x5a" * (min(pages, SOURCE_PAGES) * page_bytes))
         source.chmod(0o666)
-        with refusable("O_DIRECT", source):
-            os.close(os.open(source, os.O_RDWR | os.O_DIRECT))
+        with refusable("O_DIRECT", source), opened(source, os.O_RDWR | os.O_DIRECT):
+            pass
 
     @staticmethod
     def _source_path(path: Path, first_page: int) -> Path:

@@ -35,23 +35,31 @@ CHECK_TIMEOUT_S = 120.0
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """At most `states` states are checked, `samples` of them from between each two barriers; fsck every `fsck`th."""
+    """How many crash states are made and checked."""
 
     states: int
+    """At most so many are checked."""
     samples: int
+    """So many are drawn from between each two barriers."""
     fsck: int
+    """Every so many-th that is checked gets an fsck too, and so does each that breaks a promise."""
 
 
 @dataclass(slots=True)
 class Tally:
-    """How far a replay came, and where its time went, in seconds by step."""
+    """How far a replay came."""
 
     entries: int = 0
+    """Writes of the log."""
     found: int = 0
+    """Crash states that the log has."""
     checked: int = 0
     same: int = 0
+    """States that were chosen and not checked, because another had the same content and owed as much."""
     failing: int = 0
+    """States that broke a promise."""
     seconds: dict[str, float] = field(default_factory=dict)
+    """Where the time went, by step."""
 
     def __str__(self) -> str:
         spent = ", ".join(f"{step} {seconds:.1f} s" for step, seconds in self.seconds.items())

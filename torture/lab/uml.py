@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from devicemapper import tools
 from torture.errors import BadRequest
 from torture.lab.connection import Launch
 from torture.lab.cores import on_one_core
@@ -46,7 +47,7 @@ class UmlLab(GuestLab):
         if any(character.isspace() for character in str(self.results)) or self.results.is_relative_to("/dev"):
             return f"the kernel cannot start from {self.results}: give --results a path without spaces, not below /dev"
         if not self.kernel and not self.default_kernel():
-            return f"{PACKAGED_KERNEL} is not installed (Debian package user-mode-linux)"
+            return str(tools.CommandMissing(PACKAGED_KERNEL))
         return ""
 
     def _launcher(self, files: GuestFiles) -> Launch:

@@ -1,12 +1,12 @@
 """Builds small ledgers and the files that a filesystem may have made of them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from verify import checker, ledger, oracle, reader, stamp
 from verify.finding import Finding, Read
 from verify.ledger import Base, Record, RefusedPage
-from verify.stamp import FOREIGN_FILE, Kind
+from verify.stamp import FOREIGN_FILE, Buffer, Kind
 
 RUN = 0xFEED
 PAGE = 4096
@@ -109,7 +109,12 @@ class Story:
         return oracle.expectations(self.records)
 
     def check(
-        self, content: bytes, *, others: dict[int, bytes] | None = None, read: Read = "cold", **reading: int
+        self,
+        content: Buffer,
+        *,
+        others: Mapping[int, Buffer] | None = None,
+        read: Read = "cold",
+        raw_limit_pages: int = 4096,
     ) -> list[Finding]:
         """Findings when file 1 holds this content, read back from a real file."""
         looks = {}
@@ -117,6 +122,10 @@ class Story:
             path = self.directory / f"file{file}"
             path.write_bytes(held)
             looks[file] = reader.observe_file(
-                path, run=RUN, content_file=self.content_files[file], page_bytes=self.page_bytes, **reading
+                path,
+                run=RUN,
+                content_file=self.content_files[file],
+                page_bytes=self.page_bytes,
+                raw_limit_pages=raw_limit_pages,
             )
         return checker.check(self.expectations(), looks, read)

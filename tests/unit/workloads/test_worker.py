@@ -257,7 +257,8 @@ ORPHAN = """
 import os, sys, time
 from pathlib import Path
 from workloads import worker
-plan = worker.WorkerPlan(1, 5, sys.argv[1], 0, 1, "none", "store", (worker.Op("gate", name="a"),))
+from workloads.plan import Op, WorkerPlan
+plan = WorkerPlan(1, 5, sys.argv[1], 0, 1, "none", "store", (Op("gate", name="a"),))
 process = worker.start(plan, run=1, ledger_path=Path(sys.argv[2]), uid=int(sys.argv[3]), gid=int(sys.argv[4]),
                        memlock_bytes=-1, page_bytes=int(sys.argv[5]))
 assert process.wait_gate("a", 20)

@@ -9,8 +9,8 @@ from torture.faults.base import Fault
 from torture.faults.gates import gate_names, with_gates
 from workloads.plan import Op
 
-OPS = (Op("punch", 0, 8), Op("store", 0, 8), Op("background"), Op("sync", name="msync"), Op("store", 0, 8))
-OPS = (*OPS, Op("sync", name="msync"))
+_SYNC = Op("sync", name="msync")
+OPS = (Op("punch", 0, 8), Op("store", 0, 8), Op("background"), _SYNC, Op("store", 0, 8), _SYNC)
 
 
 def words(fault: type[Fault], moment: str, ops: tuple[Op, ...] = OPS) -> str:

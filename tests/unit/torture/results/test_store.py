@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.torture.stories import finding, trial
+from torture.draw.arm import Arm
 from torture.errors import BadRequest, BrokenTool
 from torture.results.store import STORE, Store, Task, Trial
 from verify.outcome import Outcome
@@ -25,7 +26,7 @@ def put_in(store: Store, one: Trial) -> None:
 def test_what_was_handed_out_and_has_no_result_is_known(tmp_path: Path) -> None:
     store = Store(tmp_path, create=True)
     put_in(store, trial(1, Outcome.passed))
-    in_flight = Task(2, "pinned", trial(2, Outcome.passed).plan, "packaged")
+    in_flight = Task(2, Arm.pinned, trial(2, Outcome.passed).plan, "packaged")
     store.schedule(in_flight)
     store.schedule(in_flight)
     assert list(store.tasks(unfinished=True)) == [in_flight]

@@ -40,7 +40,11 @@ def a_scene(tmp_path: Path, **more: object) -> Scene:
 
 def recorder(name: str, told: list[str], *, crash: bool) -> Fault:
     def say(what: str, answer: object = None) -> Callable[[Fault, Scene], object]:
-        return lambda fault, scene: told.append(f"{what} {name}") or answer
+        def told_so(fault: Fault, scene: Scene) -> object:
+            told.append(f"{what} {name}")
+            return answer
+
+        return told_so
 
     body = {
         "name": name,
