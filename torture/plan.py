@@ -11,6 +11,7 @@ import json
 import mmap
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from torture.errors import BadRequest
@@ -40,7 +41,7 @@ class FaultSpec:
     parameters: Mapping[str, int | str]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Plan:
     """One trial. The `path` of a worker is a file's name; `memlock_bytes` its RLIMIT_MEMLOCK, -1 for no limit."""
 
@@ -55,7 +56,7 @@ class Plan:
     page_bytes: int = mmap.PAGESIZE
     version: int = PLAN_VERSION
 
-    @property
+    @cached_property
     def identity(self) -> str:
         """A name for exactly this recipe: equal plans, equal names."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()[:16]

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import date
 
 from torture.campaign.confirm import Confirm
 from torture.campaign.explore import Explore
 from torture.draw.arm import Arm
-from torture.draw.matrix import Drawn, draw
+from torture.draw.matrix import Drawn, canaries
 from torture.draw.request import Request
 from torture.results.known import Known
 from torture.results.store import Task, Trial
@@ -115,7 +115,9 @@ class Schedule:
             return self._confirm.control()
         if not self._pending and time.monotonic() >= self._canary_due_s:
             self._canary_due_s = time.monotonic() + CANARY_INTERVAL_S
-            self._pending = [(item, lab) for lab, fault in self._canaries.items() for item in self._drawn_canaries(fault)]
+            self._pending = [
+                (item, lab) for lab, fault in self._canaries.items() for item in canaries(self._request, fault)
+            ]
         if self._pending:
             return self._pending.pop(0)
         self._turns += 1
@@ -128,7 +130,3 @@ class Schedule:
             drawn, lab = self._explore.next()
             if not self._confirm.was_scheduled(drawn.plan, lab):
                 return drawn, lab
-
-    def _drawn_canaries(self, fault: str) -> list[Drawn]:
-        only_canaries = replace(self._request, count=1, pairwise=False, plans=())
-        return [item for item in draw(only_canaries, fault) if item.is_canary]

@@ -53,6 +53,12 @@ def test_canaries_come_first_then_every_plan_and_its_control_arm() -> None:
     assert {task.plan.fault_names for task in tasks[2:]} == {"none", "enospc", "power-cut"}
 
 
+def test_canaries_are_drawn_without_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = schedule()
+    monkeypatch.setattr("torture.draw.matrix._plans", lambda *_: pytest.fail("another plan was drawn"))
+    assert [task.arm for task in follow(source, 2)] == ["canary", "canary"]
+
+
 def test_it_never_repeats_a_plan_and_never_ends_by_itself() -> None:
     tasks = follow(schedule(), 200)
     assert len({task.plan.identity for task in tasks}) == 200
