@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.guest.command_line import TORTURE
-from torture.campaign.runner import Campaign
+from torture.campaign.runner import Runner
 from torture.campaign.schedule import FixedList
 from torture.draw.matrix import Drawn, draw
 from torture.draw.request import Request
@@ -49,7 +49,7 @@ def plans(count: int) -> list[Drawn]:
 
 def carry_out(lab: UmlLab, drawn: list[Drawn]) -> list[Trial]:
     store = Store(lab.results, create=True)
-    Campaign({"uml": lab}, FixedList(drawn, "uml"), lab.results, 1).run(store)
+    Runner({"uml": lab}, FixedList(drawn, "uml"), lab.results, 1).run(store)
     trials = list(store.trials())
     store.close()
     return trials

@@ -35,13 +35,13 @@ class _Source:
 
     number: int
     plan: Plan
-    lab: str
+    kernel: str
     seconds: float
 
     @property
     def shape(self) -> tuple[str, str]:
         """What its repeats have in common."""
-        return shape_of(self.plan), self.lab
+        return shape_of(self.plan), self.kernel
 
 
 class Confirm:
@@ -56,35 +56,35 @@ class Confirm:
     @property
     def findings(self) -> int:
         """How many distinct ones there are, that nobody knows yet."""
-        return len({(signature(key), lab) for key, lab in self._sources})
+        return len({(signature(key), kernel) for key, kernel in self._sources})
 
-    def was_scheduled(self, plan: Plan, lab: str) -> bool:
+    def was_scheduled(self, plan: Plan, kernel: str) -> bool:
         """Whether `plan` is a control arm that the kernel got already."""
-        return (plan.identity, lab) in self._controls
+        return (plan.identity, kernel) in self._controls
 
     def scheduled(self, task: Task) -> None:
         """A task was handed out."""
         if task.arm == Arm.repeat:
-            self._repeats[shape_of(task.plan), task.lab] += 1
+            self._repeats[shape_of(task.plan), task.kernel] += 1
         if task.plan.is_control:
-            self._controls.add((task.plan.identity, task.lab))
+            self._controls.add((task.plan.identity, task.kernel))
 
     def finished(self, trial: Trial) -> None:
         """A trial was judged."""
         if trial.is_canary:
             return
         for finding in deduplicated(unexplained(trial, self._known, self._today)):
-            place = key_of(trial, finding), trial.lab
+            place = key_of(trial, finding), trial.kernel
             known = self._sources.get(place)
             if known is None or trial.number < known.number:
-                self._sources[place] = _Source(trial.number, trial.plan, trial.lab, trial.seconds)
+                self._sources[place] = _Source(trial.number, trial.plan, trial.kernel, trial.seconds)
 
     def control(self) -> tuple[Drawn, str] | None:
         """The control arm of a finding that has none yet."""
         for source in self._in_order():
             plan = source.plan.control()
-            if not self.was_scheduled(plan, source.lab):
-                return Drawn(plan, Arm.repeat), source.lab
+            if not self.was_scheduled(plan, source.kernel):
+                return Drawn(plan, Arm.repeat), source.kernel
         return None
 
     def next(self) -> tuple[Drawn, str] | None:
@@ -98,14 +98,14 @@ class Confirm:
         repeats = self._repeats[source.shape]
         seed = Random(f"{self._seed}/depth/{source.shape}/{repeats}").getrandbits(63)
         plan = replace(source.plan, seed=seed)
-        return Drawn(plan.control() if repeats % 2 else plan, Arm.repeat), source.lab
+        return Drawn(plan.control() if repeats % 2 else plan, Arm.repeat), source.kernel
 
     def _has_enough(self, source: _Source) -> bool:
         repeats = self._repeats[source.shape]
         return repeats >= ENOUGH_REPEATS or repeats * source.seconds >= ENOUGH_S
 
     def _in_order(self) -> list[_Source]:
-        return sorted(self._sources.values(), key=lambda source: (source.number, source.lab))
+        return sorted(self._sources.values(), key=lambda source: (source.number, source.kernel))
 
 
 def shape_of(plan: Plan) -> str:

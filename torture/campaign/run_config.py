@@ -1,7 +1,8 @@
-"""An order: a request, and where, how and how long to carry it out. Stored with the run, so that it can be resumed."""
+"""What a run is to do: a request, and where, how and how long to carry it out. Stored with the run, to be resumed."""
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,32 +16,40 @@ from torture.results.known import Known
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
-    """`jobs` None: the cores. `destroy`: a device the user gave up (local lab).
-
-    `endless`: a campaign, bounded by time, `most_trials` or `most_findings`; otherwise the request is drawn once.
-    `artefact_bytes`: room for disk images of findings, 0 to keep no finding directories. `on_finding`: a program that
-    is started with the directory of each new finding.
-    """
+class RunConfig:
+    """The options of a run, whoever started it. A run that reproduces something has an empty request but for its seed."""
 
     request: Request
     results: Path
+    """The run gets a directory of its own in there."""
     scratch: Path
+    """The disks of guests go into a directory of the run in there."""
     lab: str = UML
     kernels: tuple[KernelChoice, ...] = (KernelChoice("", ()),)
     jobs: int | None = None
+    """Guests at a time; None: as many as there are cores."""
     time_limit_s: float | None = None
     destroy: Path | None = None
+    """A device that the user gave up, for the local lab."""
     endless: bool = False
+    """A campaign, which a time limit, `most_trials` or `most_findings` ends; otherwise the request is drawn once."""
     most_trials: int | None = None
     most_findings: int | None = None
+    """Distinct ones that nobody knows."""
     artefact_bytes: int = 0
+    """Room for disk images of findings; 0: no directories of findings are kept."""
     on_finding: str = ""
+    """A program that is started with the directory of each new finding."""
     known: tuple[Known, ...] = ()
 
-    def labs(self, run_id: str, results: Path) -> dict[str, GuestLab | LocalLab]:
+    @property
+    def guests(self) -> int:
+        """How many guests are to run at a time."""
+        return 1 if self.destroy else self.jobs or cores()
+
+    def labs(self, run_id: str, directory: Path) -> dict[str, GuestLab | LocalLab]:
         """The labs of a run, by the label of their kernel. BadRequest or MissingRequirement if it cannot have them."""
-        return make_labs(self.lab, self.kernels, self.scratch, self.destroy, run_id=run_id, results=results)
+        return make_labs(self.lab, self.kernels, self.scratch, self.destroy, run_id=run_id, results=directory)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data."""
@@ -50,12 +59,12 @@ class Order:
         return raw
 
     @staticmethod
-    def from_dict(raw: dict[str, Any]) -> Order:
+    def from_dict(raw: dict[str, Any]) -> RunConfig:
         """The inverse of `to_dict`, after a passage through JSON."""
         request = dict(raw["request"])
         request["faults"] = tuple(FaultSpec(**fault) for fault in request["faults"])
         request = {name: tuple(value) if isinstance(value, list) else value for name, value in request.items()}
-        return Order(
+        return RunConfig(
             **{
                 **raw,
                 "request": Request(**request),
@@ -66,3 +75,8 @@ class Order:
                 "kernels": tuple(KernelChoice(kernel["path"], tuple(kernel["arguments"])) for kernel in raw["kernels"]),
             }
         )
+
+
+def cores() -> int:
+    """The cores this process may use."""
+    return len(os.sched_getaffinity(0))

@@ -28,13 +28,13 @@ class FixedList:
     """A run of so many trials that were drawn beforehand."""
 
     drawn: Sequence[Drawn]
-    lab: str
+    kernel: str
     done: Iterable[int] = ()
     _left: Iterator[Task] = field(init=False)
 
     def __post_init__(self) -> None:
         done = set(self.done)
-        tasks = (Task(number, item.arm, item.plan, self.lab) for number, item in enumerate(self.drawn, 1))
+        tasks = (Task(number, item.arm, item.plan, self.kernel) for number, item in enumerate(self.drawn, 1))
         self._left = (task for task in tasks if task.number not in done)
 
     def next(self) -> Task | None:
@@ -46,7 +46,7 @@ class FixedList:
 
 
 class Schedule:
-    """An endless campaign over `labs`, bounded by `most_trials` and `most_findings` (distinct new ones), if given.
+    """An endless campaign over `kernels`, bounded by `most_trials` and `most_findings` (distinct new ones), if given.
 
     Each `CONFIRM_EVERY`th trial goes to the findings (torture.campaign.confirm), all others to what nobody tried yet
     (torture.campaign.explore). `unfinished` and `finished` are what the store has of a campaign that is resumed.
@@ -85,8 +85,8 @@ class Schedule:
         if chosen is None:
             return None
         self._number += 1
-        drawn, lab = chosen
-        task = Task(self._number, drawn.arm, drawn.plan, lab)
+        drawn, kernel = chosen
+        task = Task(self._number, drawn.arm, drawn.plan, kernel)
         self._confirm.scheduled(task)
         return task
 
@@ -98,7 +98,7 @@ class Schedule:
 
     def _recall(self, unfinished: Sequence[Task], finished: Sequence[Trial]) -> None:
         """Everything that happened before the campaign was resumed, in order of number."""
-        tasks = [Task(trial.number, trial.arm, trial.plan, trial.lab) for trial in finished]
+        tasks = [Task(trial.number, trial.arm, trial.plan, trial.kernel) for trial in finished]
         for task in sorted((*unfinished, *tasks), key=lambda task: task.number):
             self._number = task.number
             self._turns += not task.is_canary
@@ -116,7 +116,7 @@ class Schedule:
         if not self._pending and time.monotonic() >= self._canary_due_s:
             self._canary_due_s = time.monotonic() + CANARY_INTERVAL_S
             self._pending = [
-                (item, lab) for lab, fault in self._canaries.items() for item in canaries(self._request, fault)
+                (item, kernel) for kernel, fault in self._canaries.items() for item in canaries(self._request, fault)
             ]
         if self._pending:
             return self._pending.pop(0)
@@ -127,6 +127,6 @@ class Schedule:
     def _broad(self) -> tuple[Drawn, str]:
         """The next plan of breadth, without control arms that findings had run already."""
         while True:
-            drawn, lab = self._explore.next()
-            if not self._confirm.was_scheduled(drawn.plan, lab):
-                return drawn, lab
+            drawn, kernel = self._explore.next()
+            if not self._confirm.was_scheduled(drawn.plan, kernel):
+                return drawn, kernel

@@ -42,8 +42,14 @@ class QemuLab(GuestLab):
     share = "9p"
     devices = ("/dev/vda", "/dev/vdb", "/dev/vdc")
     serial = "/dev/ttyS1"
+    kernel_kind = "bzImage"
 
     memory_mib: int = MEMORY_MIB
+
+    @staticmethod
+    def in_words(kernel_path: str) -> str:
+        """See GuestLab."""
+        return f"in a virtual machine (qemu, {CORES} processors), kernel image {Path(kernel_path).name}"
 
     @property
     def boot_timeout_s(self) -> float:

@@ -30,6 +30,13 @@ class UmlLab(GuestLab):
     share = "hostfs"
     devices = ("/dev/ubda", "/dev/ubdb", "/dev/ubdc")
     serial = "/dev/ttyS0"
+    kernel_kind = "User-mode Linux"
+
+    @staticmethod
+    def in_words(kernel_path: str) -> str:
+        """See GuestLab. Such a kernel can be asked for its configuration."""
+        name = Path(kernel_path).name
+        return f"User-mode Linux ({name}); its configuration: {name} --showconfig"
 
     @staticmethod
     def default_kernel() -> str:

@@ -30,14 +30,15 @@ class Side:
     """One side: where it runs, and what it changes in a plan (None: nothing)."""
 
     name: str
-    kernel: KernelChoice
-    lab: str
+    choice: KernelChoice
+    kernel: str
+    """The label of `choice`, as tasks name it."""
     filesystem: str | None = None
     mkfs_options: tuple[str, ...] | None = None
     mount_options: tuple[str, ...] | None = None
 
     def of(self, plan: Plan) -> Plan:
-        """The plan as this arm runs it."""
+        """The plan as this side runs it."""
         changes: dict[str, Any] = {"filesystem": self.filesystem}
         changes |= {"mkfs_options": self.mkfs_options, "mount_options": self.mount_options}
         return replace(plan, **{name: value for name, value in changes.items() if value is not None})
@@ -45,7 +46,7 @@ class Side:
     @property
     def label(self) -> str:
         """How the report names it."""
-        parts = [self.lab]
+        parts = [self.kernel]
         parts += [f"fs {self.filesystem}"] if self.filesystem else []
         parts += [f"mkfs {' '.join(self.mkfs_options)!r}"] if self.mkfs_options is not None else []
         parts += [f"mount {','.join(self.mount_options)!r}"] if self.mount_options is not None else []
@@ -115,13 +116,13 @@ class Comparison:
 
     def _new_pair(self) -> list[Task]:
         plan = next(self.plans)
-        order = list(zip((Arm.A, Arm.B), self.sides, strict=True))
-        Random(f"{self.seed}/{self._given}").shuffle(order)
+        pair = list(zip((Arm.A, Arm.B), self.sides, strict=True))
+        Random(f"{self.seed}/{self._given}").shuffle(pair)
         tasks = []
-        for name, arm in order:
+        for arm, side in pair:
             self._given += 1
             self._plans_of[self._given] = self.sides[0].of(plan)
-            tasks.append(Task(self._given, name, arm.of(plan), arm.lab))
+            tasks.append(Task(self._given, arm, side.of(plan), side.kernel))
         return tasks
 
     def _alpha(self, signatures: int) -> float:

@@ -21,7 +21,7 @@ class Again:
     """A source of the same plan, `times` times, or until a trial shows what is expected (anything, if nothing is)."""
 
     plan: Plan
-    lab: str
+    kernel: str
     times: int
     expected: tuple[Key, ...] = ()
     until_failure: bool = False
@@ -33,7 +33,7 @@ class Again:
         if self._given >= self.times or (self.until_failure and any(map(self._is_it, self.trials))):
             return None
         self._given += 1
-        return Task(self._given, Arm.replay, self.plan, self.lab)
+        return Task(self._given, Arm.replay, self.plan, self.kernel)
 
     def finished(self, trial: Trial) -> None:
         """Remember it."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from torture.campaign.run_config import Order
+from torture.campaign.run_config import RunConfig
 from torture.draw.request import Request
 from torture.lab.choose import KernelChoice
 from torture.lab.disk import default_scratch
@@ -37,9 +37,9 @@ class Places:
     jobs: int | None
     time_limit_s: float | None = None
 
-    def order(self, lab: str, kernels: tuple[KernelChoice, ...], seed: int) -> Order:
-        """The order of a run that its own source fills with tasks."""
-        return Order(
+    def config(self, lab: str, kernels: tuple[KernelChoice, ...], seed: int) -> RunConfig:
+        """The config of a run that its own source fills with tasks."""
+        return RunConfig(
             request=Request(seed=seed),
             results=self.results,
             scratch=self.scratch or default_scratch(),

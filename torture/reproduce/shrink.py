@@ -52,7 +52,7 @@ class Shrink:
     def __init__(
         self,
         original: Plan,
-        lab: str,
+        kernel: str,
         target: Likeness | None,
         *,
         before: Iterable[Trial] = (),
@@ -64,7 +64,7 @@ class Shrink:
         self.original, self.target = original, target
         self.position = position or Position(original.to_json())
         self.trials = 0
-        self._lab, self._remember, self._say = lab, remember, say
+        self._kernel, self._remember, self._say = kernel, remember, say
         self._plan = Plan.from_json(self.position.plan)
         self._shown: dict[str, Counter[Likeness]] = {}
         self._tried: Counter[str] = Counter()
@@ -86,7 +86,7 @@ class Shrink:
         self._number += 1
         self._in_flight[plan.identity] += 1
         arm = Arm.measure if plan in (self.original, self.plan) else Arm.candidate
-        return Task(self._number, arm, plan, self._lab)
+        return Task(self._number, arm, plan, self._kernel)
 
     def finished(self, trial: Trial) -> None:
         """Count it, and decide what can be decided."""
