@@ -81,8 +81,7 @@ def run(results: Path, scratch: Path | None, as_json: bool, **options: Any) -> i
     )
     if config.destroy:
         _confirm(config.destroy, options["yes"])
-    head = print_to_stderr if as_json else click.echo
-    return _report(execution.carry_out(config, head), as_json)
+    return _report(execution.carry_out(config, options_for.say(as_json)), as_json)
 
 
 @cli.command()
@@ -93,7 +92,7 @@ def campaign(file: Path, results: Path, scratch: Path | None, as_json: bool) -> 
     """Run a campaign FILE.toml until its budget is used up; see docs/campaigns.md."""
     scratch = scratch or default_scratch()
     config = campaign_file.load(file, results=results, scratch=scratch, draw_seed=options_for.draw_seed)
-    return _report(execution.carry_out(config, print_to_stderr if as_json else click.echo), as_json)
+    return _report(execution.carry_out(config, options_for.say(as_json)), as_json)
 
 
 @cli.command()
@@ -103,7 +102,7 @@ def campaign(file: Path, results: Path, scratch: Path | None, as_json: bool) -> 
 def resume(run: Path, results: Path, scratch: Path | None, as_json: bool) -> int:
     """Go on with a run or campaign that was killed: no trial lost but those in flight, none counted twice."""
     directory = find_run(run, results)
-    return _report(execution.resume(directory, print_to_stderr if as_json else click.echo), as_json)
+    return _report(execution.resume(directory, options_for.say(as_json)), as_json)
 
 
 def _report(ended: execution.Ended, as_json: bool) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -41,6 +42,11 @@ def default_results() -> Path:
     """$XDG_STATE_HOME/torture, or ~/.local/state/torture."""
     state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state"
     return Path(state) / "torture"
+
+
+def say(as_json: bool) -> Callable[[str], None]:
+    """Where lines go that are no results: JSON leaves stdout to machines."""
+    return partial(click.echo, err=as_json)
 
 
 def draw_seed() -> int:

@@ -37,7 +37,7 @@ def lab(tmp_path: Path) -> Iterator[UmlLab]:
     (tmp_path / "trials").mkdir()
     with run_id.Hold(name):  # or another run on this machine would clean it up
         yield UmlLab(name, tmp_path, SCRATCH, os.sysconf("SC_PAGE_SIZE"))
-    assert list(processes.marked(f"{run_id.ENVIRONMENT}={name}")) == []
+    assert list(processes.tagged(f"{run_id.ENVIRONMENT}={name}")) == []
     assert not any((SCRATCH / name).glob("guest-*"))
     (SCRATCH / name).rmdir()
 
@@ -56,7 +56,7 @@ def carry_out(lab: UmlLab, drawn: list[Drawn]) -> list[Trial]:
 
 
 def guest_processes(lab: UmlLab) -> list[int]:
-    return list(processes.marked(f"{run_id.ENVIRONMENT}={lab.run_id}"))
+    return list(processes.tagged(f"{run_id.ENVIRONMENT}={lab.run_id}"))
 
 
 def when_a_trial_runs(lab: UmlLab, act: Callable[[], None]) -> threading.Thread:
@@ -133,7 +133,7 @@ def left_behind(run: str) -> list[str]:
     return [
         *mounted,
         *(name for name in (*backing, *mapped) if run in name),
-        *(str(pid) for pid in processes.marked(f"{run_id.ENVIRONMENT}={run}")),
+        *(str(pid) for pid in processes.tagged(f"{run_id.ENVIRONMENT}={run}")),
         *(str(path) for path in SCRATCH.glob(f"{run}*")),
     ]
 

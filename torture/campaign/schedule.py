@@ -1,4 +1,4 @@
-"""What a campaign runs next: canaries, then breadth, and in between depth where it pays.
+"""What a campaign runs next: canaries, then plans that explore, and in between those that confirm findings.
 
 Deterministic from the request's seed given the same results in the same order; only the hourly canaries follow the
 clock. What was scheduled and what came of it is in the store, so a resumed campaign goes on from there.
@@ -25,11 +25,12 @@ CONFIRM_EVERY = 4
 
 @dataclass(slots=True)
 class FixedList:
-    """A run of so many trials that were drawn beforehand."""
+    """A run of trials that were drawn beforehand."""
 
     drawn: Sequence[Drawn]
     kernel: str
     done: Iterable[int] = ()
+    """Numbers of the trials that are finished, counted from 1."""
     _left: Iterator[Task] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -46,10 +47,11 @@ class FixedList:
 
 
 class Schedule:
-    """An endless campaign over `kernels`, bounded by `most_trials` and `most_findings` (distinct new ones), if given.
+    """An endless campaign, bounded by `most_trials` and `most_findings` (distinct new ones), if given.
 
-    Each `CONFIRM_EVERY`th trial goes to the findings (torture.campaign.confirm), all others to what nobody tried yet
-    (torture.campaign.explore). `unfinished` and `finished` are what the store has of a campaign that is resumed.
+    `canaries`: the loss that is planted on each kernel, by its label. Each `CONFIRM_EVERY`th trial goes to the findings
+    (torture.campaign.confirm), all others to what nobody tried yet (torture.campaign.explore). `unfinished` and
+    `finished` are what the store has of a campaign that is resumed.
     """
 
     def __init__(
@@ -121,11 +123,11 @@ class Schedule:
         if self._pending:
             return self._pending.pop(0)
         self._turns += 1
-        deep = self._confirm.next() if self._turns % CONFIRM_EVERY == 0 else None
-        return deep or self._broad()
+        confirming = self._confirm.next() if self._turns % CONFIRM_EVERY == 0 else None
+        return confirming or self._exploring()
 
-    def _broad(self) -> tuple[Drawn, str]:
-        """The next plan of breadth, without control arms that findings had run already."""
+    def _exploring(self) -> tuple[Drawn, str]:
+        """The next plan that explores, without control arms that findings had run already."""
         while True:
             drawn, kernel = self._explore.next()
             if not self._confirm.was_scheduled(drawn.plan, kernel):

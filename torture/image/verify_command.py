@@ -13,14 +13,12 @@ import click
 
 from torture import options as options_for
 from torture.campaign.run_directory import temporary
-from torture.errors import BadRequest, MissingRequirement
+from torture.errors import BadRequest
 from torture.image.subject import Ledger, check_belongs, choose_filesystem, kept_position, read_ledger
 from torture.judge import Verdict, judge, judge_image
 from torture.lab.base import GuestLost, Lab
-from torture.lab.choose import LABS, LOCAL, KernelChoice, guest_lab, lab_for, local_lab
+from torture.lab.choose import LABS, LOCAL, KernelChoice, lab_for, make_labs
 from torture.lab.disk import copy_image, default_scratch
-from torture.lab.guest_lab import GuestLab
-from torture.lab.local import LocalLab
 from torture.report import document, summary
 from torture.report.shown import exit_code, shown
 from torture.reproduce.subject import Subject, find_subject
@@ -166,22 +164,12 @@ def _examined(wanted: _Wanted, results: Path, scratch: Path) -> _Judged:
         examination = Examination(row.name, wanted.mount_options, not wanted.unmounted or expected.crash)
         (directory / EXAMINATION).write_text(examination.to_json())
         shutil.copyfile(wanted.ledger.path, directory / LEDGER)
-        kernel = look_at(_lab(wanted, run_id, run, scratch, copy), directory)
+        (lab,) = make_labs(wanted.lab, [wanted.kernel], scratch, None, run_id=run_id, results=run).values()
+        kernel = look_at(replace(lab, image=copy), directory)
         record = Record.read(directory)
         if record.state == "ran" and not record.hung and not record.unmountable:
             check_belongs(wanted.image, wanted.ledger, directory)
         return _Judged(judge_image(expected, directory), row.name, kernel)
-
-
-def _lab(wanted: _Wanted, run_id: str, results: Path, scratch: Path, copy: Path) -> GuestLab | LocalLab:
-    lab: GuestLab | LocalLab
-    if wanted.lab == LOCAL:
-        lab = replace(local_lab(run_id, results, scratch, None), image=copy)
-    else:
-        lab = replace(guest_lab(wanted.lab, run_id, results, scratch, wanted.kernel), image=copy)
-    if reason := lab.unavailable():
-        raise MissingRequirement(f"lab {lab.name} cannot run: {reason}", "`torture doctor` shows what can run here")
-    return lab
 
 
 def look_at(lab: Lab, directory: Path) -> str:

@@ -96,10 +96,10 @@ def _removed(group: Path) -> str:
 
 def _end_processes(is_dead: Callable[[str], bool]) -> Iterator[tuple[str, int]]:
     own = os.environ.get(runs.ENVIRONMENT)
-    for pid in list(processes.marked(f"{runs.ENVIRONMENT}=")):
+    for pid in list(processes.tagged(f"{runs.ENVIRONMENT}=")):
         run = processes.variable(pid, runs.ENVIRONMENT)
         if run and run != own and runs.PATTERN.fullmatch(run) and is_dead(run):
-            processes.kill_marked(f"{runs.ENVIRONMENT}={run}")
+            processes.kill_tagged(f"{runs.ENVIRONMENT}={run}")
             yield run, pid
 
 

@@ -16,7 +16,7 @@ from torture.draw.arm import Arm
 from torture.lab.choose import KernelChoice
 from torture.plan import Plan
 from torture.reproduce.signature import in_order, keys, was_judged
-from torture.reproduce.verdict import Counts, Judged, Verdict, judge, overall, table
+from torture.reproduce.verdict import Counts, Judged, judge, overall, table
 from torture.results.groups import Key
 from torture.results.statistics import wilson
 from torture.results.store import Task, Trial
@@ -65,21 +65,23 @@ def looks(pairs: int) -> list[int]:
 
 @dataclass(slots=True)
 class Comparison:
-    """A source: each of `plans` on both sides, which of them first drawn from `seed`, at most `pairs` pairs.
-
-    `expected` are signatures that A is known for; `fails`: A is known to fail, maybe not how. `judged` is filled at the
-    look that ended it, or by `conclude`.
-    """
+    """A source: each of `plans` on both sides."""
 
     sides: tuple[Side, Side]
     plans: Iterator[Plan]
     pairs: int
+    """At most so many."""
     seed: int
+    """Decides which side of a pair comes first."""
     expected: tuple[Key, ...] = ()
+    """Signatures that A is known for."""
     fails: bool = False
+    """Whether A is known to fail, maybe not how."""
     trials: list[Trial] = field(default_factory=list)
     judged: list[Judged] = field(default_factory=list)
+    """Filled at the look that ended it, or by `conclude`."""
     stopped_at: int = 0
+    """How many trials there were at that look."""
     _waiting: list[Task] = field(default_factory=list)
     _plans_of: dict[int, Plan] = field(default_factory=dict)
     _given: int = 0
@@ -209,8 +211,3 @@ def _signature(each: Judged) -> dict[str, Any]:
         "p": counts.p,
         "verdict": each.verdict.value,
     }
-
-
-def is_bad(verdict: Verdict) -> bool:
-    """Whether B has the failure still, or a new one."""
-    return verdict in (Verdict.worse, Verdict.not_fixed, Verdict.better)

@@ -19,9 +19,9 @@ from torture.filesystems import filesystem
 from torture.lab.choose import KernelChoice, kernel_label, lab_for
 from torture.plan import Plan
 from torture.reproduce import compare as comparing
-from torture.reproduce.shared_options import EXIT_INTERRUPTED, Places, jobs_option, json_option, say, time_option
+from torture.reproduce.shared_options import EXIT_INTERRUPTED, jobs_option, json_option, run_config, time_option
 from torture.reproduce.subject import Subject, find_subject, lab_of
-from torture.reproduce.verdict import Verdict, overall
+from torture.reproduce.verdict import Effect, overall
 from verify.outcome import Outcome
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -38,7 +38,7 @@ def _arm_options(command: F) -> F:
             option = click.option(f"--{name}-{side}", help=f"Side {side.upper()} alone: {meaning}.")
             command = option(command)
         command = click.option(
-            f"--kernel-arg-{side}", multiple=True, help=f"A kernel parameter of arm {side.upper()}; repeatable."
+            f"--kernel-arg-{side}", multiple=True, help=f"A kernel parameter of side {side.upper()}; repeatable."
         )(command)
     for name, meaning in (("mkfs-options", "Options for mkfs"), ("mount-options", "Options for mount")):
         command = click.option(f"--{name}", default="", help=f"{meaning} of drawn plans, both sides.")(command)
@@ -69,13 +69,12 @@ def compare(results: Path, scratch: Path | None, as_json: bool, **options: Any) 
     found = _compared(options, results)
     lab = lab_of(found, *options["kernels"]) if found else lab_for(*options["kernels"])
     sides = _sides(options, found, lab)
-    config = Places(results, scratch, options["jobs"], options["time_limit_s"]).config(
-        lab, tuple(dict.fromkeys(side.choice for side in sides)), seed
-    )
+    kernels = tuple(dict.fromkeys(side.choice for side in sides))
+    config = run_config(results, scratch, options, lab, kernels, seed)
     plans = _same_plan(found.plan) if found else _drawn({**options, "seed": seed})
     expected = found.expected if found else ()
     source = comparing.Comparison(sides, plans, options["pairs"], seed, expected, fails=found is not None)
-    with run_directory.opened(config, "compare", say(as_json)) as run:
+    with run_directory.opened(config, "compare", options_for.say(as_json)) as run:
         interrupted = execution.follow(run, source, 2 * options["pairs"])
         source.conclude()
         result = comparing.document(source, run.store.facts())
@@ -84,9 +83,9 @@ def compare(results: Path, scratch: Path | None, as_json: bool, **options: Any) 
     if interrupted:
         return EXIT_INTERRUPTED
     verdict = overall(source.judged).verdict
-    if verdict in (Verdict.not_reproducible, Verdict.unjudged):
+    if verdict in (Effect.not_reproducible, Effect.unjudged):
         return Outcome.unknown.exit_code
-    return (Outcome.failed if comparing.is_bad(verdict) else Outcome.passed).exit_code
+    return (Outcome.failed if verdict.is_bad else Outcome.passed).exit_code
 
 
 def _compared(options: dict[str, Any], results: Path) -> Subject | None:

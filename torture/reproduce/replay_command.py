@@ -19,13 +19,12 @@ from torture.reproduce import replay as replaying
 from torture.reproduce.compare_command import compare
 from torture.reproduce.shared_options import (
     EXIT_INTERRUPTED,
-    Places,
     chosen_kernel,
     jobs_option,
     json_option,
     kernel_arguments_option,
     kernel_option,
-    say,
+    run_config,
     subject_argument,
 )
 from torture.reproduce.shrink_command import shrink
@@ -54,8 +53,8 @@ def replay(subject: Path, results: Path, scratch: Path | None, as_json: bool, **
     """
     found = find_subject(subject, results)
     kernel = chosen_kernel(found, options["kernel"], options["kernel_arguments"])
-    config = Places(results, scratch, options["jobs"]).config(lab_of(found, kernel.path), (kernel,), found.plan.seed)
-    with run_directory.opened(config, "replay", say(as_json)) as run:
+    config = run_config(results, scratch, options, lab_of(found, kernel.path), (kernel,), found.plan.seed)
+    with run_directory.opened(config, "replay", options_for.say(as_json)) as run:
         run.store.describe(subject=found.origin)
         ((label, lab),) = run.labs.items()
         source = replaying.Again(found.plan, label, options["times"], found.expected, options["until_failure"])

@@ -18,13 +18,12 @@ from torture.reproduce import shrink as shrinking
 from torture.reproduce import shrunk
 from torture.reproduce.shared_options import (
     EXIT_INTERRUPTED,
-    Places,
     chosen_kernel,
     jobs_option,
     json_option,
     kernel_arguments_option,
     kernel_option,
-    say,
+    run_config,
     subject_argument,
 )
 from torture.reproduce.signature import Likeness, likeness
@@ -55,20 +54,20 @@ def shrink(subject: Path, results: Path, scratch: Path | None, as_json: bool, **
 
     Exit codes: 0 done, 5 the budget was too small or the plan does not fail.
     """
-    tell = say(as_json)
+    say = options_for.say(as_json)
     try:
         directory = find_run(subject, results)
         goes_on = stored(directory)[1].get("purpose") == "shrink"
     except BadRequest:
         goes_on = False
     if goes_on:
-        with run_directory.reopened(directory, "shrink", tell) as run:
+        with run_directory.reopened(directory, "shrink", say) as run:
             return _carry_on(run, options["time_limit_s"], as_json)
     found = find_subject(subject, results)
     kernel = chosen_kernel(found, options["kernel"], options["kernel_arguments"])
-    config = Places(results, scratch, options["jobs"]).config(lab_of(found, kernel.path), (kernel,), found.plan.seed)
+    config = run_config(results, scratch, options, lab_of(found, kernel.path), (kernel,), found.plan.seed)
     target = _plain(chosen_target(found, options["finding_kind"]))
-    with run_directory.opened(config, "shrink", tell) as run:
+    with run_directory.opened(config, "shrink", say) as run:
         position = asdict(shrinking.Position(found.plan.to_json()))
         run.store.describe(subject=found.origin, original=found.plan.to_json(), target=target, position=position)
         return _carry_on(run, options["time_limit_s"], as_json)

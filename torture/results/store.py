@@ -46,15 +46,12 @@ CREATE TABLE result (
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
-    """One trial to be run."""
+class _Numbered:
+    """What a task and its trial have in common."""
 
+    __slots__ = ()
     number: int
     arm: Arm
-    plan: Plan
-    kernel: str
-    """The label of the kernel that runs it (torture.lab.choose.kernel_label)."""
 
     @property
     def is_canary(self) -> bool:
@@ -68,7 +65,18 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
+class Task(_Numbered):
+    """One trial to be run."""
+
+    number: int
+    arm: Arm
+    plan: Plan
+    kernel: str
+    """The label of the kernel that runs it (torture.lab.choose.kernel_label)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trial(_Numbered):
     """One finished trial as stored."""
 
     number: int
@@ -85,16 +93,6 @@ class Trial:
     """Sentences that prove what happened: that the fault fired, for instance."""
     kernel: str = ""
     """The label of the kernel that ran it."""
-
-    @property
-    def is_canary(self) -> bool:
-        """Whether it planted a loss: it judges the tool, not the filesystem."""
-        return self.arm == Arm.canary
-
-    @property
-    def directory_name(self) -> str:
-        """The trial's directory below `trials`."""
-        return f"{self.number:05d}"
 
 
 class Store(AbstractContextManager["Store"]):
