@@ -14,7 +14,7 @@ import click
 from torture import options as options_for
 from torture.campaign.run_directory import temporary
 from torture.errors import BadRequest
-from torture.image.subject import Ledger, check_belongs, choose_filesystem, kept_position, read_ledger
+from torture.image.image_ledger import Ledger, check_belongs, choose_filesystem, kept_position, read_ledger
 from torture.judge import Verdict, judge, judge_image
 from torture.lab.base import GuestLost, Lab
 from torture.lab.choose import LABS, LOCAL, KernelChoice, lab_for, make_labs
