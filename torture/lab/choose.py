@@ -25,7 +25,7 @@ CANARY_WITH_DEVICE_MAPPER, CANARY_WITHOUT = "lying-disk", "stale-disk"
 
 @dataclass(frozen=True, slots=True)
 class KernelChoice:
-    """A guest's kernel: a path, or "" for the lab's default, and what is added to its command line."""
+    """A guest's kernel: its path ("" is the lab's default), and the arguments that are added to its command line."""
 
     path: str
     arguments: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""Reaps what dead runs left on this machine: guests, mounts, dm devices, loop devices, scratch files; nothing else.
+"""Reaps what dead runs left on this machine (guests, mounts, dm devices, loop devices, scratch files) and nothing else.
 
 Everything a run makes carries its id, and a living run holds its id (torture.lab.run_id), so that the two are told apart.
 The order matters: processes first, then mounts, dm devices, loops, files.

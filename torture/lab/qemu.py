@@ -23,7 +23,7 @@ from torture.lab.connection import Launch
 from torture.lab.guest_lab import GuestFiles, GuestLab
 
 CORES = 2
-"""Of each guest: enough for its kernel threads to race with its workers."""
+"""Each guest has so many: enough for its kernel threads to race with its workers."""
 MEMORY_MIB = 1024
 _EMULATION_SLOWER = 4
 _IMAGES = (Path("/boot"), Path(sys.prefix) / "linux-image/boot")
