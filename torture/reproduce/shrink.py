@@ -11,8 +11,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
 
 from torture.draw.arm import Arm
 from torture.plan import Plan
@@ -39,10 +38,6 @@ class Position:
     took: bool = False
     taken: list[str] = field(default_factory=list)
     sure: float = 0.0
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data."""
-        return asdict(self)
 
 
 class Shrink:
