@@ -40,7 +40,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from torture.campaign.run_config import Order
+from torture.campaign.run_config import RunConfig
 from torture.draw.combination import NO_DISTURBANCE
 from torture.draw.request import BACKGROUNDS, Request, choose, choose_faults, whole_space
 from torture.errors import BadRequest
@@ -110,8 +110,8 @@ class _File:
         return 1
 
 
-def load(path: Path, *, results: Path, scratch: Path, draw_seed: Callable[[], int]) -> Order:
-    """The order in a campaign file. BadRequest for a file that cannot be read or says something wrong."""
+def load(path: Path, *, results: Path, scratch: Path, draw_seed: Callable[[], int]) -> RunConfig:
+    """The run config in a campaign file. BadRequest for a file that cannot be read or says something wrong."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -123,7 +123,7 @@ def load(path: Path, *, results: Path, scratch: Path, draw_seed: Callable[[], in
     file = _File(path, text)
     _check_keys(file, raw)
     kernels = _kernels(file, raw)
-    return Order(
+    return RunConfig(
         request=_request(file, raw, draw_seed),
         results=results,
         scratch=scratch,

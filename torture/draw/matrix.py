@@ -55,11 +55,17 @@ def draw(request: Request, canary_fault: str) -> list[Drawn]:
     return list(drawn.values())
 
 
+def canaries(request: Request, fault: str) -> Iterator[Drawn]:
+    """A canary for each filesystem of a request, if it has any; `fault` is the plant where the filesystem has a disk."""
+    if not request.canary:
+        return
+    given = [Plan.from_json(text).filesystem for text in request.plans]
+    for name in dict.fromkeys(given or request.filesystems):
+        yield Drawn(_canary(request, name, fault), Arm.canary)
+
+
 def _ordered(request: Request, canary_fault: str) -> Iterator[Drawn]:
-    if request.canary:
-        given = [Plan.from_json(text).filesystem for text in request.plans]
-        for name in dict.fromkeys(given or request.filesystems):
-            yield Drawn(_canary(request, name, canary_fault), Arm.canary)
+    yield from canaries(request, canary_fault)
     plans = draw_plans(request) if request.pairwise else map(Plan.from_json, request.plans)
     for plan in plans:
         yield from _arms(request, plan)

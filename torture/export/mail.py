@@ -11,6 +11,7 @@ from torture.errors import BadRequest
 from torture.export.exportable import LATE, PROMISES, circumstance, title
 from torture.export.failure import Failure
 from torture.filesystems import filesystem
+from torture.lab.choose import LAB_CLASSES
 from torture.plan import Plan
 from torture.results.statistics import wilson
 from torture.rig.record import KERNEL_LOG, LEDGER
@@ -78,8 +79,7 @@ def _configuration(failure: Failure) -> Iterator[str]:
     if versions.get("arguments"):
         yield f"kernel arguments: {versions['arguments']}"
     if versions.get("kernel_path"):
-        path = Path(versions["kernel_path"]).name
-        yield f"User-mode Linux ({path}); its configuration: {path} --showconfig"
+        yield LAB_CLASSES[versions["lab"]].in_words(versions["kernel_path"])
     yield f"filesystem: {plan.filesystem}, {row.size_mib} MiB, page size {plan.page_bytes} bytes"
     yield f"mkfs: {versions.get('mkfs', row.mkfs[0])}"
     yield f"mkfs options: {' '.join((*row.mkfs[1:], *plan.mkfs_options)) or 'none'}"
