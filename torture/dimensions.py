@@ -16,7 +16,7 @@ from functools import partial
 
 from torture.errors import BadRequest
 from torture.faults import FAULTS, fault_class, parse, parts
-from torture.filesystems import FILESYSTEMS, filesystem
+from torture.filesystems import FILESYSTEMS, USUAL, filesystem
 from torture.plan import FaultSpec, Plan
 from workloads.access import ACCESSES
 from workloads.disturbances import DISTURBANCES
@@ -203,7 +203,7 @@ def _offers_disturbance(name: str, beside: Values) -> bool:
     if name == NO_DISTURBANCE:
         return True
     row, disturbance = filesystem(beside["filesystem"]), DISTURBANCES[name]
-    if name in row.stalls and _refuses_metadata(beside.get("fault", "none")):
+    if disturbance.awaits_metadata and not row.has("gives-up") and _refuses_metadata(beside.get("fault", "none")):
         return False
     return row.has(disturbance.needs) and ("pin" not in beside or disturbance.suits(beside["pin"]))
 
@@ -222,7 +222,6 @@ def words_of(plan: Plan) -> Iterator[tuple[Dimension, str, Callable[[str], Plan]
                     yield row, old, partial(row.put, plan, worker, old)
 
 
-_FILESYSTEMS = ("ext4", "xfs", "btrfs", "f2fs", "ext2", "jfs")
 _FAULTS = tuple(name for name, fault in FAULTS.items() if not fault.canary)
 _PINS = ("mlock", "mlock2-onfault", "map-locked")
 _LAYOUTS = ("hole", "unwritten", "written", "reflinked")
@@ -235,8 +234,8 @@ DIMENSIONS: dict[str, Dimension] = {
         Dimension(
             name="filesystem",
             values=tuple(FILESYSTEMS),
-            usual=_FILESYSTEMS,
-            plainest="ext4",
+            usual=USUAL,
+            plainest=USUAL[0],
             get=_filesystem,
             scope=Scope.plan,
             option="fs",

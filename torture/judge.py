@@ -156,8 +156,8 @@ def _missed(reason: str) -> Verdict:
 
 def _refused_pins(plan: Plan) -> frozenset[int]:
     """What the faults, and a full filesystem of this kind, may make a pin fail with: legal and loud."""
-    legal = filesystem(plan.filesystem).refuses_pins | {errno.EFAULT}
-    return legal.union(*(fault_class(spec.name).refuses_pins for spec in plan.faults))
+    legal = filesystem(plan.filesystem).excused_pin_errnos | {errno.EFAULT}
+    return legal.union(*(fault_class(spec.name).excused_pin_errnos for spec in plan.faults))
 
 
 def _failed_pins(records: Iterable[ledger.Record], legal: frozenset[int]) -> list[str]:

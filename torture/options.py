@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import secrets
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
-from torture.campaign import session
 from torture.dimensions import DIMENSIONS, Dimension
 from torture.draw.matrix import MULTIPLIED, VARIED
 from torture.draw.request import Request, whole_space
@@ -32,14 +34,30 @@ def value_option(row: Dimension, **settings: Any) -> click.Option:
     return click.Option([f"--{row.option}", f"{row.option}_values"], **settings)
 
 
+def default_results() -> Path:
+    """$XDG_STATE_HOME/torture, or ~/.local/state/torture."""
+    state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state"
+    return Path(state) / "torture"
+
+
+def say(as_json: bool) -> Callable[[str], None]:
+    """Where lines go that are no results: JSON leaves stdout to machines."""
+    return partial(click.echo, err=as_json)
+
+
+def draw_seed() -> int:
+    """A seed nobody chose."""
+    return secrets.randbelow(1 << 31)
+
+
 def places(command: F) -> F:
     """Options about where results and disks are kept."""
     command = click.option(
         "--scratch", type=click.Path(path_type=Path), help="Directory for scratch disks (default: in memory)."
     )(command)
-    return click.option(
-        "--results", type=click.Path(path_type=Path), default=session.default_results, help="Directory for runs."
-    )(command)
+    return click.option("--results", type=click.Path(path_type=Path), default=default_results, help="Directory for runs.")(
+        command
+    )
 
 
 def request(options: dict[str, Any]) -> Request:
@@ -53,7 +71,7 @@ def request(options: dict[str, Any]) -> Request:
         values={name: row.choose(options[f"{row.option}_values"], defaults[name]) for name, row in DIMENSIONS.items()},
         mkfs_options=tuple(options["mkfs_options"].split()),
         mount_options=tuple(filter(None, options["mount_options"].split(","))),
-        seed=session.draw_seed() if seed is None else seed,
+        seed=draw_seed() if seed is None else seed,
         count=options["count"],
         pages=options["pages"],
         workers=options["workers"],

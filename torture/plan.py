@@ -10,6 +10,7 @@ import hashlib
 import mmap
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal
 
 from torture.errors import BadRequest
@@ -48,7 +49,7 @@ class FaultSpec:
     """Those that differ from the fault's defaults."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Plan:
     """One trial."""
 
@@ -66,7 +67,7 @@ class Plan:
     page_bytes: int = mmap.PAGESIZE
     version: Literal[1] = 1
 
-    @property
+    @cached_property
     def identity(self) -> str:
         """A name for exactly this recipe: equal plans, equal names."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()[:16]

@@ -16,7 +16,7 @@ class Completed:
     @property
     def refused(self) -> set[int]:
         """The pages of the file that were refused."""
-        return {fault.page for fault in self.stored.faults}
+        return {refusal.page for refusal in self.stored.refused}
 
     @property
     def accepted(self) -> set[int]:

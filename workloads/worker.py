@@ -27,11 +27,9 @@ from workloads.channel import Channel, Message, Verb
 from workloads.children import errno_in
 from workloads.limits import UNLIMITED, set_fsize, set_memlock
 from workloads.operations import carry_out, needs_servant
-from workloads.plan import Op, WorkerPlan
+from workloads.plan import WorkerPlan
 from workloads.servant import Servant
 from workloads.unsupported import Unsupported
-
-__all__ = ["Op", "WorkerPlan", "WorkerProcess", "WorkerReport", "start"]
 
 EXIT_BROKE = 70
 _FIRST_DESCRIPTOR = 3

@@ -41,7 +41,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from torture.campaign.run_config import Order
+from torture.campaign.run_config import RunConfig
 from torture.dimensions import ALL, DIMENSIONS, Dimension
 from torture.draw.request import Request, whole_space
 from torture.errors import BadRequest
@@ -88,8 +88,8 @@ def _is_key(line: str, key: str) -> bool:
     return re.match(rf"\s*[\"']?{re.escape(key)}[\"']?\s*=", line) is not None
 
 
-def load(path: Path, *, results: Path, scratch: Path, draw_seed: Callable[[], int]) -> Order:
-    """The order in a campaign file. BadRequest for a file that cannot be read or says something wrong."""
+def load(path: Path, *, results: Path, scratch: Path, draw_seed: Callable[[], int]) -> RunConfig:
+    """The run config in a campaign file. BadRequest for a file that cannot be read or says something wrong."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -101,7 +101,7 @@ def load(path: Path, *, results: Path, scratch: Path, draw_seed: Callable[[], in
     file = _File(path, text)
     _check_keys(file, raw)
     kernels = _kernels(file, raw)
-    return Order(
+    return RunConfig(
         request=_request(file, raw, draw_seed),
         results=results,
         scratch=scratch,

@@ -40,10 +40,10 @@ Place = tuple[str, FaultSpec]
 
 
 class Explore:
-    """The plans in order. Each of the labs, named in `labs`, gets a plan before the next one is drawn."""
+    """The plans in order. Each of `kernels`, which are labels, gets a plan before the next one is drawn."""
 
-    def __init__(self, request: Request, labs: Sequence[str]) -> None:
-        self._request, self._labs = request, tuple(labs)
+    def __init__(self, request: Request, kernels: Sequence[str]) -> None:
+        self._request, self._kernels = request, tuple(kernels)
         self._order = _places(request)
         self._taken: Counter[int] = Counter()
         self._seconds: dict[str, float] = {}
@@ -55,10 +55,10 @@ class Explore:
         self._left: deque[tuple[Drawn, str]] = deque()
         for item in draw(usual(request), ""):
             self._coverage.add(combinations_of(item.plan))
-            self._left.extend((item, lab) for lab in self._labs)
+            self._left.extend((item, kernel) for kernel in self._kernels)
 
     def next(self) -> tuple[Drawn, str]:
-        """The next plan, and the name of the lab that it is for."""
+        """The next plan, and the kernel that it is for."""
         if not self._left:
             self._draw()
         return self._left.popleft()
@@ -66,13 +66,13 @@ class Explore:
     def account(self, task: Task) -> None:
         """A task was scheduled by an earlier `next` of a campaign that is now resumed."""
         while self._left:
-            drawn, lab = self._left.popleft()
-            if (drawn.plan, lab) == (task.plan, task.lab):
+            drawn, kernel = self._left.popleft()
+            if (drawn.plan, kernel) == (task.plan, task.kernel):
                 return
         self._plans += 1
         self._taken[self._place_of(task.plan)] += 1
         self._coverage.add(combinations_of(task.plan))
-        self._left.extend((Drawn(task.plan, task.arm), lab) for lab in self._labs[1:])
+        self._left.extend((Drawn(task.plan, task.arm), kernel) for kernel in self._kernels[1:])
 
     def finished(self, trial: Trial) -> None:
         """How long it took, and whether it could be run and judged."""
@@ -90,7 +90,7 @@ class Explore:
         self._taken[place] += 1
         random = Random(f"{self._request.seed}/breadth/{self._plans}")
         plan = draw_plan(self._request, name, fault, random, self._coverage)
-        self._left.extend((Drawn(plan, arm_of(plan)), lab) for lab in self._labs)
+        self._left.extend((Drawn(plan, arm_of(plan)), kernel) for kernel in self._kernels)
 
     def _place_of(self, plan: Plan) -> int:
         """The number of the place that `plan` was drawn for; 0 if it was drawn for none of this request."""
@@ -140,4 +140,4 @@ def _places(request: Request) -> list[Place]:
 
 def _is_deadly(fault: FaultSpec) -> bool:
     classes = [fault_class(part.name) for part in parts(fault)]
-    return any(each.crash or each.replays for each in classes)
+    return any(each.may_lose_unsynced or each.judges_crash_states for each in classes)

@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
-import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
 import click
 
-from torture.campaign import session
-from torture.campaign.run_config import Order
+from torture.campaign import run_directory
+from torture.campaign.run_config import RunConfig
 from torture.contract import table
 from torture.contract.conformance import Conformance
 from torture.contract.verdict import exit_code
 from torture.dimensions import DIMENSIONS
 from torture.draw.request import Request
 from torture.errors import BadRequest
-from torture.lab import clean
 from torture.lab.choose import LABS, KernelChoice, lab_for
 from torture.lab.disk import default_scratch
-from torture.lab.run_id import Hold, new_run_id
+from torture.lab.run_id import new_run_id
 from torture.options import places
 
 PACKAGED = "packaged"
@@ -54,7 +51,7 @@ def contract(
 ) -> int:
     """Show which clauses of the mlock contract hold, by filesystem and kernel; see docs/contract.md."""
     choices = tuple(choose_kernels(kernels, arguments))
-    order = Order(
+    config = RunConfig(
         request=Request({"filesystem": DIMENSIONS["filesystem"].choose(filesystems, Request()["filesystem"])}),
         results=results,
         scratch=scratch or default_scratch(),
@@ -63,9 +60,9 @@ def contract(
         jobs=jobs,
     )
     run_id = new_run_id()
-    directory = order.results.absolute() / run_id
-    columns = carry_out(order, run_id, directory, to_stderr=as_json)
-    document = json.dumps(table.document(columns, {"run": run_id, "order": order.to_dict()}))
+    directory = config.results.absolute() / run_id
+    columns = carry_out(config, run_id, directory, to_stderr=as_json)
+    document = json.dumps(table.document(columns, {"run": run_id, "config": config.to_dict()}))
     (directory / RESULT).write_text(f"{document}\n")
     click.echo(document if as_json else table.render(columns))
     return exit_code(entry for column in columns for entry in column.entries)
@@ -90,16 +87,9 @@ def _words(text: str) -> list[str]:
         raise BadRequest(f"cannot read --kernel {text!r}", str(error).lower()) from error
 
 
-def carry_out(order: Order, run_id: str, directory: Path, *, to_stderr: bool) -> list[table.Column]:
+def carry_out(config: RunConfig, run_id: str, directory: Path, *, to_stderr: bool) -> list[table.Column]:
     """Run everything in the directory, which is made; nothing else of the run is left."""
-    labs = order.labs(run_id, directory)
-    session.make_room(order.results, order.scratch)
-    clean.reap(session.scratches(order.scratch))
-    with Hold(run_id):
-        directory.mkdir()
+    labs = config.labs(run_id, directory)
+    with run_directory.held(run_id, directory, config.scratch):
         click.echo(f"results in {directory}", err=to_stderr)
-        jobs = order.jobs or len(os.sched_getaffinity(0))
-        try:
-            return Conformance(dict(labs), order.request["filesystem"], directory, jobs).run()
-        finally:
-            shutil.rmtree(order.scratch / run_id, ignore_errors=True)
+        return Conformance(dict(labs), config.request["filesystem"], directory, config.guests).run()

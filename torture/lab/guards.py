@@ -1,4 +1,4 @@
-"""What the tool refuses to touch: it runs as root on machines people need (design.md section 6).
+"""Refuses devices that must not be touched: the tool runs as root on machines people need (design.md section 6).
 
 A device that the user names is taken only if nobody uses it: not mounted, no swap, no holder (dm, md, partitions), and
 nobody has it open exclusively. Whatever is on it is described, so that the user confirms knowing what is lost.
@@ -11,6 +11,7 @@ from pathlib import Path
 
 from devicemapper import tools
 from torture.errors import BadRequest
+from verify.descriptors import opened
 from verify.stamp import SECTOR_BYTES
 
 
@@ -62,7 +63,7 @@ def _held(system: Path) -> str:
 def _opened(device: Path) -> str:
     """open(2): without O_CREAT, O_EXCL on a block device fails with EBUSY if the system uses it."""
     try:
-        os.close(os.open(device, os.O_RDWR | os.O_EXCL | os.O_CLOEXEC))
+        with opened(device, os.O_RDWR | os.O_EXCL):
+            return ""
     except OSError as error:
         return f"it cannot be opened for exclusive use ({error.strerror})"
-    return ""

@@ -15,7 +15,7 @@ def render(trials: Sequence[Trial], facts: dict[str, Any]) -> Iterator[str]:
     """One line."""
     coverage = covered(trials)
     values = {(name, value) for pair in coverage.pairs for name, value in (pair[:2], pair[2:])}
-    known = possible(facts["order"]["request"])
+    known = possible(facts["config"]["request"])
     new = known - coverage.pairs
     yield (
         f"Coverage by judged trials: {len(values)} values, {len(known) - len(new)} of {len(known)} pairs of values,"

@@ -9,29 +9,28 @@ from typing import Any
 import click
 
 from torture import options as options_for
+from torture.campaign import execution, run_directory
 from torture.campaign.artefacts import tool_versions
 from torture.dimensions import DIMENSIONS, Dimension
 from torture.draw import from_words
 from torture.draw.request import Request
-from torture.lab.choose import KernelChoice
+from torture.lab.base import Lab
 from torture.plan import MAX_PAGES
 from torture.plan_check import check
 from torture.reproduce import replay as replaying
-from torture.reproduce import workshop
 from torture.reproduce.compare_command import compare
 from torture.reproduce.shared_options import (
     EXIT_INTERRUPTED,
-    Places,
     chosen_kernel,
     jobs_option,
     json_option,
     kernel_arguments_option,
     kernel_option,
-    say,
+    run_config,
     subject_argument,
 )
 from torture.reproduce.shrink_command import shrink
-from torture.reproduce.subject import Subject, differences, find_subject, kernel_facts, lab_of
+from torture.reproduce.subject import Subject, differences, find_subject, lab_of
 from torture.results.store import Trial
 from verify.outcome import Outcome
 
@@ -52,16 +51,15 @@ def replay(subject: Path, results: Path, scratch: Path | None, as_json: bool, **
     """
     found = find_subject(subject, results)
     kernel = chosen_kernel(found, options["kernel"], options["kernel_arguments"])
-    place = lab_of(found, kernel.path)
-    order = Places(results, scratch, options["jobs"]).order(place, (kernel,), found.plan.seed)
-    lab = workshop.lab_name(place, kernel)
-    source = replaying.Again(found.plan, lab, options["times"], found.expected, options["until_failure"])
-    with workshop.opened(order, "replay", say(as_json)) as shop:
-        shop.store.describe(subject=found.origin)
-        interrupted = shop.run(source, options["times"])
-        facts = shop.store.facts()
+    config = run_config(results, scratch, options, lab_of(found, kernel.path), (kernel,), found.plan.seed)
+    with run_directory.opened(config, "replay", options_for.say(as_json)) as run:
+        run.store.describe(subject=found.origin)
+        ((label, lab),) = run.labs.items()
+        source = replaying.Again(found.plan, label, options["times"], found.expected, options["until_failure"])
+        interrupted = execution.follow(run, source, options["times"])
+        facts = run.store.facts()
     replayed = replaying.count(source.trials, found.expected)
-    warnings = _changed(found, kernel, source.trials)
+    warnings = _changed(found, lab, source.trials)
     if as_json:
         click.echo(json.dumps(replaying.document(replayed, warnings, facts)))
     else:
@@ -73,11 +71,11 @@ def replay(subject: Path, results: Path, scratch: Path | None, as_json: bool, **
     return (Outcome.failed if replayed.reproduced else Outcome.passed).exit_code
 
 
-def _changed(subject: Subject, kernel: KernelChoice, trials: list[Trial]) -> list[str]:
+def _changed(subject: Subject, lab: Lab, trials: list[Trial]) -> list[str]:
     """What is not as it was when the subject was recorded."""
-    now = kernel_facts(kernel)
+    now = lab.facts
     if trials:
-        now |= {"kernel": trials[0].kernel, **tool_versions(trials[0])}
+        now = {**now, "kernel": trials[0].release, **tool_versions(trials[0])}
     return differences(subject.recorded, now)
 
 

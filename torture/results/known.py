@@ -135,7 +135,7 @@ def can_match(key: str, pattern: str) -> bool:
 
 def known_of(facts: Mapping[str, Any]) -> list[Known]:
     """The entries of a stored run, from the facts about it."""
-    return [Known(**entry) for entry in facts.get("order", {}).get("known", [])]
+    return [Known(**entry) for entry in facts.get("config", {}).get("known", [])]
 
 
 def concerned(plan: Plan, finding: Finding) -> list[WorkerPlan]:

@@ -15,7 +15,7 @@ from tests.unit.torture.fake_lab import FakeLab, follow_fast
 from tests.unit.torture.stories import finding, trial
 from torture.campaign.campaign_file import load
 from torture.campaign.explore import Explore
-from torture.campaign.run_config import Order
+from torture.campaign.run_config import RunConfig
 from torture.cli import cli
 from torture.dimensions import DIMENSIONS, Dimension, Scope, Values
 from torture.draw.combination import combination_of, combinations_of
@@ -68,7 +68,7 @@ def colours(plan: Plan) -> set[str]:
     return {combination["colour"] for combination in combinations_of(plan)}
 
 
-def campaign(path: Path, text: str) -> Order:
+def campaign(path: Path, text: str) -> RunConfig:
     (path / "c.toml").write_text(f"[budget]\ntrials = 1\n{text}")
     return load(path / "c.toml", results=path, scratch=path, draw_seed=lambda: 7)
 
@@ -97,10 +97,10 @@ def test_a_plan_from_words_has_it() -> None:
 
 
 def test_a_campaign_includes_and_excludes_it(tmp_path: Path) -> None:
-    order = campaign(tmp_path, '[include]\ncolour = ["green"]\n')
-    assert order.request["colour"] == ("green",)
-    assert Order.from_dict(json.loads(json.dumps(order.to_dict()))) == order
-    explore = Explore(order.request, ["packaged"])
+    config = campaign(tmp_path, '[include]\ncolour = ["green"]\n')
+    assert config.request["colour"] == ("green",)
+    assert RunConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+    explore = Explore(config.request, ["packaged"])
     assert all(colours(drawn.plan) == {"green"} for drawn, _ in (explore.next() for _ in range(200)))
     assert campaign(tmp_path, '[exclude]\ncolour = ["green"]\n').request["colour"] == ("red",)
     with pytest.raises(BadRequest, match="line 4, key 'colour': shade 'blue' is unknown; allowed are red, green"):
@@ -129,10 +129,10 @@ def test_it_counts_for_coverage() -> None:
 
 def test_a_known_finding_names_it_and_the_closing_page_prints_that(tmp_path: Path) -> None:
     entry = '[[known]]\nfilesystem = "ext4"\ncolour = "gr*"\nreason = "green fades"\nexpires = "2027-01-01"\n'
-    order = campaign(tmp_path, entry)
+    config = campaign(tmp_path, entry)
     trials = [green_trial(1), trial(2, Outcome.failed, finding())]
-    assert [order.known[0].covers(one.plan, finding(), TODAY) for one in trials] == [True, False]
-    page = render(trials, {"order": order.to_dict(), "cores": 2, "wall_seconds": 1.0, "boots": 1}, order.known, TODAY)
+    assert [config.known[0].covers(one.plan, finding(), TODAY) for one in trials] == [True, False]
+    page = render(trials, {"config": config.to_dict(), "cores": 2, "wall_seconds": 1.0, "boots": 1}, config.known, TODAY)
     assert "ext4 colour gr*: 1 trial, first 1; until 2027-01-01: green fades" in page
     assert "10 values, 44 of" in page, "one of each of eight dimensions, and both colours with these"
     with pytest.raises(BadRequest, match="line 5, key 'colour': 'bl\\*' matches nothing there is; allowed are red, green"):

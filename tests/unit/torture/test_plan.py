@@ -29,6 +29,13 @@ def test_equal_plans_have_equal_names_and_different_ones_have_not() -> None:
     assert plans[0].identity != replace(plans[0], seed=plans[0].seed + 1).identity
 
 
+def test_a_plan_names_itself_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = Plan.from_json(some_plans()[0].to_json())
+    name = plan.identity
+    monkeypatch.setattr(Plan, "to_json", lambda _: pytest.fail("the name was made again"))
+    assert (plan.identity, plan.stamp_run) == (name, int(name, 16))
+
+
 def test_the_control_arm_differs_in_nothing_but_the_pin() -> None:
     plan = next(plan for plan in some_plans() if not plan.is_control and not is_canary(plan))
     control = plan.control()

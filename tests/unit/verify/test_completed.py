@@ -1,12 +1,12 @@
 """Each store that returned comes with what was refused of it; one that did not is not among them."""
 
 from verify.completed import completed
-from verify.ledger import Fault, Note, Record, Store, Stored
+from verify.ledger import Note, Record, RefusedPage, Store, Stored
 
 
 def test_stores_and_their_ends_are_paired_by_worker() -> None:
     first, second, lost = (Store(worker, 5, 8 * worker, 4, 1, 0, 4096) for worker in (1, 2, 3))
-    refusal = Fault(9, "SIGBUS", 2, 0)
+    refusal = RefusedPage(9, "SIGBUS", 2, 0)
     records: list[Record] = [first, second, lost, Note("x"), Stored(2, ()), Stored(1, (refusal,))]
     records += [Store(1, 5, 8, 4, 2, 0, 4096), Stored(1, ())]
     found = list(completed(records))

@@ -114,7 +114,7 @@ def test_faults_are_recorded_by_page(access: str, start: Start, new_file: NewFil
     finish(process)
     stored = list(read_ledger(ledger_path))[-1]
     assert isinstance(stored, Stored)
-    assert [fault.page for fault in stored.faults] == list(range(290, 300))
+    assert [fault.page for fault in stored.refused] == list(range(290, 300))
     assert look(path) == [(0, 290, 1, 1)]
 
 
@@ -257,7 +257,8 @@ ORPHAN = """
 import os, sys, time
 from pathlib import Path
 from workloads import worker
-plan = worker.WorkerPlan(1, 5, sys.argv[1], 0, 1, "none", "store", (worker.Op("gate", name="a"),))
+from workloads.plan import Op, WorkerPlan
+plan = WorkerPlan(1, 5, sys.argv[1], 0, 1, "none", "store", (Op("gate", name="a"),))
 process = worker.start(plan, run=1, ledger_path=Path(sys.argv[2]), uid=int(sys.argv[3]), gid=int(sys.argv[4]),
                        memlock_bytes=-1, page_bytes=int(sys.argv[5]))
 assert process.wait_gate("a", 20)
@@ -308,4 +309,4 @@ def test_a_full_filesystem_refuses_pages_it_cannot_allocate(
     pinned, _, stored = list(read_ledger(ledger_path))[-3:]
     assert pinned == Pinned(1, 0)
     assert isinstance(stored, Stored)
-    assert [(fault.page, fault.how) for fault in stored.faults] == [(page, how) for page in range(8)]
+    assert [(fault.page, fault.how) for fault in stored.refused] == [(page, how) for page in range(8)]

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from torture.campaign.campaign_file import load
-from torture.campaign.run_config import Order
+from torture.campaign.run_config import RunConfig
 from torture.cli import cli
 from torture.errors import BadRequest
 
@@ -18,15 +18,15 @@ WELL_KNOWN = "[budget]\ntrials = 1\n[[known]]\nreason = 'r'\nexpires = '2027-01-
 EXAMPLES = sorted((Path(__file__).parents[4] / "examples").glob("*.toml"))
 
 
-def read(path: Path) -> Order:
+def read(path: Path) -> RunConfig:
     return load(path, results=Path("/r"), scratch=Path("/s"), draw_seed=lambda: 77)
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_the_examples_load_and_survive_the_store(path: Path) -> None:
-    order = read(path)
-    assert order.endless and order.request.seed == 77
-    assert Order.from_dict(json.loads(json.dumps(order.to_dict()))) == order
+    config = read(path)
+    assert config.endless and config.request.seed == 77
+    assert RunConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
 
 
 def test_there_is_an_example_for_each_use() -> None:
@@ -41,11 +41,11 @@ def test_every_part_arrives(tmp_path: Path) -> None:
         '[include]\nfs = ["xfs"]\npin = ["all"]\nfault = ["enospc:free_blocks=2"]\n[exclude]\npin = ["none"]\n'
         '[[kernel]]\npath = "k"\narguments = ["a=1"]\n'
     )
-    order = read(path)
-    assert (order.time_limit_s, order.most_trials, order.most_findings, order.artefact_bytes) == (120, 9, 2, 3 << 20)
-    assert order.request["filesystem"] == ("xfs",) and "none" not in order.request["pin"]
-    assert order.request.faults[0].parameters == {"free_blocks": 2}
-    assert order.kernels[0].label == "k a=1"
+    config = read(path)
+    assert (config.time_limit_s, config.most_trials, config.most_findings, config.artefact_bytes) == (120, 9, 2, 3 << 20)
+    assert config.request["filesystem"] == ("xfs",) and "none" not in config.request["pin"]
+    assert config.request.faults[0].parameters == {"free_blocks": 2}
+    assert config.kernels[0].label == "k a=1"
 
 
 @pytest.mark.parametrize(

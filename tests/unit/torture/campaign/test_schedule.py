@@ -28,7 +28,7 @@ def schedule(**options: object) -> Schedule:
 
 def result(task: Task, *findings: Finding) -> Trial:
     verdict = Verdict(Outcome.failed if findings else Outcome.passed, "", findings)
-    return Trial(task.number, task.arm, task.plan, verdict, {}, 1.0, "6.1", (), lab=task.lab)
+    return Trial(task.number, task.arm, task.plan, verdict, {}, 1.0, "6.1", (), kernel=task.kernel)
 
 
 def follow(source: Schedule, count: int, losing: str = "") -> list[Task]:
@@ -50,6 +50,12 @@ def test_canaries_come_first_then_every_plan_and_its_control_arm() -> None:
     tasks = follow(schedule(), 14)
     assert [task.arm for task in tasks[:4]] == ["canary", "canary", "pinned", "control"]
     assert {task.plan.fault_names for task in tasks[2:]} == {"none", "enospc", "power-cut"}
+
+
+def test_canaries_are_drawn_without_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = schedule()
+    monkeypatch.setattr("torture.draw.matrix._plans", lambda *_: pytest.fail("another plan was drawn"))
+    assert [task.arm for task in follow(source, 2)] == ["canary", "canary"]
 
 
 def test_it_never_repeats_a_plan_and_never_ends_by_itself() -> None:
@@ -173,7 +179,7 @@ def test_a_resumed_campaign_does_not_forget_what_it_looked_into(killed_after: in
 def test_several_kernels_get_every_plan() -> None:
     source = Schedule(REQUEST, {"one": "lying-disk", "two": "lying-disk"})
     tasks = [task for task in follow(source, 44) if not task.is_canary]
-    by_kernel = {lab: [task.plan for task in tasks if task.lab == lab] for lab in ("one", "two")}
+    by_kernel = {lab: [task.plan for task in tasks if task.kernel == lab] for lab in ("one", "two")}
     assert by_kernel["one"] == by_kernel["two"]
 
 

@@ -23,7 +23,7 @@ PASSED, FAILED = Outcome.passed, Outcome.failed
 FACTS: dict[str, Any] = {
     "run": "torture-x",
     "seed": 7,
-    "order": {"request": asdict(whole_space())},
+    "config": {"request": asdict(whole_space())},
     "wall_seconds": 60.0,
     "busy_seconds": 114.0,
     "cores": 2,
@@ -61,7 +61,7 @@ def test_known_findings_stand_apart_and_do_not_count() -> None:
 
 
 def test_kernels_are_told_apart() -> None:
-    trials = [replace(trial(1, PASSED), lab="before"), replace(trial(2, FAILED, finding()), lab="/k/after fixed=1")]
+    trials = [replace(trial(1, PASSED), kernel="before"), replace(trial(2, FAILED, finding()), kernel="/k/after fixed=1")]
     text = page(trials)
     assert "Kernel before:" in text and "Kernel after fixed=1:" in text
     assert "1. lost: after fixed=1, ext4, hole" in text

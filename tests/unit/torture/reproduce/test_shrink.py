@@ -159,7 +159,7 @@ def test_what_could_not_be_judged_is_not_said_to_be_needed() -> None:
     while (task := search.next()) is not None:
         fires = full_hole(task.plan)
         verdict = Verdict(Outcome.failed, "", (alarm,)) if fires else Verdict(Outcome.unknown, "never fired", ())
-        search.finished(Trial(task.number, task.arm, task.plan, verdict, {}, 0.0, "6.1-fake", (), task.lab))
+        search.finished(Trial(task.number, task.arm, task.plan, verdict, {}, 0.0, "6.1-fake", (), task.kernel))
     named = factors(search)
     assert search.position.phase == "done" and [file.layout for file in search.plan.files] == ["hole"]
     assert not any(phrase.startswith(("needs layout", "needs the fault")) for phrase in named)

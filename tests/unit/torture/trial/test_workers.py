@@ -40,9 +40,19 @@ def a_scene(tmp_path: Path, **more: object) -> Scene:
 
 def recorder(name: str, told: list[str], *, crash: bool) -> Fault:
     def say(what: str, answer: object = None) -> Callable[[Fault, Scene], object]:
-        return lambda fault, scene: told.append(f"{what} {name}") or answer
+        def told_so(fault: Fault, scene: Scene) -> object:
+            told.append(f"{what} {name}")
+            return answer
 
-    body = {"name": name, "meaning": "", "crash": crash, "strike": say("strike"), "proof": say("proof", Proof(True, name))}
+        return told_so
+
+    body = {
+        "name": name,
+        "meaning": "",
+        "may_lose_unsynced": crash,
+        "strike": say("strike"),
+        "proof": say("proof", Proof(True, name)),
+    }
     return cast(type[Fault], type(name, (Fault,), body))({})
 
 
@@ -59,7 +69,7 @@ def waited_for(report: WorkerReport, tmp_path: Path) -> list[str]:
     """The notes on a worker that ended so under a power cut."""
     notes: list[str] = []
     cut = recorder("cut", [], crash=True)
-    type(cut).refuses = PowerCut.refuses
+    type(cut).excused_errnos = PowerCut.excused_errnos
     workers = Workers(a_scene(tmp_path, note=notes.append), [cut], lambda _: nullcontext(), lambda: None)
     workers._wait(cast(Any, SimpleNamespace(wait_finished=lambda timeout_s: report)))
     return notes
@@ -90,9 +100,8 @@ def test_a_disk_that_refused_nothing_yet_gets_writes(
     started: list[int] = []
     monkeypatch.setattr(writeback, "start", lambda descriptor, page_bytes: started.append(page_bytes))
     swaps: list[object] = []
-    mapped = SimpleNamespace(swap_table=swaps.append)
     files = [SimpleNamespace(name="f")]
-    scene = a_scene(tmp_path, mount_point=tmp_path, files=files, mapped=mapped, disk="d", length_sectors=8)
+    scene = a_scene(tmp_path, mount_point=tmp_path, files=files, swap=swaps.append, disk="d", length_sectors=8)
     fault = EioOnce({})
     fault._counting = cast(Any, SimpleNamespace(so_far=lambda: refused, stop=lambda: None))
     fault.heal(scene)
