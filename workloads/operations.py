@@ -19,12 +19,12 @@ from verify.ledger import Fault, LedgerWriter, Pinned, Store, Stored, Synced, Wo
 from workloads import libc
 from workloads.access import ACCESSES, Access
 from workloads.channel import Channel, Message, Verb
-from workloads.disturbances import DISTURBANCES
 from workloads.generations import Generations, Run
 from workloads.limits import fsize_in_force
 from workloads.mapped_file import MappedFile
 from workloads.pins import PINS
 from workloads.plan import Op, WorkerPlan
+from workloads.probes import STEPS
 from workloads.servant import Servant
 from workloads.syncs import SYNCS, Scope
 
@@ -37,7 +37,7 @@ class Ended(Exception):
 
 def needs_servant(plan: WorkerPlan) -> bool:
     """Whether a step of the plan is only for root."""
-    return any(op.kind in DISTURBANCES and DISTURBANCES[op.kind].privileged for op in plan.ops)
+    return any(op.kind in STEPS and STEPS[op.kind].privileged for op in plan.ops)
 
 
 def carry_out(
@@ -56,7 +56,7 @@ def carry_out(
     refuses otherwise is recorded and not raised.
     """
     with ExitStack() as held:
-        for service in {DISTURBANCES[op.kind].before for op in plan.ops if op.kind in DISTURBANCES} - {""}:
+        for service in {STEPS[op.kind].before for op in plan.ops if op.kind in STEPS} - {""}:
             assert servant is not None
             servant.ask(service, str(os.getpid()))
         place = MappedFile(
@@ -135,7 +135,7 @@ class _Steps:
         elif op.kind == "gate":
             self._wait_at_gate(op.name)
         else:
-            DISTURBANCES[op.kind].act(self, op)
+            STEPS[op.kind].act(self, op)
 
     def wait_for_end(self) -> None:
         """Returns by raising Ended."""

@@ -16,7 +16,7 @@ class Op:
 
     `kind` is "store" (pages first_page .. first_page + pages), "sync" (`name` names a row of
     `syncs.SYNCS`; no pages means everything the worker mapped), "gate" (waits until the parent releases
-    the gate `name`) or a row of `disturbances.DISTURBANCES`.
+    the gate `name`) or a row of `probes.STEPS`.
     """
 
     kind: str

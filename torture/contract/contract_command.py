@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
 import shutil
 from collections.abc import Iterable
@@ -13,8 +12,7 @@ import click
 
 from torture.campaign import session
 from torture.campaign.run_config import Order
-from torture.contract import table
-from torture.contract.conformance import Conformance
+from torture.contract import conformance, table
 from torture.contract.verdict import exit_code
 from torture.draw.request import Request, choose_filesystems
 from torture.errors import BadRequest
@@ -23,6 +21,7 @@ from torture.lab.choose import LABS, KernelChoice, lab_for
 from torture.lab.disk import default_scratch
 from torture.lab.run_id import Hold, new_run_id
 from torture.options import places
+from torture.results.store import Store
 
 PACKAGED = "packaged"
 RESULT = "contract.json"
@@ -90,15 +89,17 @@ def _words(text: str) -> list[str]:
 
 
 def carry_out(order: Order, run_id: str, directory: Path, *, to_stderr: bool) -> list[table.Column]:
-    """Run everything in the directory, which is made; nothing else of the run is left."""
+    """Run everything in the directory, which is made."""
     labs = order.labs(run_id, directory)
     session.make_room(order.results, order.scratch)
     clean.reap(session.scratches(order.scratch))
     with Hold(run_id):
         directory.mkdir()
         click.echo(f"results in {directory}", err=to_stderr)
-        jobs = order.jobs or len(os.sched_getaffinity(0))
+        store = Store(directory, create=True)
         try:
-            return Conformance(dict(labs), order.request.filesystems, directory, jobs).run()
+            store.describe(run=run_id, order=order.to_dict(), seed=order.request.seed, purpose="contract")
+            return conformance.carry_out(labs, order.request.filesystems, directory, order.jobs or session.cores(), store)
         finally:
+            store.close()
             shutil.rmtree(order.scratch / run_id, ignore_errors=True)

@@ -158,6 +158,9 @@ class Fault:
     def mend(self, scene: Scene) -> None:
         """After the unmount and before the next mount."""
 
+    def remounted(self, scene: Scene) -> None:
+        """After that mount, before anything is read cold."""
+
     def proof(self, scene: Scene) -> Proof:
         """Called when the workers are done and the filesystem still mounted, or, with `targets`, after the unmount; if a
         crash comes after it in the composition, right before that strikes."""

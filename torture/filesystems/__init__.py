@@ -50,7 +50,8 @@ class Filesystem:
     Features: `unwritten` (fallocate leaves unwritten extents), `keep-size` (fallocate beyond the end), `punch`,
     `zero-range`, `collapse` (and insert range), `reflink` (FICLONE), `snapshot` (of subvolumes), `direct` (O_DIRECT),
     `freeze`, `shutdown` (its ioctl), `reserves` (page_mkwrite allocates or reserves, so a full filesystem is refused at
-    the store), `journal` (metadata is consistent after a power cut, so fsck complaints then are findings).
+    the store), `qgroups` (quotas of subvolumes), `journal` (metadata is consistent after a power cut, so fsck complaints
+    then are findings).
 
     `unrecoverable`: why what a crash leaves cannot be judged, "" if it can. `volatile`: it lives in memory, has no
     device, and is read again without an unmount between. With an errno of `refuses_pins` it may refuse a pin when full.
@@ -148,7 +149,7 @@ _PLAIN: dict[str, Filesystem] = {
             check=Check(("btrfs", "check", "--readonly")),
             package="btrfs-progs",
             size_mib=128,
-            features=_RANGES | _ALWAYS | {"unwritten", "reflink", "snapshot", "reserves", "journal"},
+            features=_RANGES | _ALWAYS | {"unwritten", "reflink", "snapshot", "reserves", "journal", "qgroups"},
         ),
         Filesystem(
             name="f2fs",

@@ -17,8 +17,8 @@ from dataclasses import replace
 from torture.errors import Hung, NotRun, StepFailed
 from torture.faults.base import Fault, Proof
 from torture.faults.gates import STRIKE, gate_names, is_strike
+from torture.rig.blocked import is_blocked, where_blocked
 from torture.rig.scene import TURNED_AWAY, Scene
-from torture.trial import requirements
 from torture.trial.timer import Timer
 from verify import ledger
 from workloads import worker
@@ -212,8 +212,8 @@ class Workers:
 
 def _overdue(what: str, pid: int) -> Hung | StepFailed:
     """A process that did not return in time is hung only if it sleeps uninterruptibly; on a slow machine it may run."""
-    evidence = requirements.blocked(pid)
-    if requirements.is_blocked(pid):
+    evidence = where_blocked(pid)
+    if is_blocked(pid):
         return Hung(what, WORKER_TIMEOUT_S, evidence)
     return StepFailed(what, f"took more than {WORKER_TIMEOUT_S:g} s and is not blocked in the kernel\n{evidence}")
 
