@@ -42,7 +42,9 @@ class FaultSpec:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One trial. The `path` of a worker is a file's name; `memlock_bytes` its RLIMIT_MEMLOCK, -1 for no limit."""
+    """One trial. The `path` of a worker is a file's name; `memlock_bytes` its RLIMIT_MEMLOCK, -1 for no limit.
+    `one_process`: all workers are one process, and take their turns in it.
+    """
 
     seed: int
     filesystem: str
@@ -54,6 +56,7 @@ class Plan:
     memlock_bytes: int = -1
     page_bytes: int = mmap.PAGESIZE
     version: int = PLAN_VERSION
+    one_process: bool = False
 
     @property
     def identity(self) -> str:
@@ -80,8 +83,11 @@ class Plan:
         return replace(self, workers=tuple(map(_unpinned, self.workers)))
 
     def to_json(self) -> str:
-        """One line of JSON with sorted keys."""
-        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+        """One line of JSON with sorted keys; `one_process` only if it is so."""
+        raw = asdict(self)
+        if not self.one_process:
+            del raw["one_process"]
+        return json.dumps(raw, sort_keys=True, separators=(",", ":"))
 
     @staticmethod
     def from_json(text: str) -> Plan:

@@ -243,9 +243,7 @@ class Looked(_Record):
     resident_kib: int
     dirty_kib: int
     locked_kib: int
-    """Of the whole process."""
-    child_locked_kib: int
-    """Of a child that was forked for it."""
+    """Of the whole process, which may be a child of the worker."""
     blocks: int
     """Of 512 bytes, that the file takes."""
     mtime_ns: int

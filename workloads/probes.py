@@ -33,11 +33,15 @@ def _look(stage: Stage, op: Op) -> None:
             resident_kib=kib["Rss"],
             dirty_kib=kib["Shared_Dirty"] + kib["Private_Dirty"],
             locked_kib=_locked_kib(),
-            child_locked_kib=in_child(_locked_kib),
             blocks=status.st_blocks,
             mtime_ns=status.st_mtime_ns,
         )
     )
+
+
+def _look_in_child(stage: Stage, op: Op) -> None:
+    """What a forked child sees, who inherits the mapping."""
+    in_child(lambda: _look(stage, op))
 
 
 def _mapping_kib(address: int) -> dict[str, int]:
@@ -90,6 +94,7 @@ PROBES = {
     row.name: row
     for row in (
         Disturbance("look", _look),
+        Disturbance("look-in-child", _look_in_child),
         Disturbance("age", _age, privileged=True),
         Disturbance("empty", _empty, alone=True),
         Disturbance("scribble", _scribble),

@@ -24,11 +24,13 @@ PAGES = 8
 @dataclass(frozen=True, slots=True, eq=False)
 class Stage:
     """The faults of a trial, which has all experiments of the stage in both arms or, unless it is `shared`, one in one
-    arm."""
+    arm. `in_turn`: in one process, each to its end; without, all at the same time.
+    """
 
     name: str
     faults: tuple[FaultSpec, ...]
     shared: bool = True
+    in_turn: bool = True
 
 
 _KILLED = FaultSpec("kill-workers", {})
@@ -39,7 +41,7 @@ FULL = Stage("full", (FaultSpec("enospc", {"free_blocks": 0}), _KILLED))
 POWER_CUT = Stage("power-cut", (FaultSpec("power-cut", {}), _GROWN))
 EIO_WINDOW = Stage("eio-window", (FaultSpec("eio-window", {}),), shared=False)
 EIO_DATA = Stage("eio-data", (FaultSpec("eio-once", {}),), shared=False)
-FROZEN = Stage("frozen", (FaultSpec("frozen", {}),))
+FROZEN = Stage("frozen", (FaultSpec("frozen", {}),), in_turn=False)
 OVER_QUOTA = Stage("quota", (FaultSpec("edquot-user", {"free_blocks": 0}),))
 
 

@@ -48,7 +48,8 @@ def plan_of(cases: Iterable[Case], row: Filesystem) -> Plan:
     numbered = list(enumerate(cases, 1))
     stage = numbered[0][1].experiment.stage
     files, workers = zip(*(_part(number, case, row) for number, case in numbered), strict=True)
-    return Plan(seed=0, filesystem=row.name, files=files, workers=workers, faults=_faults(stage, row))
+    faults = _faults(stage, row)
+    return Plan(0, row.name, files, workers, faults, one_process=stage.in_turn)
 
 
 def _part(number: int, case: Case, row: Filesystem) -> tuple[FilePlan, WorkerPlan]:

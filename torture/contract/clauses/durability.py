@@ -47,8 +47,8 @@ def _cut(clause: int, name: str, layout: str, *ops: Op, access: str = "store") -
 
 def _lock_stays(experiment: Experiment, seen: Seen) -> Judgement:
     """mremap and mprotect keep the lock, fork does not hand it on (mlock(2), NOTES; kernel/fork.c, dup_mmap)."""
-    before, moved, unlocked = (look.locked_kib for look in seen.looks)
-    child, lost, own = seen.looks[0].child_locked_kib, before - moved, before - unlocked
+    child, before, moved, unlocked = (look.locked_kib for look in seen.looks)
+    lost, own = before - moved, before - unlocked
     due = 0 if seen.worker.pin == CONTROL else seen.worker.pages * mmap.PAGESIZE >> 10
     if child or lost or own != due:
         words = f"{child} KiB locked in a forked child, {lost} KiB lost by mremap and mprotect, {own} KiB of {due}"
@@ -71,7 +71,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
         clause=11,
         name="lock",
         stage=PLAIN,
-        ops=(LOOK, MREMAP, MPROTECT, LOOK, MUNLOCK, LOOK),
+        ops=(Op("look-in-child"), LOOK, MREMAP, MPROTECT, LOOK, MUNLOCK, LOOK),
         judge=_lock_stays,
     ),
     *(
