@@ -60,8 +60,8 @@ class Seen:
 
     @property
     def pin(self) -> int:
-        """The errno of the pin, of the first that failed if there were several."""
-        return next((record.errno for record in self.records if isinstance(record, ledger.Pinned) and record.errno), 0)
+        """The errno of the pin, of the last if there were several."""
+        return [record.errno for record in self.records if isinstance(record, ledger.Pinned)][-1]
 
     @property
     def stores(self) -> int:

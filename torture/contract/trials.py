@@ -11,7 +11,7 @@ from pathlib import Path
 
 from torture import judge
 from torture.contract.clauses import EXPERIMENTS
-from torture.contract.experiment import OVER_QUOTA, Experiment, Seen, Stage, unpinned
+from torture.contract.experiment import OVER_QUOTA, REOPEN, Experiment, Seen, Stage, unpinned
 from torture.contract.verdict import ARMS, ClauseVerdict, Entry, Judgement
 from torture.filesystems import Filesystem, filesystem
 from torture.plan import FaultSpec, FilePlan, Plan
@@ -53,18 +53,19 @@ def plan_of(cases: Iterable[Case], row: Filesystem) -> Plan:
 
 
 def _part(number: int, case: Case, row: Filesystem) -> tuple[FilePlan, WorkerPlan]:
-    experiment, layout = case.experiment, _layout(case.experiment, row)
+    experiment, (layout, opening) = case.experiment, _layout(case.experiment, row)
     name = f"c{experiment.clause:02}-{experiment.name}-{case.arm}"
-    ops = (*(Op(step) for step in LAYOUTS[layout].opening), *experiment.ops)
     file = FilePlan(number, name, layout, experiment.pages)
+    ops = (*opening, *experiment.ops)
     return file, WorkerPlan(number, number, name, 0, experiment.pages, case.arm, experiment.access, ops)
 
 
-def _layout(experiment: Experiment, row: Filesystem) -> str:
-    """Where preallocated blocks are not unwritten extents, they are preallocated beyond the end of the file."""
+def _layout(experiment: Experiment, row: Filesystem) -> tuple[str, tuple[Op, ...]]:
+    """The layout, and what comes before the first step. Where preallocated blocks are not unwritten extents, they are
+    preallocated beyond the end of the file, which then grows, and is mapped and pinned anew."""
     if experiment.layout == "unwritten" and not row.has("unwritten"):
-        return "keep-size"
-    return experiment.layout
+        return "keep-size", (*(Op(step) for step in LAYOUTS["keep-size"].opening), REOPEN)
+    return experiment.layout, ()
 
 
 def _faults(stage: Stage, row: Filesystem) -> tuple[FaultSpec, ...]:
