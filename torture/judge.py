@@ -170,7 +170,7 @@ def stored_pages(path: Path) -> tuple[set[tuple[int, int]], set[tuple[int, int]]
         elif isinstance(record, ledger.Stored):
             store = outstanding.pop(record.worker)
             pages = {(store.file, page) for page in range(store.first_page, store.first_page + store.pages)}
-            faulted = {(store.file, fault.page) for fault in record.faults}
+            faulted = {(store.file, fault.page) for fault in record.refused}
             accepted |= pages - faulted
             refused |= faulted
     return accepted, refused
@@ -178,8 +178,8 @@ def stored_pages(path: Path) -> tuple[set[tuple[int, int]], set[tuple[int, int]]
 
 def _refused_pins(plan: Plan) -> frozenset[int]:
     """What the faults, and a full filesystem of this kind, may make a pin fail with: legal and loud."""
-    legal = filesystem(plan.filesystem).refuses_pins | {errno.EFAULT}
-    return legal.union(*(fault_class(spec.name).refuses_pins for spec in plan.faults))
+    legal = filesystem(plan.filesystem).excused_pin_errnos | {errno.EFAULT}
+    return legal.union(*(fault_class(spec.name).excused_pin_errnos for spec in plan.faults))
 
 
 def _failed_pins(path: Path, legal: frozenset[int]) -> list[str]:

@@ -34,7 +34,7 @@ class Base:
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class RefusedPage:
     """A page whose store was refused.
 
     `how` is SIGBUS, or the name of the errno of a kernel-mode copy such as EFAULT; `code` is the si_code
@@ -136,11 +136,11 @@ class Store(_Record):
 
 @dataclass(frozen=True, slots=True)
 class Stored(_Record):
-    """The worker's outstanding Store returned. Pages that are not among the faults were accepted."""
+    """The worker's outstanding Store returned. Pages that are not among the `refused` were accepted."""
 
     TAG: ClassVar[str] = "stored"
     worker: int
-    faults: tuple[Fault, ...]
+    refused: tuple[RefusedPage, ...]
 
 
 @dataclass(frozen=True, slots=True)

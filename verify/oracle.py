@@ -182,7 +182,7 @@ class _Reading:
             raise HistoryError(position, f"worker {stored.worker} has no store under way")
         began, store = self._stores.pop(stored.worker)
         pages = range(store.first_page, store.first_page + store.pages)
-        faulted = sorted({fault.page for fault in stored.faults})
+        faulted = sorted({fault.page for fault in stored.refused})
         if any(page not in pages for page in faulted):
             raise HistoryError(position, f"faults outside the store: {faulted}")
         for first, end, fate in _fates(pages, faulted):

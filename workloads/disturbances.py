@@ -54,9 +54,8 @@ class Disturbance:
 
     `alone`: it changes the size of the file, so no other worker may be on it. `privileged`: the worker needs its
     servant, which is asked for `before` before the file is mapped. `for_pins`: pointless without a pin, or, `with_pin`,
-    with any other. `seldom`: not
-    drawn unless named, because most kernels under test cannot do it. `probe`: raises Unsupported if this
-    kernel cannot.
+    with any other. `seldom`: not drawn unless named, because most kernels under test cannot do it. `awaits_metadata`: it
+    does not return before metadata is written. `probe`: raises Unsupported if this kernel cannot.
     """
 
     name: str
@@ -68,6 +67,7 @@ class Disturbance:
     for_pins: bool = False
     with_pin: str = ""
     seldom: bool = False
+    awaits_metadata: bool = False
     probe: Callable[[], object] = lambda: None
 
     def suits(self, pin: str) -> bool:
@@ -285,7 +285,7 @@ DISTURBANCES = {
         Disturbance("reopen", _reopen),
         Disturbance("buffered-writer", _buffered_writer),
         Disturbance("direct-writer", _direct_writer, needs="direct"),
-        Disturbance("freeze", _freeze, needs="freeze", privileged=True),
+        Disturbance("freeze", _freeze, needs="freeze", privileged=True, awaits_metadata=True),
         Disturbance("drop-caches", lambda stage, op: ask(stage, "drop-caches"), privileged=True),
         Disturbance(
             "compaction",

@@ -72,7 +72,7 @@ class Seen:
     def faults(self) -> tuple[tuple[str, ...], ...]:
         """How pages were refused, store by store."""
         stored = (record for record in self.records if isinstance(record, ledger.Stored))
-        return tuple(tuple(fault.how for fault in record.faults) for record in stored)
+        return tuple(tuple(page.how for page in record.refused) for record in stored)
 
     @property
     def refused(self) -> int:

@@ -70,7 +70,7 @@ def _layout(experiment: Experiment, row: Filesystem) -> tuple[str, tuple[Op, ...
 
 def _faults(stage: Stage, row: Filesystem) -> tuple[FaultSpec, ...]:
     """Those of the stage; quotas are of a subvolume where users have none."""
-    return (FaultSpec("edquot-qgroup", {}),) if stage is OVER_QUOTA and row.has("qgroups") else stage.faults
+    return (FaultSpec("edquot-qgroup", {}),) if stage is OVER_QUOTA and "subvolume" in row.quotas else stage.faults
 
 
 def missing(case: Case, row: Filesystem) -> str:

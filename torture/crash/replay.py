@@ -15,7 +15,6 @@ from pathlib import Path
 from random import Random
 
 from devicemapper import mounts, tools
-from devicemapper.device import MappedDevice
 from devicemapper.log_writes import Entry, LogReader
 from torture.crash import outcome
 from torture.crash.disk import Contents, CrashDisk, check_complete, keep_image
@@ -72,9 +71,8 @@ class Replay:
     """One log replayed. `position` is the ledger position at which the log began, `live` the device that was logged."""
 
     def __init__(self, scene: Scene, log: LogReader, position: int, choice: Choice) -> None:
-        assert scene.mapped is not None
         self._scene, self._log, self._position, self._choice = scene, log, position, choice
-        self._mapped: MappedDevice = scene.mapped
+        self._mapped = scene.dm
         self._expected = AsOf(list(read_ledger(scene.ledger_path)))
         self._seen: dict[int, int] = {}
         self._alive = 0.0

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from torture.errors import BadRequest
 from torture.faults import FAULTS, parse
-from torture.filesystems import FILESYSTEMS, filesystem
+from torture.filesystems import FILESYSTEMS, USUAL, filesystem
 from torture.plan import FaultSpec
 from workloads.access import ACCESSES
 from workloads.disturbances import DISTURBANCES
@@ -16,7 +16,6 @@ from workloads.layouts import LAYOUTS
 from workloads.pins import PINS
 from workloads.syncs import SYNCS
 
-DEFAULT_FILESYSTEMS = ("ext4", "xfs", "btrfs", "f2fs", "ext2", "jfs")
 DEFAULT_FAULTS = ("none", "enospc", "power-cut")
 DEFAULT_PINS = ("mlock", "mlock2-onfault", "map-locked")
 DEFAULT_SYNCS = ("msync", "fsync")
@@ -38,7 +37,7 @@ class Request:
     (torture.draw.pairwise). `plans`: exactly these, as JSON, and nothing is drawn.
     """
 
-    filesystems: tuple[str, ...] = DEFAULT_FILESYSTEMS
+    filesystems: tuple[str, ...] = USUAL
     layouts: tuple[str, ...] = DEFAULT_LAYOUTS
     pins: tuple[str, ...] = DEFAULT_PINS
     accesses: tuple[str, ...] = DEFAULT_ACCESSES
@@ -94,7 +93,7 @@ def choose(option: str, given: Iterable[str], known: Mapping[str, object], defau
     return values
 
 
-def choose_filesystems(given: Iterable[str], default: tuple[str, ...] = DEFAULT_FILESYSTEMS) -> tuple[str, ...]:
+def choose_filesystems(given: Iterable[str], default: tuple[str, ...] = USUAL) -> tuple[str, ...]:
     """Filesystem rows by name."""
     chosen = choose("--fs", given, FILESYSTEMS, default)
     return tuple(filesystem(name).name for name in chosen)

@@ -11,9 +11,7 @@ from typing import ClassVar
 from devicemapper.block_stat import block_stat
 from torture.errors import NotRun
 from torture.faults.base import Fault, Proof
-from torture.filesystems import Filesystem
 from torture.rig.blocked import blocked_among
-from torture.rig.machine import Machine
 from torture.rig.scene import Scene
 from verify import ledger
 from workloads import libc
@@ -29,16 +27,12 @@ class Frozen(Fault):
     name = "frozen"
     meaning = "the filesystem is frozen until every worker waits"
     moments: ClassVar[tuple[str, ...]] = ("middle",)
+    needs = ("freeze",)
 
     _descriptor = -1
     _stored: Counter[int]
     _sectors = 0
     _undecided: frozenset[int] = frozenset({0})
-
-    @classmethod
-    def missing(cls, row: Filesystem, machine: Machine) -> str:
-        """Not every filesystem can be frozen."""
-        return "" if row.has("freeze") else f"{row.name} cannot be frozen"
 
     def strike(self, scene: Scene) -> None:
         """Freeze; whatever happens, it is thawed before the unmount."""

@@ -19,7 +19,6 @@ from verify import ledger, oracle, stamp
 from verify.observation import Missing, Page, read_observations
 from verify.stamp import SECTOR_BYTES, Kind, Look, SectorLook, Span
 
-_EXTENDED = frozenset({"ext2", "ext3", "ext4"})
 _PROBE_TIMEOUT_S = 20.0
 
 
@@ -81,7 +80,7 @@ def choose_filesystem(image: Path, disk: Path, name: str | None) -> Filesystem:
             raise BadRequest(f"image {image} {what}", f"say what it is with --fs, one of {', '.join(FILESYSTEMS)}")
         return FILESYSTEMS[found]
     row = filesystem(name)
-    if found not in ("", row.type) and not {found, row.type} <= _EXTENDED:
+    if found not in ("", row.type, *row.signatures):
         raise BadRequest(f"image {image} holds {found}, not {row.type}", "give the ledger and --fs of this image")
     return row
 

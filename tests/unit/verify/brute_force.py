@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tests.unit.verify.story import RUN
 from verify import ledger
 from verify.history import ZERO, Content
-from verify.ledger import Base, Fault, Record
+from verify.ledger import Base, Record, RefusedPage
 
 PAGES = 3
 
@@ -76,7 +76,7 @@ def deeds_at(records: list[Record], page: int | None, byte: int) -> list[Deed]:
             case ledger.Stored(worker=worker):
                 deed = storing.pop(worker)
                 deed.ended = now
-                deed.sure = page not in [fault.page for fault in record.faults]
+                deed.sure = page not in [fault.page for fault in record.refused]
             case ledger.Zeroed(file=1) if page is not None:
                 if 0 <= page * page_bytes + byte - record.first_byte < record.length_bytes:
                     deeds.append(altering := Deed(ZERO, now))
@@ -199,7 +199,7 @@ def ledgers(draw: st.DrawFn, page_bytes: int, steps: int = 14, resize: bool = Tr
         if what == "store" and worker in storing:
             store = storing.pop(worker)
             refused = draw(st.sets(st.integers(store.first_page, store.first_page + store.pages - 1)))
-            records.append(ledger.Stored(worker, tuple(Fault(page, "SIGBUS", 2, 0) for page in refused)))
+            records.append(ledger.Stored(worker, tuple(RefusedPage(page, "SIGBUS", 2, 0) for page in refused)))
         elif what == "store":
             lo, hi = draw(st.sampled_from([(0, 8), (0, 8), (0, 3), (2, 6), (5, 8)]))
             crossing = pages > 1 and draw(st.booleans())

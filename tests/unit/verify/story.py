@@ -5,7 +5,7 @@ from pathlib import Path
 
 from verify import checker, ledger, oracle, reader, stamp
 from verify.finding import Finding, Read
-from verify.ledger import Base, Fault, Record
+from verify.ledger import Base, Record, RefusedPage
 from verify.stamp import FOREIGN_FILE, Kind
 
 RUN = 0xFEED
@@ -55,7 +55,7 @@ class Story:
         lo, hi = bytes_ or (0, self.page_bytes)
         self.records.append(ledger.Store(worker, file, first, pages, generation, lo, hi))
         if returns:
-            refused = tuple(Fault(page, "SIGBUS", 2, 0) for page in faults)
+            refused = tuple(RefusedPage(page, "SIGBUS", 2, 0) for page in faults)
             self.records.append(ledger.Stored(worker, refused))
 
     def sync(

@@ -12,7 +12,7 @@ from verify.ledger import LedgerError, LedgerWriter, Record, decode, read_ledger
 
 U64 = st.integers(0, 2**64 - 1)
 BASES = st.builds(ledger.Base, U64, U64, st.sampled_from(["zero", "stamp"]))
-FAULTS = st.builds(ledger.Fault, U64, st.text(), st.integers(-200, 200), U64)
+FAULTS = st.builds(ledger.RefusedPage, U64, st.text(), st.integers(-200, 200), U64)
 SPECIAL = {
     ledger.File: st.builds(ledger.File, base=st.lists(BASES, max_size=3).map(tuple)),
     ledger.Stored: st.builds(ledger.Stored, U64, st.lists(FAULTS, max_size=3).map(tuple)),

@@ -10,7 +10,7 @@ from tests.unit.verify.brute_force import PAGES, ledgers, truth_at, truth_of_siz
 from tests.unit.verify.story import RUN
 from verify import ledger, oracle
 from verify.history import BASE, ZERO
-from verify.ledger import Base, Fault
+from verify.ledger import Base, RefusedPage
 from verify.oracle import HistoryError
 
 SMALL_PAGE = 8
@@ -71,7 +71,7 @@ def test_the_oracle_allows_the_sizes_that_the_model_allows(records):
         ("no store under way", [BEGIN, FILE, ledger.Stored(1, ())]),
         ("sync under way", [BEGIN, FILE, SYNC, SYNC]),
         ("no sync under way", [BEGIN, FILE, ledger.Synced(1, 0)]),
-        ("outside the store", [BEGIN, FILE, STORE, ledger.Stored(1, (Fault(8, "SIGBUS", 2, 0),))]),
+        ("outside the store", [BEGIN, FILE, STORE, ledger.Stored(1, (RefusedPage(8, "SIGBUS", 2, 0),))]),
         ("of nothing", [BEGIN, FILE, ledger.Store(1, 1, 0, 8, 1, 5, 5)]),
         ("of nothing", [BEGIN, FILE, ledger.Store(1, 1, 0, 8, 1, 0, 4097)]),
         ("of nothing", [BEGIN, FILE, ledger.Store(1, 1, 0, 0, 1, 0, 4096)]),
@@ -122,7 +122,7 @@ def walk_peak_bytes(pages: int) -> int:
         for number in range(50):
             first = pages // 100 * number
             records.append(ledger.Store(1, 1, first, pages // 2, number + 1, 0, 4096))
-            records.append(ledger.Stored(1, (Fault(first, "SIGBUS", 2, 0),)))
+            records.append(ledger.Stored(1, (RefusedPage(first, "SIGBUS", 2, 0),)))
             records += [ledger.Sync(1, "msync", (1,), first, pages // 4), ledger.Synced(1, 0)]
         for segment in oracle.expectations(records).files[1].segments(pages):
             segment.history.allowances(4096, crash=True)

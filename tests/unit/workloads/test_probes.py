@@ -92,7 +92,7 @@ def test_an_aged_file_shows_by_its_mtime_whether_it_was_stored_to(directory: Pat
 
 def test_nothing_can_be_stored_to_an_emptied_file(directory: Path) -> None:
     records, found = run_workers(directory, "hole", (Op("empty"), Op("store"), Op("grow"), Op("look"), Op("store")))
-    refused, accepted = (len(record.faults) for record in records if isinstance(record, Stored))
+    refused, accepted = (len(record.refused) for record in records if isinstance(record, Stored))
     assert (refused, accepted) == (PAGES, 0)
     assert [record.size_bytes for record in records if isinstance(record, Resize)] == [0, PAGES * PAGE]
     assert looks(records)[0].nonzero_bytes == 0

@@ -113,7 +113,7 @@ def test_faults_are_recorded_by_page(access: str, start: Start, new_file: NewFil
     finish(process)
     stored = list(read_ledger(ledger_path))[-1]
     assert isinstance(stored, Stored)
-    assert [fault.page for fault in stored.faults] == list(range(290, 300))
+    assert [fault.page for fault in stored.refused] == list(range(290, 300))
     assert look(path) == [(0, 290, 1, 1)]
 
 
@@ -299,4 +299,4 @@ def test_a_full_filesystem_refuses_pages_it_cannot_allocate(
     pinned, _, stored = list(read_ledger(ledger_path))[-3:]
     assert pinned == Pinned(1, 0)
     assert isinstance(stored, Stored)
-    assert [(fault.page, fault.how) for fault in stored.faults] == [(page, how) for page in range(8)]
+    assert [(fault.page, fault.how) for fault in stored.refused] == [(page, how) for page in range(8)]

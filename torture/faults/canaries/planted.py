@@ -16,13 +16,11 @@ from itertools import groupby
 from pathlib import Path
 from typing import ClassVar
 
-from torture.crash.disk import opened
 from torture.errors import NotRun
 from torture.faults.base import Fault, Proof
-from torture.filesystems import Filesystem
-from torture.rig.machine import Machine
 from torture.rig.scene import Scene
 from verify import ledger, stamp
+from verify.descriptors import opened
 from verify.finding import FindingKind
 from workloads.extents import extents
 
@@ -62,12 +60,9 @@ class Damage(Fault):
 class PlantedDamage(Damage, ABC):
     """A subclass says the `kind` that must be found, and what one page of each file is turned into after the unmount."""
 
-    @classmethod
-    def missing(cls, row: Filesystem, machine: Machine) -> str:
-        """A btrfs that is damaged refuses to be read, and does not tell where its extents are."""
-        return f"{row.name} does not tell where on the device its extents are" if row.type == "btrfs" else ""
+    needs = ("extents", "raw-data")
 
-    def relent(self, scene: Scene) -> None:
+    def before_reading(self, scene: Scene) -> None:
         """Choose one page of each file, while the filesystem is mounted."""
         os.sync()
         self._places = tuple(_places(scene))
@@ -78,7 +73,7 @@ class PlantedDamage(Damage, ABC):
         """Do the damage, and write down what must be found."""
         page = memoryview(mmap.mmap(-1, scene.plan.page_bytes))
         planted = []
-        with opened(scene.block_device, os.O_RDWR) as descriptor:
+        with opened(scene.block_device, os.O_RDWR | os.O_DIRECT) as descriptor:
             for place in self._places:
                 os.preadv(descriptor, [page], place.device_bytes)
                 sectors = self.damage(page, place, scene)
@@ -156,7 +151,7 @@ def _stored_whole(scene: Scene) -> dict[tuple[int, int], tuple[int, int]]:
     for record in ledger.read_ledger(scene.ledger_path):
         if isinstance(record, ledger.Store):
             outstanding[record.worker] = record
-        elif isinstance(record, ledger.Stored) and not record.faults:
+        elif isinstance(record, ledger.Stored) and not record.refused:
             store = outstanding.pop(record.worker)
             if (store.lo, store.hi) == (0, scene.plan.page_bytes):
                 stored |= {

@@ -1,4 +1,4 @@
-"""EDQUOT by a quota group: the top subvolume may use less than it does, so that nobody gets another block."""
+"""EDQUOT by the quota of a subvolume: it may use less than it does, so that nobody gets another block."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from torture.filesystems import Filesystem
 from torture.rig.machine import Machine
 from torture.rig.scene import Scene
 
+KIND = "subvolume"
 _TIMEOUT_S = 30.0
 _LIMIT_BYTES = 4096
 
 
 class EdquotQgroup(OverQuota):
-    """A qgroup knows no users (btrfs-qgroup(8)): the files stay root's."""
+    """Whoever owns the files; what the row says enables and sets it."""
 
     name = "edquot-qgroup"
     meaning = "the subvolume of the files is over its quota"
@@ -25,11 +26,11 @@ class EdquotQgroup(OverQuota):
 
     @classmethod
     def missing(cls, row: Filesystem, machine: Machine) -> str:
-        """Needs subvolumes that keep quotas by themselves."""
-        return "" if row.has("qgroups") else f"{row.name} keeps no quotas of this kind"
+        """Only some filesystems keep such quotas."""
+        return "" if KIND in row.quotas else f"{row.name} keeps no quotas of this kind"
 
     def options(self, row: Filesystem) -> Options:
-        """None: it is enabled by an ioctl."""
+        """None: it is enabled when it is mounted."""
         return Options()
 
     def owner(self, scene: Scene) -> int:
@@ -40,10 +41,9 @@ class EdquotQgroup(OverQuota):
     def arm(self, scene: Scene) -> None:
         """Enable quotas, count, and limit."""
         self.owner(scene)
-        mount_point = str(scene.mount_point)
-        tools.run(["btrfs", "quota", "enable", mount_point], _TIMEOUT_S)
-        tools.run(["btrfs", "quota", "rescan", "-w", mount_point], _TIMEOUT_S)
-        tools.run(["btrfs", "qgroup", "limit", str(_LIMIT_BYTES), mount_point], _TIMEOUT_S)
+        values = {"mount_point": str(scene.mount_point), "bytes": str(_LIMIT_BYTES)}
+        for command in scene.filesystem.quotas[KIND].commands:
+            tools.run([word.format(**values) for word in command], _TIMEOUT_S)
 
-    def relent(self, scene: Scene) -> None:
+    def before_reading(self, scene: Scene) -> None:
         """There are no warnings of such quotas."""

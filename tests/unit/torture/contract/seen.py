@@ -19,7 +19,7 @@ def store(generation: int) -> ledger.Store:
 
 def refused(pages: int, how: str) -> tuple[Record, ...]:
     """A second store, refused at so many pages."""
-    return store(2), ledger.Stored(1, tuple(ledger.Fault(page, how, 0, 0) for page in range(pages)))
+    return store(2), ledger.Stored(1, tuple(ledger.RefusedPage(page, how, 0, 0) for page in range(pages)))
 
 
 def sync(name: str, errno: int) -> tuple[Record, ...]:

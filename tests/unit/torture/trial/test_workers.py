@@ -42,7 +42,13 @@ def recorder(name: str, told: list[str], *, crash: bool) -> Fault:
     def say(what: str, answer: object = None) -> Callable[[Fault, Scene], object]:
         return lambda fault, scene: told.append(f"{what} {name}") or answer
 
-    body = {"name": name, "meaning": "", "crash": crash, "strike": say("strike"), "proof": say("proof", Proof(True, name))}
+    body = {
+        "name": name,
+        "meaning": "",
+        "may_lose_unsynced": crash,
+        "strike": say("strike"),
+        "proof": say("proof", Proof(True, name)),
+    }
     return cast(type[Fault], type(name, (Fault,), body))({})
 
 
@@ -61,7 +67,7 @@ def test_a_worker_may_be_turned_away_as_a_power_cut_does_it(tmp_path: Path, numb
     notes: list[str] = []
     process = cast(Any, SimpleNamespace(wait_finished=lambda timeout_s: report))
     cut = recorder("cut", [], crash=True)
-    type(cut).refuses = PowerCut.refuses
+    type(cut).excused_errnos = PowerCut.excused_errnos
     workers = Workers(a_scene(tmp_path, note=notes.append), [cut], lambda _: nullcontext(), lambda: None)
     if number == errno.EBADF:
         with pytest.raises(StepFailed, match="worker 1 died"):
@@ -80,9 +86,8 @@ def test_a_disk_that_refused_nothing_yet_gets_writes(
     started: list[int] = []
     monkeypatch.setattr(writeback, "start", lambda descriptor, page_bytes: started.append(page_bytes))
     swaps: list[object] = []
-    mapped = SimpleNamespace(swap_table=swaps.append)
     files = [SimpleNamespace(name="f")]
-    scene = a_scene(tmp_path, mount_point=tmp_path, files=files, mapped=mapped, disk="d", length_sectors=8)
+    scene = a_scene(tmp_path, mount_point=tmp_path, files=files, swap=swaps.append, disk="d", length_sectors=8)
     fault = EioOnce({})
     fault._counting = cast(Any, SimpleNamespace(so_far=lambda: refused, stop=lambda: None))
     fault.heal(scene)
