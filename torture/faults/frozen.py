@@ -44,7 +44,7 @@ class Frozen(Fault):
         self._stored = _stored(scene)
         self._sectors = block_stat(scene.block_device)[_SECTORS_WRITTEN]
 
-    def during(self, scene: Scene) -> None:
+    def while_working(self, scene: Scene) -> None:
         """Wait until each worker waits or has stored, then thaw."""
         deadline = time.monotonic() + _TIMEOUT_S
         while self._undecided and time.monotonic() < deadline:

@@ -60,7 +60,7 @@ def freeze(directory: Path, monkeypatch: pytest.MonkeyPatch, blocked: set[int]) 
         fault = Frozen({})
         fault.strike(scene)
         writer.append(Stored(2, ()))
-        fault.during(scene)
+        fault.while_working(scene)
     return fault, list(read_ledger(path))
 
 
