@@ -54,14 +54,17 @@ def _pins_without_room(experiment: Experiment, seen: Seen) -> Judgement:
 
 
 def _reserves(experiment: Experiment, seen: Seen) -> Judgement:
-    """The first store calls ->page_mkwrite, which must allocate or reserve the block: then st_blocks counts it."""
+    """The first store calls ->page_mkwrite, which must allocate or reserve the block: then st_blocks counts it. What becomes
+    of a page that has its block is clause 4."""
     blocks, due = seen.looks[0].blocks, experiment.pages * mmap.PAGESIZE // _BLOCK_BYTES
     if seen.refused:
         return Judgement(ClauseVerdict.broken, f"{seen.refused} of {seen.stores} stores refused though there is room")
     words = f"{blocks} of {due} blocks of {_BLOCK_BYTES} bytes taken at the store"
+    if blocks >= due:
+        return Judgement(ClauseVerdict.holds, words)
     if seen.findings:
         return Judgement(ClauseVerdict.broken, f"{words}; {counted(seen.findings)}")
-    return Judgement(ClauseVerdict.holds if blocks >= due else ClauseVerdict.late, words)
+    return Judgement(ClauseVerdict.late, words)
 
 
 EXPERIMENTS: tuple[Experiment, ...] = (

@@ -60,7 +60,7 @@ def test_mlock_without_room_succeeds_or_fails_as_it_may(
 def test_the_first_store_takes_blocks() -> None:
     assert verdict(3, "room", seen(*STORE_1, looked(blocks=64))) is HOLDS
     assert verdict(3, "room", seen(*STORE_1, looked(blocks=63))) is LATE
-    assert verdict(3, "room", seen(*STORE_1, looked(blocks=64), findings=(finding(),))) is BROKEN
+    assert verdict(3, "room", seen(*STORE_1, looked(blocks=63), findings=(finding(),))) is BROKEN
     assert verdict(3, "room", seen(*refused(1, "SIGBUS"), looked(blocks=64))) is BROKEN
 
 
