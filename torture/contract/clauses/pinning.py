@@ -54,8 +54,10 @@ def _pins_without_room(experiment: Experiment, seen: Seen) -> Judgement:
 
 
 def _reserves(experiment: Experiment, seen: Seen) -> Judgement:
-    """The first store calls ->page_mkwrite, which must allocate or reserve the block: then st_blocks counts it. What becomes
-    of a page that has its block is clause 4."""
+    """The first store calls ->page_mkwrite, which must allocate or reserve the block: then st_blocks counts it.
+
+    What becomes of a page that has its block is clause 4.
+    """
     blocks, due = seen.looks[0].blocks, experiment.pages * mmap.PAGESIZE // _BLOCK_BYTES
     if seen.refused:
         return Judgement(ClauseVerdict.broken, f"{seen.refused} of {seen.stores} stores refused though there is room")
