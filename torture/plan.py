@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import mmap
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal
 
@@ -66,6 +66,8 @@ class Plan:
     """RLIMIT_MEMLOCK of the workers, -1 for no limit."""
     page_bytes: int = mmap.PAGESIZE
     version: Literal[1] = 1
+    one_process: bool = field(default=False, metadata=codec.OPTIONAL)
+    """All workers are one process, and take their turns in it."""
 
     @cached_property
     def identity(self) -> str:

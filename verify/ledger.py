@@ -228,6 +228,31 @@ class FsError(_Record):
 
 
 @dataclass(frozen=True, slots=True)
+class Looked(_Record):
+    """What a worker saw of its mapping, its file and its locks, in this order: it read the mapping first."""
+
+    TAG: ClassVar[str] = "looked"
+    worker: int
+    nonzero_bytes: int
+    """In the pages that it was to read."""
+    resident_kib: int
+    dirty_kib: int
+    locked_kib: int
+    """Of the whole process, which may be a child of the worker."""
+    blocks: int
+    """Of 512 bytes, that the file takes."""
+    mtime_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Thawed(_Record):
+    """The frozen filesystem is about to be thawed; so much was written to its device since it was frozen."""
+
+    TAG: ClassVar[str] = "thawed"
+    sectors: int
+
+
+@dataclass(frozen=True, slots=True)
 class Note(_Record):
     """A remark for people; means nothing to the oracle."""
 
@@ -250,6 +275,8 @@ Record = (
     | Swap
     | Struck
     | FsError
+    | Looked
+    | Thawed
     | Note
 )
 _CODEC = Codec[_Record]({record.TAG: record for record in get_args(Record)})

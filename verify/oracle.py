@@ -147,7 +147,7 @@ class _Reading:
                 self._struck_at = min(self._struck_at, position)
             case ledger.FsError():
                 self._tell_all(position, record)
-            case ledger.Pinned() | ledger.Note():
+            case ledger.Pinned() | ledger.Looked() | ledger.Thawed() | ledger.Note():
                 pass
 
     def finish(self) -> dict[int, FileExpectation]:

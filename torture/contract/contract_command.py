@@ -11,16 +11,14 @@ import click
 
 from torture.campaign import run_directory
 from torture.campaign.run_config import RunConfig
-from torture.contract import table
-from torture.contract.conformance import Conformance
+from torture.contract import conformance, table
 from torture.contract.verdict import exit_code
 from torture.dimensions import DIMENSIONS
 from torture.draw.request import Request
 from torture.errors import BadRequest
 from torture.lab.choose import LABS, KernelChoice, lab_for
 from torture.lab.disk import default_scratch
-from torture.lab.run_id import new_run_id
-from torture.options import places
+from torture.options import places, say
 
 PACKAGED = "packaged"
 RESULT = "contract.json"
@@ -59,11 +57,10 @@ def contract(
         kernels=choices,
         jobs=jobs,
     )
-    run_id = new_run_id()
-    directory = config.results.absolute() / run_id
-    columns = carry_out(config, run_id, directory, to_stderr=as_json)
-    document = json.dumps(table.document(columns, {"run": run_id, "config": config.to_dict()}))
-    (directory / RESULT).write_text(f"{document}\n")
+    with run_directory.opened(config, "contract", say(as_json)) as run:
+        columns = conformance.carry_out(run, config.request["filesystem"])
+    document = json.dumps(table.document(columns, {"run": run.path.name, "config": config.to_dict()}))
+    (run.path / RESULT).write_text(f"{document}\n")
     click.echo(document if as_json else table.render(columns))
     return exit_code(entry for column in columns for entry in column.entries)
 
@@ -85,11 +82,3 @@ def _words(text: str) -> list[str]:
         return shlex.split(text)
     except ValueError as error:
         raise BadRequest(f"cannot read --kernel {text!r}", str(error).lower()) from error
-
-
-def carry_out(config: RunConfig, run_id: str, directory: Path, *, to_stderr: bool) -> list[table.Column]:
-    """Run everything in the directory, which is made; nothing else of the run is left."""
-    labs = config.labs(run_id, directory)
-    with run_directory.held(run_id, directory, config.scratch):
-        click.echo(f"results in {directory}", err=to_stderr)
-        return Conformance(dict(labs), config.request["filesystem"], directory, config.guests).run()

@@ -52,9 +52,6 @@ class Guest(Protocol):
     def run(self, plan: Plan, directory: Path, on_phase: Callable[[str], None]) -> None:
         """Run one trial; everything it leaves is in `directory`, below the run directory. Raises GuestLost."""
 
-    def contract(self, filesystem: str, directory: Path, on_phase: Callable[[str], None]) -> None:
-        """Carry out torture.contract on one filesystem; its entries are in `directory`. Raises GuestLost."""
-
     def examine(self, directory: Path, on_phase: Callable[[str], None]) -> None:
         """Mount, read and check the image that is the guest's disk (torture.trial.examination). Raises GuestLost."""
 

@@ -77,17 +77,13 @@ class ConnectedGuest:
         (directory / PLAN).write_text(plan.to_json() + "\n")  # a terminal's input line holds 4095 bytes: N_TTY_BUF_SIZE
         self._carry_out("run", directory, on_phase)
 
-    def contract(self, filesystem: str, directory: Path, on_phase: Callable[[str], None]) -> None:
-        """Carry out the conformance experiments on one filesystem; stages that do not end are dumped as phases are."""
-        self._carry_out("contract", directory, on_phase, filesystem=filesystem)
-
     def examine(self, directory: Path, on_phase: Callable[[str], None]) -> None:
         """Mount the image that is the guest's disk, read and check it as `directory` asks (torture.trial.examination)."""
         self._carry_out("examine", directory, on_phase)
 
-    def _carry_out(self, request: str, directory: Path, on_phase: Callable[[str], None], **fields: Any) -> None:
+    def _carry_out(self, request: str, directory: Path, on_phase: Callable[[str], None]) -> None:
         relative = str(directory.relative_to(self._results))
-        self._ask(request, directory=relative, **fields)
+        self._ask(request, directory=relative)
         while True:
             try:
                 reply = self._next(PHASE_TIMEOUT_S)

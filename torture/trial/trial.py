@@ -307,6 +307,8 @@ class _Trial:
         except BlockStackError as error:
             self.record.unmountable = str(error)
             return False
+        for fault in self.faults:
+            fault.remounted(scene)
         return True
 
     def _observe(self, scene: Scene, read: str) -> None:

@@ -60,3 +60,10 @@ def test_an_edited_plan_with_a_field_too_many_is_refused() -> None:
 def test_faults_are_named_in_the_order_they_are_armed() -> None:
     plan = replace(some_plans()[0], faults=(FaultSpec("enospc", {}), FaultSpec("power-cut", {})))
     assert plan.fault_names == "enospc+power-cut"
+
+
+def test_only_a_plan_whose_workers_are_one_process_says_so() -> None:
+    plan = some_plans()[0]
+    assert "one_process" not in plan.to_json()
+    together = replace(plan, one_process=True)
+    assert Plan.from_json(together.to_json()) == together

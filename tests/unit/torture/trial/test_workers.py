@@ -33,7 +33,7 @@ def a_scene(tmp_path: Path, **more: object) -> Scene:
     ledger_path = tmp_path / "ledger"
     with LedgerWriter(ledger_path) as writer:
         writer.append(Note("begun"))
-    plan = SimpleNamespace(workers=(), page_bytes=4096)
+    plan = SimpleNamespace(workers=(), page_bytes=4096, one_process=False)
     nothing: dict[str, Any] = {"plan": plan, "workers": [], "ledger_path": ledger_path, "block_device": ledger_path}
     return cast(Scene, SimpleNamespace(**{**nothing, **more}))
 
