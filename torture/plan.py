@@ -42,9 +42,7 @@ class FaultSpec:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One trial. The `path` of a worker is a file's name; `memlock_bytes` its RLIMIT_MEMLOCK, -1 for no limit.
-    `one_process`: all workers are one process, and take their turns in it.
-    """
+    """One trial. The `path` of a worker is a file's name; `memlock_bytes` its RLIMIT_MEMLOCK, -1 for no limit."""
 
     seed: int
     filesystem: str
@@ -57,6 +55,7 @@ class Plan:
     page_bytes: int = mmap.PAGESIZE
     version: int = PLAN_VERSION
     one_process: bool = False
+    """All workers are one process, and take their turns in it. In JSON only if it is so: other plans keep their names."""
 
     @property
     def identity(self) -> str:
