@@ -23,14 +23,15 @@ PAGES = 8
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Stage:
-    """The faults of a trial, which has all experiments of the stage in both arms or, unless it is `shared`, one in one
-    arm. `in_turn`: in one process, each to its end; without, all at the same time.
-    """
+    """What happens to the files of a trial."""
 
     name: str
     faults: tuple[FaultSpec, ...]
     shared: bool = True
+    """One trial has all experiments of the stage in both arms; otherwise each has one of its own in each arm, so that the
+    fault proves itself for each."""
     in_turn: bool = True
+    """The experiments of a trial are one process, which carries each to its end; otherwise all go on at the same time."""
 
 
 _KILLED = FaultSpec("kill-workers", {})
@@ -47,11 +48,12 @@ OVER_QUOTA = Stage("quota", (FaultSpec("edquot-user", {"free_blocks": 0}),))
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What a trial left of one experiment: the records of its worker and the thaw, in their order, and the findings on its
-    file and the clone of it."""
+    """What a trial left of one experiment."""
 
     records: tuple[ledger.Record, ...]
+    """Of its worker, and the thaw, in the order of the ledger."""
     findings: tuple[Finding, ...] = ()
+    """On its file and the clone of it."""
 
     @property
     def worker(self) -> ledger.Worker:
@@ -108,9 +110,7 @@ Judge: TypeAlias = Callable[["Experiment", Seen], Judgement]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Experiment:
-    """One deterministic experiment of `clause`, called `name`: a file of so many pages in `layout`, and the steps `ops` of
-    its worker, who stores by `access`. `missing`: why it says nothing of a filesystem, "" if it does.
-    """
+    """One deterministic experiment of `clause`, called `name`: a file, and the steps of a worker on it."""
 
     clause: int
     name: str
@@ -121,6 +121,7 @@ class Experiment:
     access: str = "store"
     pages: int = PAGES
     missing: Callable[[Filesystem], str] = lambda row: ""
+    """Why it would say nothing of a filesystem, "" if it does; features that its steps need are seen to elsewhere."""
 
     @property
     def pin_may_fail(self) -> bool:
