@@ -16,6 +16,7 @@ from typing import Self
 
 from devicemapper import mounts, orphans, tools, uevents
 from devicemapper.errors import BlockStackError
+from verify.descriptors import opened
 
 COMMAND_TIMEOUT_S = 30.0
 DETACH_TIMEOUT_S = 10.0
@@ -38,12 +39,11 @@ class LoopBusy(BlockStackError):
 
 @dataclass(frozen=True, slots=True)
 class Attached:
-    """A loop device in use. With `autoclear` it detaches by itself when the last user closes it."""
+    """A loop device in use."""
 
     path: Path
     backing_file: Path
-    autoclear: bool
-    read_only: bool
+    """Where the file is, or was if it is deleted by now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,26 +60,14 @@ class Backing:
 class LoopDevice:
     """A loop device that exists from `__enter__` to `__exit__`.
 
-    `size_bytes` limits it to the first bytes of the file (None: all of it), `sector_size_bytes` is the logical sector
-    size it claims (None: the kernel's choice, 512). I/O goes through the file's page cache.
+    `size_bytes` limits it to the first bytes of the file (None: all of it). I/O goes through the file's page cache.
     """
 
-    def __init__(
-        self,
-        backing_file: Path,
-        *,
-        size_bytes: int | None = None,
-        sector_size_bytes: int | None = None,
-        read_only: bool = False,
-    ) -> None:
+    def __init__(self, backing_file: Path, *, size_bytes: int | None = None) -> None:
         self.backing_file = backing_file.resolve()
         self._options = ["--direct-io=off"]
         if size_bytes is not None:
             self._options += ["--sizelimit", str(size_bytes)]
-        if sector_size_bytes is not None:
-            self._options += ["--sector-size", str(sector_size_bytes)]
-        if read_only:
-            self._options.append("--read-only")
         self._path: Path | None = None
 
     @property
@@ -107,17 +95,11 @@ class LoopDevice:
 def attached() -> Iterator[Attached]:
     """The loop devices in use on this kernel."""
     for directory in Path("/sys/block").glob("loop*/loop"):
-        block = directory.parent
         try:
             backing_file = (directory / "backing_file").read_text().removesuffix("\n")
-            yield Attached(
-                path=Path("/dev") / block.name,
-                backing_file=Path(backing_file.removesuffix(_DELETED)),
-                autoclear=(directory / "autoclear").read_text().strip() == "1",
-                read_only=(block / "ro").read_text().strip() == "1",
-            )
         except OSError:
             continue  # it was detached while we read
+        yield Attached(Path("/dev") / directory.parent.name, Path(backing_file.removesuffix(_DELETED)))
 
 
 def reap(directory: Path, timeout_s: float = DETACH_TIMEOUT_S) -> tuple[Path, ...]:
@@ -156,11 +138,8 @@ def _lies_in(device: Attached, home: Path) -> bool:
 def backing(path: Path) -> Backing:
     """The file behind a loop device, wherever it can be reached. OSError with ENXIO if there is none (LOOP_GET_STATUS64 of
     loop(4); struct loop_info64 in include/uapi/linux/loop.h)."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    try:
+    with opened(path, os.O_RDONLY | os.O_NONBLOCK) as descriptor:
         info = fcntl.ioctl(descriptor, _LOOP_GET_STATUS64, bytes(_LOOP_INFO64_BYTES))
-    finally:
-        os.close(descriptor)
     device, inode, block_number = struct.unpack_from("=QQQ", info)
     return Backing(_decoded(device), inode, _decoded(block_number))
 

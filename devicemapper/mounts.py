@@ -19,6 +19,7 @@ from pathlib import Path
 
 from devicemapper import libc
 from devicemapper.errors import BlockStackError
+from verify.descriptors import opened
 
 MOUNT_TIMEOUT_S = 120.0
 UNMOUNT_TIMEOUT_S = 120.0
@@ -78,9 +79,10 @@ class UnmountFailed(BlockStackError):
 
 @dataclass(eq=False)
 class MountHung(BlockStackError):
-    """mount(2) or umount2(2) did not return. `call` is its name."""
+    """mount(2) or umount2(2) did not return."""
 
     call: str
+    """The name of the system call."""
     directory: Path
     timeout_s: float
 
@@ -90,10 +92,9 @@ class MountHung(BlockStackError):
 
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """One line of /proc/self/mountinfo (proc(5)), escapes decoded."""
+    """One line of mountinfo (proc(5)), escapes decoded."""
 
     mount_point: Path
-    fstype: str
     source: str
     major: int
     minor: int
@@ -139,10 +140,10 @@ def unmount(directory: Path, timeout_s: float = UNMOUNT_TIMEOUT_S, busy_timeout_
         pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
 
-def mounts_under(directory: Path) -> tuple[Mount, ...]:
-    """The mounts on `directory` and below it, in the order in which they were made."""
+def mounts_under(directory: Path) -> tuple[Path, ...]:
+    """The mount points on `directory` and below it, in the order in which they were mounted."""
     home = directory.resolve()
-    return tuple(mount for mount in all_mounts() if mount.mount_point.is_relative_to(home))
+    return tuple(mount.mount_point for mount in all_mounts() if mount.mount_point.is_relative_to(home))
 
 
 def mount_point_of(path: Path) -> Path:
@@ -162,13 +163,13 @@ def reap(directory: Path, timeout_s: float = UNMOUNT_TIMEOUT_S) -> tuple[Path, .
 
     Resume suspended devices first: unmounting would hang.
     """
-    left = mounts_under(directory)
-    if any(mount.mount_point == Path("/") for mount in left):
+    left = mounts_under(directory)[::-1]
+    if Path("/") in left:
         raise ValueError("every mount of this machine is below /")
-    for mount in reversed(left):
-        thaw(mount.mount_point)
-        unmount(mount.mount_point, timeout_s)
-    return tuple(mount.mount_point for mount in reversed(left))
+    for place in left:
+        thaw(place)
+        unmount(place, timeout_s)
+    return left
 
 
 def thaw(directory: Path) -> bool:
@@ -178,25 +179,20 @@ def thaw(directory: Path) -> bool:
     freezing takes a reference to the superblock (freeze_super() in fs/super.c).
     """
     try:
-        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        with opened(directory, os.O_RDONLY | os.O_DIRECTORY) as descriptor:
+            libc.thaw(descriptor)
     except OSError:
-        return False  # shut down, for instance; what is left of it is told by the unmount
-    try:
-        libc.thaw(descriptor)
-    except OSError:
-        return False  # EINVAL: not frozen; EOPNOTSUPP, ENOTTY: cannot be
-    finally:
-        os.close(descriptor)
+        # It was shut down, for instance, which the unmount tells. EINVAL: not frozen; EOPNOTSUPP, ENOTTY: cannot be.
+        return False
     return True
 
 
 def parse_mountinfo(line: str) -> Mount:
     """One line of mountinfo: `ID PARENT MAJOR:MINOR ROOT MOUNT_POINT OPTIONS [FIELD...] - FSTYPE SOURCE OPTIONS`."""
     before, _, after = line.partition(" - ")
-    _, _, number, _, mount_point, *_ = before.split(" ")
-    fstype, source, *_ = after.split(" ")
+    _, _, number, _, place, *_ = before.split(" ")
     major, minor = number.split(":")
-    return Mount(Path(unescape(mount_point)), unescape(fstype), unescape(source), int(major), int(minor))
+    return Mount(Path(unescape(place)), unescape(after.split(" ")[1]), int(major), int(minor))
 
 
 def unescape(word: str) -> str:

@@ -6,14 +6,15 @@ import json
 import sys
 from contextlib import ExitStack
 from dataclasses import asdict, replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import click
 
 from torture import options as options_for
-from torture.campaign import campaign_file, session
-from torture.campaign.run_config import Order
+from torture.campaign import campaign_file, execution, run_directory
+from torture.campaign.run_config import RunConfig
 from torture.contract.contract_command import contract
 from torture.errors import BadRequest, BrokenTool, MissingRequirement, TortureError
 from torture.export.export_command import export
@@ -21,12 +22,12 @@ from torture.image.verify_command import verify
 from torture.lab import clean as cleaning
 from torture.lab import doctor as doctoring
 from torture.lab import guards
-from torture.lab.choose import LABS, KernelChoice, lab_for
+from torture.lab.choose import LABS, KernelChoice, all_labs, lab_for
 from torture.lab.disk import DISK_MIB, default_scratch
 from torture.report import document, summary
 from torture.report.shown import exit_code, shown
 from torture.reproduce import replay_command as reproducing
-from torture.results.store import Trial
+from torture.results.store import Trial, find_run, stored
 
 EXIT_BROKEN, EXIT_USAGE, EXIT_NOTHING_RAN, EXIT_INTERRUPTED = 1, 2, 4, 130
 
@@ -41,8 +42,7 @@ def cli() -> None:
     """
 
 
-@cli.command()
-@options_for.dimensions
+@cli.command(cls=options_for.DrawingCommand)
 @options_for.places
 @click.option("--lab", type=click.Choice(LABS), help="Where trials run (default: qemu for a bzImage, else uml).")
 @click.option("--kernel", default="", help="A User-mode Linux kernel, or a bzImage, instead of the default.")
@@ -70,7 +70,7 @@ def cli() -> None:
 def run(results: Path, scratch: Path | None, as_json: bool, **options: Any) -> int:
     """Run trials; without options a representative matrix in the best lab found."""
     request = options_for.request(options)
-    order = Order(
+    config = RunConfig(
         request=request,
         results=results,
         scratch=scratch or default_scratch(),
@@ -80,14 +80,13 @@ def run(results: Path, scratch: Path | None, as_json: bool, **options: Any) -> i
         time_limit_s=options["time_limit_s"],
         destroy=options["destroy"],
     )
-    head = print_to_stderr if as_json else click.echo
     with ExitStack() as held:
-        if order.destroy:
-            claim = held.enter_context(guards.Claim(order.destroy, DISK_MIB << 20))
+        if config.destroy:
+            claim = held.enter_context(guards.Claim(config.destroy, DISK_MIB << 20))
             _confirm(claim, options["yes"])
-            order = replace(order, destroy=claim.device)
+            config = replace(config, destroy=claim.device)
             claim.begin()
-        return _report(session.carry_out(order, head), as_json)
+        return _report(execution.carry_out(config, options_for.say(as_json)), as_json)
 
 
 @cli.command()
@@ -96,21 +95,25 @@ def run(results: Path, scratch: Path | None, as_json: bool, **options: Any) -> i
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
 def campaign(file: Path, results: Path, scratch: Path | None, as_json: bool) -> int:
     """Run a campaign FILE.toml until its budget is used up; see docs/campaigns.md."""
-    order = campaign_file.load(file, results=results, scratch=scratch or default_scratch(), draw_seed=session.draw_seed)
-    return _report(session.carry_out(order, print_to_stderr if as_json else click.echo), as_json)
+    scratch = scratch or default_scratch()
+    config = campaign_file.load(file, results=results, scratch=scratch, draw_seed=options_for.draw_seed)
+    for entry in config.known:
+        if entry.has_expired(date.today()):
+            click.echo(f"known finding {entry.title!r} counts again since {entry.expires}", err=True)
+    return _report(execution.carry_out(config, options_for.say(as_json)), as_json)
 
 
 @cli.command()
-@click.argument("run_directory", type=click.Path(path_type=Path), metavar="RUN")
+@click.argument("run", type=click.Path(path_type=Path), metavar="RUN")
 @options_for.places
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
-def resume(run_directory: Path, results: Path, scratch: Path | None, as_json: bool) -> int:
+def resume(run: Path, results: Path, scratch: Path | None, as_json: bool) -> int:
     """Go on with a run or campaign that was killed: no trial lost but those in flight, none counted twice."""
-    directory = session.find_run(run_directory, results)
-    return _report(session.resume(directory, print_to_stderr if as_json else click.echo), as_json)
+    directory = find_run(run, results)
+    return _report(execution.resume(directory, options_for.say(as_json)), as_json)
 
 
-def _report(ended: session.Ended, as_json: bool) -> int:
+def _report(ended: execution.Ended, as_json: bool) -> int:
     """Print what a run found; its exit code."""
     _print(ended.trials, ended.facts, as_json)
     if ended.interrupted:
@@ -146,7 +149,9 @@ def _print(trials: list[Trial], facts: dict[str, Any], as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def doctor(results: Path, scratch: Path | None, kernel: str, as_json: bool) -> int:
     """Show what can run here and what is missing, with the package that brings it."""
-    reports = session.examine(results, scratch or default_scratch(), kernel)
+    scratch = scratch or default_scratch()
+    with run_directory.temporary(results, scratch) as (run_id, directory):
+        reports = doctoring.examine(all_labs(kernel, run_id, directory, scratch))
     missing = doctoring.missing_tools()
     if as_json:
         click.echo(json.dumps({"missing": missing, "labs": [asdict(report) for report in reports]}))
@@ -156,23 +161,21 @@ def doctor(results: Path, scratch: Path | None, kernel: str, as_json: bool) -> i
 
 
 @cli.command()
-@click.argument("run_directory", type=click.Path(path_type=Path), metavar="RUN")
+@click.argument("run", type=click.Path(path_type=Path), metavar="RUN")
 @options_for.places
 @click.option("--trial", type=int, help="Show one trial: its verdict, evidence and findings page by page.")
 @click.option("--plan", "plan_only", is_flag=True, help="With --trial: print its plan.")
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
-def show(
-    run_directory: Path, results: Path, scratch: Path | None, trial: int | None, plan_only: bool, as_json: bool
-) -> int:
+def show(run: Path, results: Path, scratch: Path | None, trial: int | None, plan_only: bool, as_json: bool) -> int:
     """Show a stored run, or one trial of it."""
-    directory = session.find_run(run_directory, results)
-    trials, facts = session.stored(directory)
+    directory = find_run(run, results)
+    trials, facts = stored(directory)
     if trial is None:
         if plan_only:
             raise BadRequest("--plan needs --trial", f"trials are 1 to {len(trials)}")
         _print(trials, facts, as_json)
         return 0
-    chosen = [stored for stored in trials if stored.number == trial]
+    chosen = [each for each in trials if each.number == trial]
     if not chosen:
         raise BadRequest(f"run {directory.name} has no trial {trial}", f"it has {len(trials)} trials, numbered from 1")
     if plan_only:
@@ -188,7 +191,7 @@ def show(
 @options_for.places
 def clean(results: Path, scratch: Path | None) -> int:
     """Remove what killed runs left: guests, mounts, dm devices, loop devices, scratch disks. Results stay."""
-    reaped = cleaning.reap(session.scratches(scratch))
+    reaped = cleaning.reap(cleaning.scratches(scratch))
     click.echo("\n".join(reaped.done) if reaped.done else "nothing was left behind")
     if reaped.stuck:
         raise BrokenTool("; ".join(reaped.stuck), "see who uses it (fuser, dmesg), and run `torture clean` again")

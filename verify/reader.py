@@ -40,7 +40,7 @@ def observe_file(
     try:
         descriptor = _open_regular(Path(path), beneath, os.O_DIRECT if direct else 0)
     except OSError as error:
-        yield Missing(_told(error))
+        yield Missing(_observed_errno(error))
         return
     try:
         size_bytes = os.fstat(descriptor).st_size
@@ -72,7 +72,7 @@ def _open_regular(path: Path, beneath: Path | None, flags: int) -> int:
     raise OSError(refusal, os.strerror(refusal))
 
 
-def _told(error: OSError) -> int:
+def _observed_errno(error: OSError) -> int:
     """The errno that is an observation. EINVAL is our own doing, a wrong request, and is raised."""
     if error.errno is None or error.errno == errno.EINVAL:
         raise error
@@ -129,7 +129,7 @@ def _fill(descriptor: int, content: memoryview, offset: int, length_bytes: int) 
         try:
             step = os.preadv(descriptor, [content[got:]], offset + got)
         except OSError as error:
-            return _told(error)
+            return _observed_errno(error)
         if not step:
             return 0
         got += step

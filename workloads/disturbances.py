@@ -11,10 +11,12 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
+from verify.descriptors import opened
 from verify.ledger import Altered, LedgerWriter, Note, Resize, Zeroed
 from workloads import libc
 from workloads.children import in_child
@@ -23,7 +25,7 @@ from workloads.mapped_file import MappedFile
 from workloads.memory_cgroup import hierarchy
 from workloads.plan import Op
 from workloads.servant import COMPACT_MEMORY, Servant, knob
-from workloads.unsupported import Unsupported
+from workloads.unsupported import Unsupported, refusable
 from workloads.writeback import write_back
 
 _UNALIGNED_BYTES = 333
@@ -50,25 +52,29 @@ class Stage(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Disturbance:
-    """A disturbance. `needs`: the feature that a filesystem must have for it, as `torture.filesystems` names them.
-
-    `alone`: it changes the size of the file, so no other worker may be on it. `privileged`: the worker needs its
-    servant, which is asked for `before` before the file is mapped. `for_pins`: pointless without a pin, or, `with_pin`,
-    with any other. `seldom`: not
-    drawn unless named, because most kernels under test cannot do it. `probe`: raises Unsupported if this
-    kernel cannot.
-    """
+    """A row of `DISTURBANCES`."""
 
     name: str
     act: Callable[[Stage, Op], None]
+    """Does it, to the pages of the step."""
     needs: str = ""
+    """The feature that a filesystem must have for it, as `torture.filesystems` names them."""
     alone: bool = False
+    """It changes the size of the file, so no other worker may be on it."""
     privileged: bool = False
+    """Only root may do it: the worker needs its servant."""
     before: str = ""
+    """The service that the servant does before the file is mapped."""
     for_pins: bool = False
+    """It makes no difference to a mapping without a pin."""
     with_pin: str = ""
+    """If not "", it makes a difference to mappings with this pin only."""
     seldom: bool = False
+    """Most kernels under test cannot do it, so it is drawn only if it is named."""
+    awaits_metadata: bool = False
+    """It does not return before metadata is written."""
     probe: Callable[[], object] = lambda: None
+    """Raises Unsupported if this kernel cannot do it."""
 
     def suits(self, pin: str) -> bool:
         """Whether it has something to do with this pin."""
@@ -92,14 +98,14 @@ def _truncate(stage: Stage, op: Op) -> None:
     size_bytes = os.fstat(stage.mapped.descriptor).st_size
     first_byte, _ = _middle(stage, op)
     for wanted in (min(first_byte + _UNALIGNED_BYTES, size_bytes), size_bytes):
-        _resize(stage, wanted, partial(os.ftruncate, stage.mapped.descriptor, wanted))
+        resize(stage, wanted, partial(os.ftruncate, stage.mapped.descriptor, wanted))
 
 
 def _grow(stage: Stage, op: Op) -> None:
     """Up to the end of the mapping: pages of it that lay past the end of the file become part of the file."""
     wanted = stage.mapped.end_page * stage.mapped.page_bytes
     if os.fstat(stage.mapped.descriptor).st_size < wanted:
-        _resize(stage, wanted, partial(os.ftruncate, stage.mapped.descriptor, wanted))
+        resize(stage, wanted, partial(os.ftruncate, stage.mapped.descriptor, wanted))
 
 
 def _punch(stage: Stage, op: Op) -> None:
@@ -133,7 +139,7 @@ def _collapse(stage: Stage, op: Op) -> None:
         (libc.FALLOC_FL_COLLAPSE_RANGE, size_bytes - length_bytes),
         (libc.FALLOC_FL_INSERT_RANGE, size_bytes),
     ):
-        if not _resize(stage, wanted, partial(libc.fallocate, descriptor, mode, first_byte, length_bytes)):
+        if not resize(stage, wanted, partial(libc.fallocate, descriptor, mode, first_byte, length_bytes)):
             return
 
 
@@ -185,33 +191,28 @@ def _buffered_writer(stage: Stage, op: Op) -> None:
 
 def _direct_writer(stage: Stage, op: Op) -> None:
     """The same with O_DIRECT, which writes back and invalidates what is cached there, mapped and pinned or not."""
-    try:
-        descriptor = os.open(stage.mapped.path, os.O_RDWR | os.O_DIRECT | os.O_CLOEXEC)
-    except OSError as error:
-        if error.errno != errno.EINVAL:
-            raise
-        raise Unsupported("O_DIRECT", os.strerror(error.errno)) from error
-    try:
+    with ExitStack() as held:
+        with refusable("O_DIRECT"):
+            descriptor = held.enter_context(opened(stage.mapped.path, os.O_RDWR | os.O_DIRECT))
         _write_every_second(stage, op, descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _write_every_second(stage: Stage, op: Op, descriptor: int) -> None:
     """Of the pages that are whole in the file: its size must not change."""
     mapped = stage.mapped
     whole_pages = os.fstat(descriptor).st_size // mapped.page_bytes
-    first_page, pages = _range(stage, op)
+    first_page, pages = pages_of(stage, op)
     for page in range(first_page + 1, min(first_page + pages, whole_pages), 2):
         stage.write(page, lambda content, offset_bytes: os.pwrite(descriptor, content, offset_bytes))
 
 
 def _freeze(stage: Stage, op: Op) -> None:
     """Frozen from here on for a moment: the next store blocks in its fault until the thaw."""
-    _ask(stage, "freeze", str(stage.mapped.path.parent))
+    ask(stage, "freeze", str(stage.mapped.path.parent))
 
 
-def _ask(stage: Stage, service: str, argument: str = "") -> None:
+def ask(stage: Stage, service: str, argument: str = "") -> None:
+    """Have the servant do something; what it refuses or says is a note."""
     reply = stage.servant.ask(service, argument)
     if reply.failed:
         stage.ledger.append(Note(f"{service}: {errno.errorcode[reply.failed]}"))
@@ -220,21 +221,23 @@ def _ask(stage: Stage, service: str, argument: str = "") -> None:
 
 
 def _pressure(stage: Stage, op: Op) -> None:
-    _ask(stage, "reclaim", str(os.getpid()))
+    ask(stage, "reclaim", str(os.getpid()))
 
 
-def _range(stage: Stage, op: Op) -> tuple[int, int]:
+def pages_of(stage: Stage, op: Op) -> tuple[int, int]:
+    """The first page that a step works on, and how many: all that are mapped unless it says otherwise."""
     return (op.first_page, op.pages) if op.pages else (stage.mapped.first_page, stage.mapped.pages)
 
 
 def _middle(stage: Stage, op: Op) -> tuple[int, int]:
     """First byte and length in bytes of the middle half of the step's pages."""
-    first_page, pages = _range(stage, op)
+    first_page, pages = pages_of(stage, op)
     page_bytes = stage.mapped.page_bytes
     return (first_page + pages // 4) * page_bytes, max(pages // 2, 1) * page_bytes
 
 
-def _resize(stage: Stage, size_bytes: int, call: Callable[[], None]) -> bool:
+def resize(stage: Stage, size_bytes: int, call: Callable[[], None]) -> bool:
+    """Change the size by a call, and record it; False if that failed."""
     return _alter(stage, Resize(stage.worker, stage.mapped.file, size_bytes), "changing the size so", call)
 
 
@@ -282,11 +285,11 @@ DISTURBANCES = {
         Disturbance("reopen", _reopen),
         Disturbance("buffered-writer", _buffered_writer),
         Disturbance("direct-writer", _direct_writer, needs="direct"),
-        Disturbance("freeze", _freeze, needs="freeze", privileged=True),
-        Disturbance("drop-caches", lambda stage, op: _ask(stage, "drop-caches"), privileged=True),
+        Disturbance("freeze", _freeze, needs="freeze", privileged=True, awaits_metadata=True),
+        Disturbance("drop-caches", lambda stage, op: ask(stage, "drop-caches"), privileged=True),
         Disturbance(
             "compaction",
-            lambda stage, op: _ask(stage, "compact"),
+            lambda stage, op: ask(stage, "compact"),
             privileged=True,
             seldom=True,
             probe=partial(knob, COMPACT_MEMORY),

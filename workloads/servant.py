@@ -12,17 +12,19 @@ import json
 import os
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import NoReturn, Self
 
+from verify.descriptors import opened
 from workloads import libc
 from workloads.channel import Channel, Message, Verb
 from workloads.memory_cgroup import MemoryCgroup, leave_inherited
 from workloads.unsupported import Unsupported
 
+AGE = "age"
 DROP_CACHES, COMPACT_MEMORY = "drop_caches", "compact_memory"
 FREEZE_S = 0.1
 _FIRST_DESCRIPTOR = 3
@@ -30,10 +32,12 @@ _FIRST_DESCRIPTOR = 3
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """0 or the errno of a service, and what it has to say for the ledger."""
+    """What came of a service."""
 
     failed: int
+    """0, or the errno."""
     remark: str
+    """What the ledger is to say of it, "" for nothing."""
 
 
 class Servant:
@@ -93,11 +97,11 @@ Answer = Callable[[int, str], None]
 
 def _freeze(directory: str, answer: Answer) -> None:
     """Frozen when answered, thawed FREEZE_S later; EBUSY when somebody else froze it, EIO when it was shut down."""
-    try:
-        descriptor = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError as error:
-        return answer(error.errno or errno.EIO, "")
-    try:
+    with ExitStack() as held:
+        try:
+            descriptor = held.enter_context(opened(Path(directory)))
+        except OSError as error:
+            return answer(error.errno or errno.EIO, "")
         failed = libc.errno_of(lambda: libc.freeze(descriptor))
         if failed in (errno.EOPNOTSUPP, errno.ENOTTY):
             raise Unsupported("freezing", os.strerror(failed))
@@ -107,8 +111,6 @@ def _freeze(directory: str, answer: Answer) -> None:
         finally:  # the worker may have been killed, and is not there to be answered
             if not failed:
                 libc.thaw(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _drop_caches(_: str, answer: Answer) -> None:
@@ -150,7 +152,14 @@ def _leave_cgroup(pid: str) -> None:
         MemoryCgroup(pid).leave()
 
 
+def _age(path: str, answer: Answer) -> None:
+    """Only the owner of a file may set its times to what he likes."""
+    os.utime(path, ns=(0, 0))
+    answer(0, "")
+
+
 SERVICES: dict[str, Callable[[str, Answer], None]] = {
+    AGE: _age,
     "freeze": _freeze,
     "drop-caches": _drop_caches,
     "compact": _compact,

@@ -45,7 +45,7 @@ def when_mounted(run: str) -> tuple[int, Path]:
     """An agent of the run that has something mounted, and where."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
-        for pid in processes.marked(f"{run_id.ENVIRONMENT}={run}"):
+        for pid in processes.tagged(f"{run_id.ENVIRONMENT}={run}"):
             try:
                 mounted = Path(f"/proc/{pid}/mountinfo").read_text().splitlines()
             except OSError:

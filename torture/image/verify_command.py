@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,21 +12,17 @@ from typing import Any
 import click
 
 from torture import options as options_for
-from torture.campaign import session
-from torture.errors import BadRequest, MissingRequirement
-from torture.image.subject import Ledger, check_belongs, choose_filesystem, kept_position, read_ledger
+from torture.campaign.run_directory import temporary
+from torture.errors import BadRequest
+from torture.image.image_ledger import Ledger, check_belongs, choose_filesystem, kept_position, read_ledger
 from torture.judge import Verdict, judge, judge_image
-from torture.lab import clean
 from torture.lab.base import GuestLost, Lab
-from torture.lab.choose import LABS, LOCAL, KernelChoice, guest_lab, lab_for, local_lab
+from torture.lab.choose import LABS, LOCAL, KernelChoice, lab_for, make_labs
 from torture.lab.disk import copy_image, default_scratch
-from torture.lab.guest_lab import GuestLab
-from torture.lab.local import LocalLab
-from torture.lab.run_id import Hold, new_run_id
 from torture.report import document, summary
 from torture.report.shown import exit_code, shown
 from torture.reproduce.subject import Subject, find_subject
-from torture.results.store import STORE, Trial
+from torture.results.store import STORE, Trial, find_run, stored
 from torture.rig.record import LEDGER, Record
 from torture.trial.examination import EXAMINATION, Examination
 
@@ -93,8 +88,8 @@ def _verify_stored(subject: Path, results: Path, options: dict[str, Any], as_jso
         raise BadRequest(f"--{unused[0].replace('_', '-')} is about an image", "give --image DISK too")
     if not any((candidate / STORE).is_file() for candidate in (subject, results / subject)):
         return _verify_one(find_subject(subject, results), as_json)
-    directory = session.find_run(subject, results)
-    trials, facts = session.stored(directory)
+    directory = find_run(subject, results)
+    trials, facts = stored(directory)
     again = [_judged_again(directory, trial) for trial in trials]
     for old, new in zip(trials, again, strict=True):
         if old.verdict.outcome != new.verdict.outcome:
@@ -159,43 +154,21 @@ def _mount_options(given: str | None, found: Subject | None) -> tuple[str, ...]:
 def _examined(wanted: _Wanted, results: Path, scratch: Path) -> _Judged:
     """In a run of its own that leaves nothing."""
     expected = wanted.ledger.expectations(wanted.position, unmounted=wanted.unmounted)
-    with _working(results, scratch) as (run_id, directory):
+    with temporary(results, scratch) as (run_id, run):
+        directory = run / "image"
+        directory.mkdir()
         copy = scratch / run_id / "image.img"
         copy_image(wanted.image, copy)
         row = choose_filesystem(wanted.image, copy, wanted.filesystem)
         examination = Examination(row.name, wanted.mount_options, not wanted.unmounted or expected.crash)
         (directory / EXAMINATION).write_text(examination.to_json())
         shutil.copyfile(wanted.ledger.path, directory / LEDGER)
-        kernel = look_at(_lab(wanted, run_id, directory.parent, scratch, copy), directory)
+        (lab,) = make_labs(wanted.lab, [wanted.kernel], scratch, None, run_id=run_id, results=run).values()
+        kernel = look_at(replace(lab, image=copy), directory)
         record = Record.read(directory)
         if record.state == "ran" and not record.hung and not record.unmountable:
             check_belongs(wanted.image, wanted.ledger, directory)
         return _Judged(judge_image(expected, directory), row.name, kernel)
-
-
-@contextmanager
-def _working(results: Path, scratch: Path) -> Iterator[tuple[str, Path]]:
-    run_id = new_run_id()
-    run = results.absolute() / run_id
-    session.make_room(results, scratch)
-    clean.reap(session.scratches(scratch))
-    with Hold(run_id, scratch):
-        (run / "image").mkdir(parents=True)
-        try:
-            yield run_id, run / "image"
-        finally:
-            shutil.rmtree(run, ignore_errors=True)
-
-
-def _lab(wanted: _Wanted, run_id: str, results: Path, scratch: Path, copy: Path) -> GuestLab | LocalLab:
-    lab: GuestLab | LocalLab
-    if wanted.lab == LOCAL:
-        lab = replace(local_lab(run_id, results, scratch, None), image=copy)
-    else:
-        lab = replace(guest_lab(wanted.lab, run_id, results, scratch, wanted.kernel), image=copy)
-    if reason := lab.unavailable():
-        raise MissingRequirement(f"lab {lab.name} cannot run: {reason}", "`torture doctor` shows what can run here")
-    return lab
 
 
 def look_at(lab: Lab, directory: Path) -> str:

@@ -18,6 +18,7 @@ from devicemapper import device, loop, mounts, namespaces
 from devicemapper.errors import BlockStackError
 from torture.lab import homes, processes
 from torture.lab import run_id as runs
+from torture.lab.disk import default_scratch
 from workloads import memory_cgroup
 
 
@@ -76,8 +77,6 @@ def _remove_home(path: Path, held: str, opened: Iterable[int]) -> list[str]:
     is at it and does not come to an end."""
     if path.name == held:
         return _empty_our_own(path, opened)
-    if not (path / homes.LOCK).exists() and runs.is_alive_before(path.name):
-        return []
     with homes.to_clean(path) as home:
         if home is None:
             return []
@@ -139,7 +138,7 @@ def _processes(held: str) -> Iterator[tuple[str, int]]:
     """Processes of dead runs, and what an earlier process left of the run `held`. Each is judged by itself: anybody can
     give a process of his own the id of somebody else's run."""
     own = os.environ.get(runs.ENVIRONMENT)
-    for pid in list(processes.marked(f"{runs.ENVIRONMENT}=")):
+    for pid in list(processes.tagged(f"{runs.ENVIRONMENT}=")):
         variables = processes.environment(pid)
         run = variables.get(runs.ENVIRONMENT, "")
         ours = run != own and runs.PATTERN.fullmatch(run) and processes.is_one_user(pid)
@@ -178,3 +177,8 @@ def _homes_of(left: Iterable[tuple[str, int]]) -> Iterator[Path]:
         home = Path(processes.variable(pid, runs.HOME))
         if home.name == run and processes.is_ours(pid):
             yield home
+
+
+def scratches(given: Path | None) -> list[Path]:
+    """Where scratch files of dead runs may lie, each place once."""
+    return list(dict.fromkeys(filter(None, (given, default_scratch(), Path("/dev/shm"), Path("/var/tmp")))))

@@ -1,4 +1,4 @@
-"""The host's end of the line to an agent: requests, replies, deadlines, and the end of a guest's processes."""
+"""The host's end of the connection to an agent: requests, replies, deadlines, and the end of a guest's processes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from torture.plan import PLAN, Plan
 from torture.rig.record import POWER_OFF
 
 Launch = Callable[[int], "subprocess.Popen[bytes]"]
-"""Starts a guest, given the descriptor of its end of the line."""
+"""Starts a guest, given the descriptor of the socket that its serial line ends in."""
 
 HOST_VIEW = "guest-processes.txt"
 """In a trial's directory: the processes of a guest whose trial did not go on, as the host saw them."""
@@ -33,9 +33,9 @@ _END_TIMEOUT_S = 10.0
 class ConnectedGuest:
     """A guest whose agent answers on a socket, and whose processes are one session that a process leads.
 
-    `launch` starts that process, with the other end of the line, on the disk in `home`, again if the power was cut.
-    `marker` is a NAME=VALUE that only this guest's processes have in their environment; `home`, its disk and other
-    scratch files, is removed when the guest ends. It has `boot_timeout_s` to come up.
+    `launch` starts that process on the disk in `home`, and again on the same disk when the power was cut. `tag` is a
+    NAME=VALUE that only this guest's processes have in their environment. `home`, which holds its disk and other scratch
+    files, is removed when the guest ends. The guest has `boot_timeout_s` to come up.
     """
 
     def __init__(
@@ -43,12 +43,12 @@ class ConnectedGuest:
         launch: Launch,
         console: Path,
         results: Path,
-        marker: str,
+        tag: str,
         home: Path,
         boot_timeout_s: float = BOOT_TIMEOUT_S,
     ) -> None:
         self._launch, self._console, self._results = launch, console, results
-        self._marker, self._home, self._boot_timeout_s = marker, home, boot_timeout_s
+        self._tag, self._home, self._boot_timeout_s = tag, home, boot_timeout_s
         try:
             self._boot()
         except GuestLost:
@@ -77,17 +77,13 @@ class ConnectedGuest:
         (directory / PLAN).write_text(plan.to_json() + "\n")  # a terminal's input line holds 4095 bytes: N_TTY_BUF_SIZE
         self._carry_out("run", directory, on_phase)
 
-    def contract(self, filesystem: str, directory: Path, on_phase: Callable[[str], None]) -> None:
-        """Carry out the conformance experiments on one filesystem; stages that do not end are dumped as phases are."""
-        self._carry_out("contract", directory, on_phase, filesystem=filesystem)
-
     def examine(self, directory: Path, on_phase: Callable[[str], None]) -> None:
         """Mount the image that is the guest's disk, read and check it as `directory` asks (torture.trial.examination)."""
         self._carry_out("examine", directory, on_phase)
 
-    def _carry_out(self, request: str, directory: Path, on_phase: Callable[[str], None], **fields: Any) -> None:
+    def _carry_out(self, request: str, directory: Path, on_phase: Callable[[str], None]) -> None:
         relative = str(directory.relative_to(self._results))
-        self._ask(request, directory=relative, **fields)
+        self._ask(request, directory=relative)
         while True:
             try:
                 reply = self._next(PHASE_TIMEOUT_S)
@@ -128,10 +124,10 @@ class ConnectedGuest:
         shutil.rmtree(self._home, ignore_errors=True)
 
     def _end_processes(self) -> None:
-        """The session, and whoever left it but carries the marker."""
+        """The session, and whoever left it but carries the tag."""
         with suppress(ProcessLookupError):  # the whole group may be gone already
             os.killpg(self._process.pid, signal.SIGKILL)
-        processes.kill_marked(self._marker)
+        processes.kill_tagged(self._tag)
         self._process.wait()
         self._serial.close()
 
@@ -172,7 +168,7 @@ class ConnectedGuest:
     def _dump(self, directory: str) -> str:
         """The stuck tasks of a guest that still answers and has timers, "" of another; what the host sees of either is left
         in the directory."""
-        seen = "".join(map(processes.seen_from_host, processes.marked(self._marker)))
+        seen = "".join(map(processes.seen_from_host, processes.tagged(self._tag)))
         (self._results / directory / HOST_VIEW).write_text(seen)
         try:
             self._ask("dump", directory=directory)

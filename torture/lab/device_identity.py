@@ -10,9 +10,8 @@ from typing import Any
 
 from devicemapper import in_use, loop
 from torture.errors import BadRequest
+from verify.stamp import SECTOR_BYTES
 
-_SECTOR_BYTES = 512
-"""Of `size` and `start` in sysfs, whatever the device's own."""
 _WWID, _SERIAL = ("wwid", "device/wwid", "dm/uuid", "md/uuid"), ("serial", "device/serial", "device/cid")
 _VPD_PAGE_80 = "device/vpd_pg80"
 
@@ -71,8 +70,8 @@ def identify(device: Path) -> DeviceIdentity:
         wwid=_first(disk, *_WWID),
         serial=_first(disk, *_SERIAL) or _unit_serial(disk / _VPD_PAGE_80),
         model=_first(disk, "device/model", "device/name"),
-        size_bytes=int((system / "size").read_text()) * _SECTOR_BYTES,
-        start_bytes=int(_first(system, "start") or 0) * _SECTOR_BYTES,
+        size_bytes=int((system / "size").read_text()) * SECTOR_BYTES,  # in sysfs always these, whatever the device's own
+        start_bytes=int(_first(system, "start") or 0) * SECTOR_BYTES,
         partition=partition,
         loop_file=_loop_file(disk),
     )

@@ -1,4 +1,4 @@
-"""What can run here, what cannot, and what brings it: each lab is booted once and asked."""
+"""Finds out what can run here, what cannot, and what brings it: each lab is booted once and asked."""
 
 from __future__ import annotations
 
@@ -7,29 +7,28 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from devicemapper import tools
+from devicemapper.packages import PACKAGES
 from torture.filesystems import FILESYSTEMS
 from torture.lab.base import GuestLost, Lab
 
 _KINDS = {"filesystems": "", "faults": "fault", "layouts": "layout", "disturbances": "disturbance"}
-"""What the capabilities tell, and how each of it is called; filesystems have lines of their own form."""
+"""What the capabilities tell, and what one of it is called; filesystems have lines of another form."""
 
 TOOLS = {
-    "dmsetup": "dmsetup",
-    "losetup": "mount",
-    "modprobe": "kmod",
-    "fio": "fio",
-    **{row.mkfs[0]: row.package for row in FILESYSTEMS.values()},
-    **{row.check.argv[0]: row.package for row in FILESYSTEMS.values()},
+    **{program: PACKAGES[program] for program in ("dmsetup", "losetup", "modprobe", "fio")},
+    **{program: row.package for row in FILESYSTEMS.values() for program in row.programs},
 }
 
 
 @dataclass(frozen=True, slots=True)
 class LabReport:
-    """One lab: why it is unavailable ("" if it is not), or what its kernel can do (torture.trial.capabilities)."""
+    """What one lab can do."""
 
     lab: str
     unavailable: str
+    """Why it cannot run; "" if it can."""
     capabilities: Mapping[str, Any] = field(default_factory=dict)
+    """Of its kernel (torture.trial.capabilities); empty if it cannot run."""
 
 
 def missing_tools() -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""What the tool refuses to touch: it runs as root on machines people need (design.md section 6).
+"""Refuses devices that must not be touched: the tool runs as root on machines people need (design.md section 6).
 
 A device that the user names is claimed before he is asked and until the run ends. It is taken only if nobody uses it or
 what lies below it (devicemapper.in_use), and if it is no part of something larger. What it is and what is on it is said
@@ -19,6 +19,7 @@ from typing import Self
 from devicemapper import in_use, tools
 from torture.errors import BadRequest, BrokenTool
 from torture.lab.device_identity import DeviceIdentity, identify
+from verify.descriptors import opened
 
 _UNUSED = "only a device that nobody uses can be destroyed"
 _LOCK_TIMEOUT_S = 2.0
@@ -79,28 +80,35 @@ class Claim:
         return "".join(filter(str.isprintable, f"{', '.join(filter(None, words))}; {holds}"))
 
     def _lock(self) -> None:
-        """Before anything is asked of it: two runs on one device would accuse the filesystem of what the other did."""
-        try:
-            descriptor = os.open(self.device, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        except OSError as error:
-            raise self._refused(f"it cannot be opened ({error.strerror})") from error
-        self._open.callback(os.close, descriptor)
+        """Before anything is asked of it: two runs on one device would accuse the filesystem of what the other did.
+
+        It is closed while it waits: whoever has it open is a user of it for the run that has the lock.
+        """
         deadline = time.monotonic() + _LOCK_TIMEOUT_S
-        while True:
-            try:
-                return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise self._refused("another run, or another program, has locked it (flock)") from None
+        while not self._is_locked():
+            if time.monotonic() > deadline:
+                raise self._refused("another run, or another program, has locked it (flock)")
             time.sleep(_PAUSE_S)
+
+    def _is_locked(self) -> bool:
+        with ExitStack() as trying:
+            try:
+                descriptor = trying.enter_context(opened(self.device, os.O_RDONLY | os.O_NONBLOCK))
+            except OSError as error:
+                raise self._refused(f"it cannot be opened ({error.strerror})") from error
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return False
+            self._open = trying.pop_all()
+            return True
 
     def _take(self) -> None:
         try:
-            descriptor = os.open(self.device, os.O_RDWR | os.O_EXCL | os.O_CLOEXEC)
+            self._exclusive.enter_context(opened(self.device, os.O_RDWR | os.O_EXCL))
         except OSError as error:
             reason = in_use.why(self.device) or f"it cannot be opened for exclusive use ({error.strerror})"
             raise self._refused(reason) from error
-        self._exclusive.callback(os.close, descriptor)
 
     def _check(self) -> None:
         if reason := in_use.why(self.device, claimed=True) or _membership(self.device):

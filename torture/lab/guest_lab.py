@@ -1,4 +1,4 @@
-"""What labs with a kernel of their own share: a guest's disks, its first program, its console and its mark.
+"""What labs with a kernel of their own share: a guest's disks, its first program, its console and its tag.
 
 The host's files are the guest's root, read-only; tmpfs hides a few directories, and the results directory is mounted
 again, to be written. The agent is the guest's first process and talks over a serial line whose other end is a socket
@@ -30,26 +30,25 @@ _SCRATCH_CANDIDATES = ("/mnt", "/run", "/tmp", "/srv", "/opt", "/var/tmp")
 
 @dataclass(frozen=True, slots=True)
 class GuestFiles:
-    """What lies on the host for one guest, before it is started.
-
-    `disks`: the scratch disk and two spares. `init`: the script that is its first program. `errors`: where the program
-    that makes the guest complains. `tag`: NAME=VALUE in the environment of all its processes.
-    """
+    """What lies on the host for one guest, before it is started."""
 
     home: Path
+    """The directory of its disks, which goes when the guest ends."""
     disks: tuple[Path, Path, Path]
+    """The scratch disk and two spares."""
     init: Path
+    """The script that is its first program."""
     console: Path
+    """What its kernel says."""
     errors: Path
+    """What the program that makes the guest says; that may be the console too."""
     tag: str
+    """NAME=VALUE in the environment of all its processes."""
 
 
 @dataclass(frozen=True, slots=True)
 class GuestLab(ABC):
-    """Guests of one kernel. `kernel` is a path or "" for the lab's default; `scratch` holds the disks.
-
-    `image`: a disk in `scratch` that the only guest takes over, instead of a fresh one.
-    """
+    """Guests of one kernel."""
 
     name: ClassVar[str]
     share: ClassVar[str]
@@ -58,15 +57,21 @@ class GuestLab(ABC):
     """What a guest calls its disks."""
     serial: ClassVar[str]
     """What a guest calls its end of the serial line."""
+    kernel_kind: ClassVar[str]
+    """What its kernels are, in two or three words."""
 
     run_id: str
     results: Path
+    """The directory of the run: the only one of the host that a guest may write to."""
     scratch: Path
+    """Where the run has a directory for disks."""
     page_bytes: int
     kernel: str = ""
+    """Its path; "" is the lab's default."""
     kernel_arguments: tuple[str, ...] = ()
     memory_mib: int = 512
     image: Path | None = None
+    """A disk in `scratch` that the only guest takes over, instead of a fresh one."""
 
     @property
     def facts(self) -> dict[str, str]:
@@ -78,6 +83,11 @@ class GuestLab(ABC):
     def boot_timeout_s(self) -> float:
         """How long a guest may take to come up."""
         return BOOT_TIMEOUT_S
+
+    @staticmethod
+    @abstractmethod
+    def in_words(kernel_path: str) -> str:
+        """What a reader of a bug report is told about guests with that kernel."""
 
     @staticmethod
     @abstractmethod

@@ -80,10 +80,12 @@ class Home:
             tools.run(["rm", "-rf", "--one-file-system", "--", *entries], _REMOVE_TIMEOUT_S)
 
     def remove(self) -> None:
-        """Remove all of it, the lock last. Raises CommandFailed, OSError."""
+        """Remove all of it, the lock last, whoever else may do so too. Raises CommandFailed, OSError."""
         self.empty()
-        os.unlink(LOCK, dir_fd=self.descriptor)
-        self.path.rmdir()
+        with suppress(FileNotFoundError):
+            os.unlink(LOCK, dir_fd=self.descriptor)
+        with suppress(FileNotFoundError):
+            self.path.rmdir()
 
     def close(self) -> None:
         """Let go of it, and of its lock."""

@@ -23,7 +23,7 @@ from torture.lab.connection import Launch
 from torture.lab.guest_lab import GuestFiles, GuestLab
 
 CORES = 2
-"""Of each guest: enough for its kernel threads to race with its workers."""
+"""Each guest has so many: enough for its kernel threads to race with its workers."""
 MEMORY_MIB = 1024
 _EMULATION_SLOWER = 4
 _IMAGES = (Path("/boot"), Path(sys.prefix) / "linux-image/boot")
@@ -42,8 +42,14 @@ class QemuLab(GuestLab):
     share = "9p"
     devices = ("/dev/vda", "/dev/vdb", "/dev/vdc")
     serial = "/dev/ttyS1"
+    kernel_kind = "bzImage"
 
     memory_mib: int = MEMORY_MIB
+
+    @staticmethod
+    def in_words(kernel_path: str) -> str:
+        """See GuestLab."""
+        return f"in a virtual machine (qemu, {CORES} processors), kernel image {Path(kernel_path).name}"
 
     @property
     def boot_timeout_s(self) -> float:
@@ -71,13 +77,11 @@ class QemuLab(GuestLab):
         """Why there can be no guest, "" if there can."""
         if any(mark in str(place) for mark in ", =" for place in (self.results, self.scratch)):
             return "qemu takes no path with a comma, space or equals sign: give other --results and --scratch"
-        for program, brought_by in (
-            (f"qemu-system-{platform.machine()}", "Debian package qemu-system-x86"),
-            ("busybox", "Debian package busybox-static"),
-            ("virtme-run", "virtme-ng on PyPI"),
-        ):
+        for program in (f"qemu-system-{platform.machine()}", "busybox"):
             if not _find(program):
-                return f"{program} is not installed ({brought_by})"
+                return str(tools.CommandMissing(program))
+        if not _find("virtme-run"):
+            return "virtme-run is not installed (virtme-ng on PyPI)"
         if not self.kernel and not self.default_kernel():
             return f"there is no kernel in {_IMAGES[0]} (Debian package linux-image-amd64), and none was named"
         return ""

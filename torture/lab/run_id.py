@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import secrets
-import socket
 import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, suppress
@@ -24,7 +23,7 @@ PATTERN = re.compile(r"torture-\d{8}-\d{6}-[0-9a-f]{6}")
 ENVIRONMENT = "TORTURE_RUN"
 """The variable that every process of a run has in its environment."""
 HOME = "TORTURE_HOME"
-"""The variable that says where the home of that run is; versions before had none."""
+"""The variable that says where the home of that run is."""
 
 _ATTEMPTS = 10
 
@@ -46,15 +45,7 @@ def is_alive(pid: int, variables: Mapping[str, str]) -> bool:
     In whatever mount namespace it is (/proc/PID/root of proc(5)); its other namespaces do not matter.
     """
     home = variables.get(HOME, "")
-    if not home:
-        return is_alive_before(variables.get(ENVIRONMENT, ""))
-    return homes.is_held(Path(f"/proc/{pid}/root") / home.lstrip("/"))
-
-
-def is_alive_before(run_id: str) -> bool:
-    """Whether a process of a version before this one holds the run: by an abstract unix socket."""
-    names = (line.rsplit(" ", 1)[-1] for line in Path("/proc/net/unix").read_text(errors="replace").splitlines())
-    return f"@{run_id}" in names
+    return bool(home) and homes.is_held(Path(f"/proc/{pid}/root") / home.lstrip("/"))
 
 
 class Hold(AbstractContextManager["Hold"]):
@@ -66,20 +57,15 @@ class Hold(AbstractContextManager["Hold"]):
 
     def __init__(self, run_id: str, scratch: Path) -> None:
         self._run_id, self._path = run_id, scratch / run_id
-        self._socket = socket.socket(socket.AF_UNIX)
 
     def __enter__(self) -> Hold:
         self._home = self._taken()
-        with suppress(OSError):  # anybody may have taken the name: it only keeps a version before from cleaning us up
-            self._socket.bind(f"\0{self._run_id}")
-            self._socket.listen(1)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         with suppress(OSError, BlockStackError):
             self._home.remove()
         self._home.close()
-        self._socket.close()
 
     def _taken(self) -> homes.Home:
         """Whoever cleans up after an earlier process of this run may remove the home under our hands."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from devicemapper import tools
 from torture.errors import BadRequest
 from torture.lab.connection import Launch
 from torture.lab.cores import on_one_core
@@ -30,6 +31,13 @@ class UmlLab(GuestLab):
     share = "hostfs"
     devices = ("/dev/ubda", "/dev/ubdb", "/dev/ubdc")
     serial = "/dev/ttyS0"
+    kernel_kind = "User-mode Linux"
+
+    @staticmethod
+    def in_words(kernel_path: str) -> str:
+        """See GuestLab. Such a kernel can be asked for its configuration."""
+        name = Path(kernel_path).name
+        return f"User-mode Linux ({name}); its configuration: {name} --showconfig"
 
     @staticmethod
     def default_kernel() -> str:
@@ -39,18 +47,33 @@ class UmlLab(GuestLab):
     @staticmethod
     def check_kernel(path: str) -> str:
         """See GuestLab."""
-        return check_kernel(path)
+        file = Path(path)
+        if not file.is_file():
+            raise BadRequest(f"--kernel {path}: no such file", "give the path of a User-mode Linux kernel")
+        with open(file, "rb") as content:
+            if content.read(len(_ELF)) != _ELF:
+                raise BadRequest(f"--kernel {path} is not a program", "give the path of a User-mode Linux kernel")
+        try:
+            shown = subprocess.run([path, "--version"], capture_output=True, timeout=10, check=False)
+        except PermissionError:
+            raise BadRequest(f"--kernel {path} is not executable", f"run chmod +x {path}") from None
+        except (OSError, subprocess.TimeoutExpired):
+            raise BadRequest(f"--kernel {path} does not answer --version", "give a User-mode Linux kernel") from None
+        version = shown.stdout.decode(errors="replace").strip()
+        if shown.returncode != 0 or not version[:1].isdigit():
+            raise BadRequest(f"--kernel {path} is not a User-mode Linux kernel", "build one with make ARCH=um linux")
+        return str(file.resolve())
 
     def unavailable(self) -> str:
         """Why there can be no guest, "" if there can."""
         if any(character.isspace() for character in str(self.results)) or self.results.is_relative_to("/dev"):
             return f"the kernel cannot start from {self.results}: give --results a path without spaces, not below /dev"
         if not self.kernel and not self.default_kernel():
-            return f"{PACKAGED_KERNEL} is not installed (Debian package user-mode-linux)"
+            return str(tools.CommandMissing(PACKAGED_KERNEL))
         return ""
 
     def _launcher(self, files: GuestFiles) -> Launch:
-        kernel = check_kernel(self.kernel) if self.kernel else str(shutil.which(PACKAGED_KERNEL))
+        kernel = self.check_kernel(self.kernel) if self.kernel else str(shutil.which(PACKAGED_KERNEL))
         shim = find_spec("torture.lab._xstate")
         preload = {"LD_PRELOAD": shim.origin} if shim and shim.origin else {}
 
@@ -80,23 +103,3 @@ class UmlLab(GuestLab):
 
     def _modules(self) -> str:
         return f"--modules {MODULES}" if Path(MODULES).is_dir() else ""
-
-
-def check_kernel(path: str) -> str:
-    """The absolute path of a User-mode Linux kernel; BadRequest, with what is wrong, for anything else."""
-    file = Path(path)
-    if not file.is_file():
-        raise BadRequest(f"--kernel {path}: no such file", "give the path of a User-mode Linux kernel")
-    with open(file, "rb") as content:
-        if content.read(len(_ELF)) != _ELF:
-            raise BadRequest(f"--kernel {path} is not a program", "give the path of a User-mode Linux kernel")
-    try:
-        shown = subprocess.run([path, "--version"], capture_output=True, timeout=10, check=False)
-    except PermissionError:
-        raise BadRequest(f"--kernel {path} is not executable", f"run chmod +x {path}") from None
-    except (OSError, subprocess.TimeoutExpired):
-        raise BadRequest(f"--kernel {path} does not answer --version", "give a User-mode Linux kernel") from None
-    version = shown.stdout.decode(errors="replace").strip()
-    if shown.returncode != 0 or not version[:1].isdigit():
-        raise BadRequest(f"--kernel {path} is not a User-mode Linux kernel", "build one with make ARCH=um linux")
-    return str(file.resolve())

@@ -13,7 +13,7 @@ from torture.results.store import Trial
 
 def shown(trials: Sequence[Trial], facts: dict[str, Any]) -> str:
     """The summary of a run, or of a campaign."""
-    if facts["order"]["endless"]:
+    if facts["config"]["endless"]:
         return campaign.render(list(trials), facts, known_of(facts), date.today())
     return summary.render(trials).rstrip()
 

@@ -53,11 +53,11 @@ def load_module(name: str, modules: str) -> None:
 
 def filesystem_missing(row: Filesystem, modules: str) -> str:
     """Why `row` cannot be tested here, "" if it can."""
-    for program in (row.mkfs[0], row.check.argv[0]):
+    for program in row.programs:
         if not tools.find(program):
             return f"{program} is not installed (Debian package {row.package})"
     if row.type not in kernel_filesystems():
-        load_module(row.module or row.type, modules)
+        load_module(row.type, modules)
     if row.type not in kernel_filesystems():
         return f"the kernel has no {row.type}"
     return ""

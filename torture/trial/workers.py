@@ -6,7 +6,6 @@ Between `torture.trial`, which knows what comes before and after, and `workloads
 from __future__ import annotations
 
 import errno
-import re
 import signal
 import time
 from collections import Counter
@@ -17,8 +16,8 @@ from dataclasses import replace
 from torture.errors import Hung, NotRun, StepFailed
 from torture.faults.base import Fault, Proof
 from torture.faults.gates import STRIKE, gate_names, is_strike
+from torture.rig.blocked import is_blocked, where_blocked
 from torture.rig.scene import TURNED_AWAY, Scene
-from torture.trial import requirements
 from torture.trial.timer import Timer
 from verify import ledger
 from workloads import worker
@@ -46,7 +45,8 @@ class Workers:
         hear: Callable[[], None],
     ) -> None:
         self._scene, self._faults, self._phase, self._hear = scene, faults, phase, hear
-        self._plans = scene.plan.workers
+        plan = scene.plan
+        self._crews = [plan.workers] if plan.one_process else [(spec,) for spec in plan.workers]
         self.proofs: dict[str, Proof] = {}
         self._turned_away: Counter[str] = Counter()
         self._struck: list[Fault] = []
@@ -56,18 +56,18 @@ class Workers:
         scene = self._scene
         with self._phase("work"):
             self._strike(first=True)
-            scene.workers[:] = [held.enter_context(self._start(spec)) for spec in self._plans]
+            scene.workers[:] = [held.enter_context(self._start(crew)) for crew in self._crews]
         self._strike_amid(Timer(scene))
         for gate in self._gates():
             self._pass_gate(gate)
         with self._phase("work"):
             for fault in self._faults:
-                fault.during(scene)
+                fault.while_working(scene)
             for process in scene.workers:
                 self._wait(process)
             self._hear()
             scene.refusals = self._refusals()
-        if not any(_waits_at(spec, STRIKE) for spec in self._plans):
+        if not any(_waits_at(crew, STRIKE) for crew in self._crews):
             with self._phase("break"):
                 self._strike(first=False)
 
@@ -77,13 +77,14 @@ class Workers:
             if process.end(WORKER_TIMEOUT_S).state == "timeout":
                 raise _overdue(f"the exit of worker {process.worker}", process.pid)
 
-    def _start(self, spec: WorkerPlan) -> WorkerProcess:
+    def _start(self, crew: Sequence[WorkerPlan]) -> WorkerProcess:
+        """The process of one worker, or of all."""
         scene = self._scene
         options = [fault.options(scene.filesystem) for fault in self._faults]
         memlock_bytes = [each.memlock_bytes for each in options if each.memlock_bytes is not None]
         fsize_bytes = [each.fsize_bytes for each in options if each.fsize_bytes is not None]
         return worker.start(
-            replace(spec, path=str(scene.mount_point / "files" / spec.path)),
+            *(replace(spec, path=str(scene.mount_point / "files" / spec.path)) for spec in crew),
             run=scene.plan.stamp_run,
             ledger_path=scene.ledger_path,
             uid=scene.uid,
@@ -117,13 +118,13 @@ class Workers:
         """Those that the faults know, in their order, then all others of the plan: nobody may wait at one for ever."""
         known = list(gate_names(max((fault.rounds for fault in self._faults), default=0)))
         yield from known
-        ops = (op for spec in self._plans for op in spec.ops)
+        ops = (op for crew in self._crews for spec in crew for op in spec.ops)
         yield from dict.fromkeys(op.name for op in ops if op.kind == "gate" and op.name not in known)
 
     def _pass_gate(self, gate: str) -> None:
         """Wait until all who stop at the gate stand there, let the faults strike or heal, and let them go on."""
-        pairs = zip(self._scene.workers, self._plans, strict=True)
-        gated = [process for process, spec in pairs if _waits_at(spec, gate)]
+        pairs = zip(self._scene.workers, self._crews, strict=True)
+        gated = [process for process, crew in pairs if _waits_at(crew, gate)]
         with self._phase("work"):
             self._gather(gate, gated)
         if gated:
@@ -137,12 +138,12 @@ class Workers:
             process.release(gate)
 
     def _gather(self, gate: str, gated: Sequence[WorkerProcess]) -> None:
-        patience_s = min((fault.patience_s for fault in self._faults), default=WORKER_TIMEOUT_S)
-        deadline = time.monotonic() + patience_s
+        timeout_s = min((fault.gate_timeout_s for fault in self._faults), default=WORKER_TIMEOUT_S)
+        deadline = time.monotonic() + timeout_s
         for process in gated:
             if not process.wait_gate(gate, max(0.0, deadline - time.monotonic())) and process.is_alive():
                 self._scene.late.add(process.worker)
-                self._scene.note(f"worker {process.worker} was not at gate {gate} after {patience_s:g} s")
+                self._scene.note(f"worker {process.worker} was not at gate {gate} after {timeout_s:g} s")
 
     def _turn(self, gate: str) -> None:
         """What heals does so, or strikes again."""
@@ -154,11 +155,11 @@ class Workers:
 
     def _strike(self, first: bool) -> None:
         for fault in self._faults:
-            if fault.strikes_first == first and fault not in self._struck:
+            if fault.strikes_before_stores == first and fault not in self._struck:
                 self._strike_with(fault)
 
     def _strike_with(self, fault: Fault) -> None:
-        if fault.crash:
+        if fault.may_lose_unsynced:
             self._prove(self._faults[: self._faults.index(fault)])
         fault.strike(self._scene)
         self._struck.append(fault)
@@ -172,7 +173,7 @@ class Workers:
     # -- ends ----------------------------------------------------------------------------------------------------
 
     def _wait(self, process: WorkerProcess) -> None:
-        may_stall = any(errno.EIO in fault.refuses for fault in self._faults)
+        may_stall = any(errno.EIO in fault.excused_errnos for fault in self._faults)
         report = process.wait_finished(STALL_TIMEOUT_S if may_stall else WORKER_TIMEOUT_S)
         if report.state == "timeout" and may_stall:
             process.kill()
@@ -191,12 +192,11 @@ class Workers:
 
     def _was_refused(self, report: WorkerReport) -> bool:
         """Whether the filesystem turned the worker away (open, stat ...) as one of the faults makes it do."""
-        refuses = {number for fault in self._faults for number in fault.refuses}
-        ended = re.search(r"^\w+Error: \[Errno (\d+)\].*\Z", report.error.strip(), re.MULTILINE)
-        if ended is None or int(ended[1]) not in refuses:
+        refuses = {number for fault in self._faults for number in fault.excused_errnos}
+        if report.errno not in refuses:
             return False
-        self._turned_away[f"{TURNED_AWAY} {errno.errorcode[int(ended[1])]}"] += 1
-        self._scene.note(f"worker {report.worker} was turned away: {ended[0]}")
+        self._turned_away[f"{TURNED_AWAY} {errno.errorcode[report.errno]}"] += 1
+        self._scene.note(f"worker {report.worker} was turned away: {report.error.strip().splitlines()[-1]}")
         return True
 
     def _refusals(self) -> Counter[str]:
@@ -204,7 +204,7 @@ class Workers:
         counted = Counter(self._turned_away)
         for record in ledger.read_ledger(self._scene.ledger_path):
             if isinstance(record, ledger.Stored):
-                counted.update(f"store {fault.how}" for fault in record.faults)
+                counted.update(f"store {fault.how}" for fault in record.refused)
             elif isinstance(record, ledger.Synced) and record.errno:
                 counted[f"sync {errno.errorcode.get(record.errno, record.errno)}"] += 1
         return counted
@@ -212,11 +212,11 @@ class Workers:
 
 def _overdue(what: str, pid: int) -> Hung | StepFailed:
     """A process that did not return in time is hung only if it sleeps uninterruptibly; on a slow machine it may run."""
-    evidence = requirements.blocked(pid)
-    if requirements.is_blocked(pid):
+    evidence = where_blocked(pid)
+    if is_blocked(pid):
         return Hung(what, WORKER_TIMEOUT_S, evidence)
     return StepFailed(what, f"took more than {WORKER_TIMEOUT_S:g} s and is not blocked in the kernel\n{evidence}")
 
 
-def _waits_at(spec: WorkerPlan, gate: str) -> bool:
-    return any(op.kind == "gate" and op.name == gate for op in spec.ops)
+def _waits_at(crew: Sequence[WorkerPlan], gate: str) -> bool:
+    return any(op.kind == "gate" and op.name == gate for spec in crew for op in spec.ops)

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from verify import checker, ledger, oracle
+from verify.descriptors import opened
 from verify.ledger import Altered, LedgerWriter, Note, Record, Resize, Zeroed, read_ledger
 from verify.reader import observe_file
 from workloads import layouts, libc, memory_cgroup, worker
@@ -282,11 +283,8 @@ def test_the_servant_of_a_killed_worker_thaws_what_it_froze(scratch: Callable[[l
 
     with pytest.raises(BrokenPipeError):
         SERVICES["freeze"](str(mount_point), answer)
-    descriptor = os.open(mount_point, os.O_RDONLY)
-    try:
+    with opened(mount_point) as descriptor:
         assert libc.errno_of(lambda: libc.thaw(descriptor)) == errno.EINVAL, "it was still frozen"
-    finally:
-        os.close(descriptor)
 
 
 def test_the_lock_goes_with_the_process_that_held_it(new_file: Callable[[int], Path], directory: Path) -> None:

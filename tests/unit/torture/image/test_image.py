@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from tests.unit.torture.fake_lab import FakeGuest, FakeLab
 from tests.unit.torture.stories import PAGE, PAGES, finding, leave, plan, ran
 from torture.errors import BadRequest
-from torture.image.subject import check_belongs, choose_filesystem, kept_position, read_ledger
+from torture.image.image_ledger import check_belongs, choose_filesystem, kept_position, read_ledger
 from torture.image.verify_command import look_at, verify
 from torture.judge import judge_image
 from torture.lab.base import GuestLost

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -58,7 +57,7 @@ def test_a_link_leads_to_nothing_that_is_ours(tmp_path: Path) -> None:
     os.truncate(image, 1 << 20)
     with LoopDevice(image) as device, mounts.mount(Path("none"), srv / "data", "tmpfs"):
         assert lines(clean.reap([scratch]), srv, scratch) == []
-        assert [each.mount_point for each in mounts.mounts_under(srv)] == [srv / "data"]
+        assert mounts.mounts_under(srv) == (srv / "data",)
         assert device.path in {each.path for each in loop.attached()}
     assert image.exists() and (scratch / OLD).is_symlink()
 
@@ -124,23 +123,11 @@ def test_what_resists_is_told_and_the_rest_goes(tmp_path: Path) -> None:
 
 
 @needs_root
-def test_what_a_version_before_left_goes_too(tmp_path: Path) -> None:
-    """It mounted where everybody looks."""
+def test_what_is_mounted_in_a_home_for_all_to_see_goes_too(tmp_path: Path) -> None:
     home = tmp_path / OLD
     (home / "mnt").mkdir(parents=True)
     libc.mount(b"none", os.fsencode(home / "mnt"), b"tmpfs", 0, b"")
     assert lines(clean.reap([tmp_path]), tmp_path) == [f"unmounted {home}/mnt", f"removed {home}"]
-
-
-def test_a_run_of_a_version_before_that_goes_on_stays(tmp_path: Path) -> None:
-    run = new_run_id()
-    (tmp_path / run).mkdir()
-    with socket.socket(socket.AF_UNIX) as held, sleeping({ENVIRONMENT: run}) as process:
-        held.bind(f"\0{run}")
-        held.listen(1)
-        assert lines(clean.reap([tmp_path]), run) == []
-        assert process.poll() is None
-    assert lines(clean.reap([tmp_path]), run) == [f"removed {tmp_path / run}"]
 
 
 # -- processes --------------------------------------------------------------------------------------------------------
@@ -173,9 +160,9 @@ def test_a_living_run_that_another_mount_namespace_hides_goes_on(tmp_path: Path)
     inside = f'mount -t tmpfs none {tmp_path} && TORTURE_RUN={run} TORTURE_HOME={tmp_path}/{run} sleep 60 & exec "$@"'
     with other_process(run, tmp_path, "unshare", "--mount", "sh", "-c", inside, "sh"):
         assert not (tmp_path / run).exists()
-        guests = list(processes.marked(f"{ENVIRONMENT}={run}"))
+        guests = list(processes.tagged(f"{ENVIRONMENT}={run}"))
         assert lines(clean.reap([tmp_path]), run) == []
-        assert guests and guests == list(processes.marked(f"{ENVIRONMENT}={run}"))
+        assert guests and guests == list(processes.tagged(f"{ENVIRONMENT}={run}"))
     assert lines(clean.reap([tmp_path]), run) == [f"ended process {guests[0]} of {run}"]
 
 

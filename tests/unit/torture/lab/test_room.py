@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from torture.campaign import session
+from torture.campaign.run_directory import held
 from torture.errors import BrokenTool
 from torture.lab import room
+from torture.lab.run_id import new_run_id
 
 
 def test_a_link_under_the_name_of_a_probe_is_not_followed(tmp_path: Path) -> None:
@@ -23,7 +24,9 @@ def test_a_link_under_the_name_of_a_probe_is_not_followed(tmp_path: Path) -> Non
     for pid in range(os.getpid() - 5, os.getpid() + 5):
         (shared / f".torture-probe-{pid}").symlink_to(precious)
     before = sorted(shared.iterdir())
-    session.make_room(shared, shared)
+    run = new_run_id()
+    with held(run, tmp_path / "results" / run, shared):
+        pass
     assert precious.read_text() == "needed"
     assert sorted(shared.iterdir()) == before
 
