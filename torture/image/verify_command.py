@@ -14,7 +14,7 @@ import click
 from torture import options as options_for
 from torture.campaign.run_directory import temporary
 from torture.errors import BadRequest
-from torture.image.image_ledger import Ledger, check_belongs, choose_filesystem, kept_position, read_ledger
+from torture.image.image_ledger import Ledger, check_belongs, choose_filesystem, kept_position, load_ledger
 from torture.judge import Verdict, judge, judge_image
 from torture.lab.base import GuestLost, Lab
 from torture.lab.choose import LABS, LOCAL, KernelChoice, lab_for, make_labs
@@ -130,7 +130,7 @@ def _wanted(subject: Path | None, results: Path, options: dict[str, Any]) -> _Wa
     kernel = KernelChoice(options["kernel"], options["kernel_arguments"])
     if options["lab"] == LOCAL and kernel != KernelChoice("", ()):
         raise BadRequest("--kernel and --kernel-arg choose a guest's kernel", "leave them out with --lab local")
-    judged_by, position = read_ledger(ledger), options["position"]
+    judged_by, position = load_ledger(ledger), options["position"]
     if position is None and not options["unmounted"]:
         position = kept_position(options["image"], judged_by)
     return _Wanted(

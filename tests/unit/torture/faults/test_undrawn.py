@@ -14,7 +14,8 @@ from torture.faults import FAULTS, UNDRAWN, fault_class, frozen
 from torture.faults.frozen import Frozen
 from torture.faults.grown import Grown
 from torture.plan import FilePlan
-from verify.ledger import LedgerWriter, Resize, Stored, Thawed, read_ledger
+from verify.ledger import Resize, Stored, Thawed
+from verify.ledger_file import LedgerWriter, read_ledger
 from workloads import libc
 
 

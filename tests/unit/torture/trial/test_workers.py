@@ -23,7 +23,8 @@ from torture.plan import FaultSpec, FilePlan, Plan
 from torture.rig.scene import Scene
 from torture.trial import requirements
 from torture.trial.workers import Workers
-from verify.ledger import LedgerWriter, Note
+from verify.ledger import Note
+from verify.ledger_file import LedgerWriter
 from workloads import writeback
 from workloads.plan import Op, WorkerPlan
 from workloads.worker import WorkerReport
