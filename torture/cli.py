@@ -25,9 +25,9 @@ from torture.lab import guards
 from torture.lab.choose import LABS, KernelChoice, all_labs, lab_for
 from torture.lab.disk import DISK_MIB, default_scratch
 from torture.report import document, summary
-from torture.report.shown import exit_code, shown
+from torture.report.formats import FORMATS, TEXT, exit_code
 from torture.reproduce import replay_command as reproducing
-from torture.results.store import Trial, find_run, stored
+from torture.results.store import find_run, stored
 
 EXIT_BROKEN, EXIT_USAGE, EXIT_NOTHING_RAN, EXIT_INTERRUPTED = 1, 2, 4, 130
 
@@ -66,8 +66,8 @@ def cli() -> None:
 @click.option("--control/--no-control", default=True, help="Run the control arm of each pinned plan.")
 @click.option("--destroy", type=click.Path(path_type=Path), help="local: use this DEVICE; everything on it is lost.")
 @click.option("--yes", is_flag=True, help="Confirms --destroy without asking.")
-@click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
-def run(results: Path, scratch: Path | None, as_json: bool, **options: Any) -> int:
+@options_for.form
+def run(results: Path, scratch: Path | None, form: str, **options: Any) -> int:
     """Run trials; without options a representative matrix in the best lab found."""
     request = options_for.request(options)
     config = RunConfig(
@@ -86,36 +86,36 @@ def run(results: Path, scratch: Path | None, as_json: bool, **options: Any) -> i
             _confirm(claim, options["yes"])
             config = replace(config, destroy=claim.device)
             claim.begin()
-        return _report(execution.carry_out(config, options_for.say(as_json)), as_json)
+        return _report(execution.carry_out(config, options_for.say(form != TEXT)), form)
 
 
 @cli.command()
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @options_for.places
-@click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
-def campaign(file: Path, results: Path, scratch: Path | None, as_json: bool) -> int:
+@options_for.form
+def campaign(file: Path, results: Path, scratch: Path | None, form: str) -> int:
     """Run a campaign FILE.toml until its budget is used up; see docs/campaigns.md."""
     scratch = scratch or default_scratch()
     config = campaign_file.load(file, results=results, scratch=scratch, draw_seed=options_for.draw_seed)
     for entry in config.known:
         if entry.has_expired(date.today()):
             click.echo(f"known finding {entry.title!r} counts again since {entry.expires}", err=True)
-    return _report(execution.carry_out(config, options_for.say(as_json)), as_json)
+    return _report(execution.carry_out(config, options_for.say(form != TEXT)), form)
 
 
 @cli.command()
 @click.argument("run", type=click.Path(path_type=Path), metavar="RUN")
 @options_for.places
-@click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
-def resume(run: Path, results: Path, scratch: Path | None, as_json: bool) -> int:
+@options_for.form
+def resume(run: Path, results: Path, scratch: Path | None, form: str) -> int:
     """Go on with a run or campaign that was killed: no trial lost but those in flight, none counted twice."""
     directory = find_run(run, results)
-    return _report(execution.resume(directory, options_for.say(as_json)), as_json)
+    return _report(execution.resume(directory, options_for.say(form != TEXT)), form)
 
 
-def _report(ended: execution.Ended, as_json: bool) -> int:
+def _report(ended: execution.Ended, form: str) -> int:
     """Print what a run found; its exit code."""
-    _print(ended.trials, ended.facts, as_json)
+    click.echo(FORMATS[form](ended.trials, ended.facts))
     if ended.interrupted:
         print_to_stderr(f"interrupted; what was finished is kept in {ended.directory}, `torture resume` goes on")
         return EXIT_INTERRUPTED
@@ -134,13 +134,6 @@ def _confirm(claim: guards.Claim, yes: bool) -> None:
     if not sys.stdin.isatty():
         raise BadRequest(f"--destroy {claim.given} was not confirmed", "add --yes, or answer on a terminal")
     click.confirm("Go on?", abort=True, err=True)
-
-
-def _print(trials: list[Trial], facts: dict[str, Any], as_json: bool) -> None:
-    if as_json:
-        click.echo(json.dumps(document.document(trials, facts)))
-        return
-    click.echo(shown(trials, facts))
 
 
 @cli.command()
@@ -165,22 +158,22 @@ def doctor(results: Path, scratch: Path | None, kernel: str, as_json: bool) -> i
 @options_for.places
 @click.option("--trial", type=int, help="Show one trial: its verdict, evidence and findings page by page.")
 @click.option("--plan", "plan_only", is_flag=True, help="With --trial: print its plan.")
-@click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
-def show(run: Path, results: Path, scratch: Path | None, trial: int | None, plan_only: bool, as_json: bool) -> int:
+@options_for.form
+def show(run: Path, results: Path, scratch: Path | None, trial: int | None, plan_only: bool, form: str) -> int:
     """Show a stored run, or one trial of it."""
     directory = find_run(run, results)
     trials, facts = stored(directory)
     if trial is None:
         if plan_only:
             raise BadRequest("--plan needs --trial", f"trials are 1 to {len(trials)}")
-        _print(trials, facts, as_json)
+        click.echo(FORMATS[form](trials, facts))
         return 0
     chosen = [each for each in trials if each.number == trial]
     if not chosen:
         raise BadRequest(f"run {directory.name} has no trial {trial}", f"it has {len(trials)} trials, numbered from 1")
     if plan_only:
         click.echo(chosen[0].plan.to_json())
-    elif as_json:
+    elif form == "json":
         click.echo(json.dumps(document.document(chosen, facts)["trials"][0]))
     else:
         click.echo(summary.detail(chosen[0], directory / "trials" / chosen[0].directory_name))

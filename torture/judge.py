@@ -22,6 +22,7 @@ from verify import checker, ledger, oracle
 from verify.breach import MIXED_SECTOR
 from verify.completed import Completed, completed
 from verify.finding import Finding, of_filesystem
+from verify.ledger_file import read_ledger
 from verify.observation import Observation, read_observations
 from verify.outcome import Outcome, outcome_of
 
@@ -55,7 +56,7 @@ def judge(plan: Plan, directory: Path) -> Verdict:
 def _judge_run(plan: Plan, directory: Path, record: Record) -> Verdict:
     if record.hung:
         return _hung(record)
-    records = list(ledger.read_ledger(directory / LEDGER))
+    records = list(read_ledger(directory / LEDGER))
     expected = oracle.expectations(records)
     stores = list(completed(records))
     if not stores:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Callable
-from functools import partial
+from functools import partial, wraps
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,6 +15,7 @@ from torture.dimensions import DIMENSIONS, Dimension
 from torture.draw.matrix import MULTIPLIED, VARIED
 from torture.draw.request import Request, whole_space
 from torture.plan_check import read_plan
+from torture.report.formats import FORMATS, TEXT
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -40,9 +41,21 @@ def default_results() -> Path:
     return Path(state) / "torture"
 
 
-def say(as_json: bool) -> Callable[[str], None]:
-    """Where lines go that are no results: JSON leaves stdout to machines."""
-    return partial(click.echo, err=as_json)
+def form(command: Callable[..., int]) -> Callable[..., int]:
+    """The options that choose a form of torture.report.formats; the command gets its name as `form`."""
+
+    @wraps(command)
+    def formatted(*args: Any, form: str, as_json: bool, **options: Any) -> int:
+        return command(*args, form="json" if as_json else form, **options)
+
+    flag = click.option("--json", "as_json", is_flag=True, help="Short for --format json.")
+    choice = click.option("--format", "form", type=click.Choice(list(FORMATS)), default=TEXT, help="How to print results.")
+    return choice(flag(formatted))
+
+
+def say(for_programs: bool) -> Callable[[str], None]:
+    """Where lines go that are no results: a form for programs has stdout to itself."""
+    return partial(click.echo, err=for_programs)
 
 
 def draw_seed() -> int:

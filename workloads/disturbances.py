@@ -17,7 +17,8 @@ from functools import partial
 from typing import Protocol
 
 from verify.descriptors import opened
-from verify.ledger import Altered, LedgerWriter, Note, Resize, Zeroed
+from verify.ledger import Altered, Note, Resize, Zeroed
+from verify.ledger_file import LedgerWriter
 from workloads import libc
 from workloads.children import in_child
 from workloads.limits import fsize_in_force

@@ -15,7 +15,8 @@ from mmap import mmap
 from pathlib import Path
 
 from verify import stamp
-from verify.ledger import LedgerWriter, Pinned, RefusedPage, Store, Stored, Synced, Worker
+from verify.ledger import Pinned, RefusedPage, Store, Stored, Synced, Worker
+from verify.ledger_file import LedgerWriter
 from workloads import libc
 from workloads.access import ACCESSES, Access
 from workloads.channel import Channel, Message, Verb

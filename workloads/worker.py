@@ -21,7 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal, NoReturn, Self
 
-from verify.ledger import LedgerWriter
+from verify.ledger_file import LedgerWriter
 from workloads import libc
 from workloads.channel import Channel, Message, Verb
 from workloads.children import errno_in

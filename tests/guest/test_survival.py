@@ -22,7 +22,7 @@ from torture.lab import connection, processes, run_id
 from torture.lab.base import GuestLost
 from torture.lab.uml import UmlLab
 from torture.results.store import Store, Trial
-from verify.ledger import read_ledger
+from verify.ledger_file import read_ledger
 from verify.outcome import Outcome
 
 pytestmark = pytest.mark.guest

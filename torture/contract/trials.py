@@ -19,6 +19,7 @@ from torture.rig.record import LEDGER, Record
 from torture.trial.requirements import features_missing
 from verify import ledger, oracle
 from verify.finding import Finding
+from verify.ledger_file import read_ledger
 from workloads.layouts import CLONE_ID_OFFSET, LAYOUTS
 from workloads.plan import Op, WorkerPlan
 
@@ -94,7 +95,7 @@ def entries(cases: tuple[Case, ...], plan: Plan, directory: Path) -> Iterator[En
     if judged := _of_all(record):
         yield from (case.entry(judged, trial=directory.name) for case in cases)
         return
-    records = list(ledger.read_ledger(directory / LEDGER))
+    records = list(read_ledger(directory / LEDGER))
     findings = _findings(plan, records, directory)
     for number, case in enumerate(cases, 1):
         seen = _seen(number, records, findings)

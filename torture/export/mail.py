@@ -17,6 +17,7 @@ from torture.results.statistics import wilson
 from torture.rig.record import KERNEL_LOG, LEDGER
 from verify import ledger, stamp
 from verify.finding import Finding
+from verify.ledger_file import read_ledger
 from verify.observation import Page, read_observations
 from verify.stamp import Look, Span
 from workloads.plan import Op, WorkerPlan
@@ -192,7 +193,7 @@ def _made(plan: Plan, finding: Finding, directory: Path, seen: Span) -> bytes:
 
 
 def _content_file(directory: Path, file: int) -> int:
-    for record in ledger.read_ledger(directory / LEDGER):
+    for record in read_ledger(directory / LEDGER):
         if isinstance(record, ledger.File) and record.file == file:
             return record.content_file
     return file

@@ -16,8 +16,6 @@ from torture.faults.canaries.old_region import OldRegion
 from torture.faults.canaries.stale_disk import StaleDisk
 from torture.faults.canaries.torn_write import TornWrite
 from torture.faults.canaries.zeroed_file import ZeroedFile
-from torture.faults.frozen import Frozen
-from torture.faults.grown import Grown
 from torture.faults.io_errors.delay import Delay
 from torture.faults.io_errors.dust import Dust
 from torture.faults.io_errors.eio_data import EioData
@@ -47,6 +45,8 @@ from torture.faults.space.snapshot_full import SnapshotFull
 from torture.faults.space.thin_full import ThinFull
 from torture.faults.space.thin_metadata import ThinMetadata
 from torture.faults.space.thin_queue import ThinQueue
+from torture.faults.undrawn.frozen import Frozen
+from torture.faults.undrawn.grown import Grown
 from torture.plan import FaultSpec
 
 _TOGETHER = "+"

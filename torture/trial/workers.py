@@ -20,6 +20,7 @@ from torture.rig.blocked import is_blocked, where_blocked
 from torture.rig.scene import TURNED_AWAY, Scene
 from torture.trial.timer import Timer
 from verify import ledger
+from verify.ledger_file import read_ledger
 from workloads import worker
 from workloads.limits import UNLIMITED
 from workloads.plan import WorkerPlan
@@ -84,7 +85,7 @@ class Workers:
         memlock_bytes = [each.memlock_bytes for each in options if each.memlock_bytes is not None]
         fsize_bytes = [each.fsize_bytes for each in options if each.fsize_bytes is not None]
         return worker.start(
-            *(replace(spec, path=str(scene.mount_point / "files" / spec.path)) for spec in crew),
+            *(replace(spec, path=str(scene.files_directory / spec.path)) for spec in crew),
             run=scene.plan.stamp_run,
             ledger_path=scene.ledger_path,
             uid=scene.uid,
@@ -202,7 +203,7 @@ class Workers:
     def _refusals(self) -> Counter[str]:
         """What the workers were told: stores and syncs that were refused, and ends, by operation and error."""
         counted = Counter(self._turned_away)
-        for record in ledger.read_ledger(self._scene.ledger_path):
+        for record in read_ledger(self._scene.ledger_path):
             if isinstance(record, ledger.Stored):
                 counted.update(f"store {fault.how}" for fault in record.refused)
             elif isinstance(record, ledger.Synced) and record.errno:

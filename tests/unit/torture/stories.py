@@ -14,7 +14,7 @@ from torture.results.store import Trial
 from torture.rig.record import LEDGER, Record
 from verify import ledger
 from verify.finding import Finding
-from verify.ledger import LedgerWriter
+from verify.ledger_file import LedgerWriter
 from verify.observation import Size, write_observations
 from verify.outcome import Outcome
 from verify.stamp import Look, Span

@@ -15,7 +15,8 @@ import pytest
 
 from verify import checker, ledger, oracle
 from verify.descriptors import opened
-from verify.ledger import Altered, LedgerWriter, Note, Record, Resize, Zeroed, read_ledger
+from verify.ledger import Altered, Note, Record, Resize, Zeroed
+from verify.ledger_file import LedgerWriter, read_ledger
 from verify.reader import observe_file
 from workloads import layouts, libc, memory_cgroup, worker
 from workloads.disturbances import DISTURBANCES

@@ -12,7 +12,8 @@ import pytest
 
 from verify import checker, ledger, oracle
 from verify.finding import Finding
-from verify.ledger import Altered, LedgerWriter, Looked, Pinned, Record, Resize, Stored, Worker, Zeroed, read_ledger
+from verify.ledger import Altered, Looked, Pinned, Record, Resize, Stored, Worker, Zeroed
+from verify.ledger_file import LedgerWriter, read_ledger
 from verify.reader import observe_file
 from workloads import layouts, worker
 from workloads.disturbances import DISTURBANCES

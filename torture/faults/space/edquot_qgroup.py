@@ -35,7 +35,7 @@ class EdquotQgroup(OverQuota):
 
     def owner(self, scene: Scene) -> int:
         """Everybody may make files, as the proof does."""
-        (scene.mount_point / "files").chmod(0o777)
+        scene.files_directory.chmod(0o777)
         return 0
 
     def arm(self, scene: Scene) -> None:

@@ -10,11 +10,13 @@ from typing import Any, cast
 import pytest
 
 from torture.dimensions import ALL, DIMENSIONS
-from torture.faults import FAULTS, UNDRAWN, fault_class, frozen
-from torture.faults.frozen import Frozen
-from torture.faults.grown import Grown
+from torture.faults import FAULTS, UNDRAWN, fault_class
+from torture.faults.undrawn import frozen
+from torture.faults.undrawn.frozen import Frozen
+from torture.faults.undrawn.grown import Grown
 from torture.plan import FilePlan
-from verify.ledger import LedgerWriter, Resize, Stored, Thawed, read_ledger
+from verify.ledger import Resize, Stored, Thawed
+from verify.ledger_file import LedgerWriter, read_ledger
 from workloads import libc
 
 
@@ -33,7 +35,7 @@ def test_files_that_end_within_a_page_are_extended_after_the_remount(tmp_path: P
     planned = tuple(FilePlan(number, name, "", 2) for number, name in enumerate(("whole", "straddling", "lost"), 1))
     plan = SimpleNamespace(files=planned, page_bytes=4096)
     with LedgerWriter(tmp_path / "ledger") as writer:
-        Grown({}).remounted(cast(Any, SimpleNamespace(plan=plan, mount_point=tmp_path, ledger=writer)))
+        Grown({}).remounted(cast(Any, SimpleNamespace(plan=plan, files_directory=files, ledger=writer)))
     assert (files / "straddling").read_bytes() == b"x" * 5000 + bytes(3192)
     assert list(read_ledger(tmp_path / "ledger")) == [Resize(-2, 2, 8192)]
 

@@ -23,7 +23,8 @@ from torture.plan import FaultSpec, FilePlan, Plan
 from torture.rig.scene import Scene
 from torture.trial import requirements
 from torture.trial.workers import Workers
-from verify.ledger import LedgerWriter, Note
+from verify.ledger import Note
+from verify.ledger_file import LedgerWriter
 from workloads import writeback
 from workloads.plan import Op, WorkerPlan
 from workloads.worker import WorkerReport
@@ -101,7 +102,15 @@ def test_a_disk_that_refused_nothing_yet_gets_writes(
     monkeypatch.setattr(writeback, "start", lambda descriptor, page_bytes: started.append(page_bytes))
     swaps: list[object] = []
     files = [SimpleNamespace(name="f")]
-    scene = a_scene(tmp_path, mount_point=tmp_path, files=files, swap=swaps.append, disk="d", length_sectors=8)
+    scene = a_scene(
+        tmp_path,
+        mount_point=tmp_path,
+        files_directory=tmp_path / "files",
+        files=files,
+        swap=swaps.append,
+        disk="d",
+        length_sectors=8,
+    )
     fault = EioOnce({})
     fault._counting = cast(Any, SimpleNamespace(so_far=lambda: refused, stop=lambda: None))
     fault.heal(scene)

@@ -14,6 +14,7 @@ from torture.faults.base import Fault, Proof
 from torture.rig.blocked import blocked_among
 from torture.rig.scene import Scene
 from verify import ledger
+from verify.ledger_file import read_ledger
 from workloads import libc
 
 _TIMEOUT_S = 30.0
@@ -71,5 +72,5 @@ class Frozen(Fault):
 
 def _stored(scene: Scene) -> Counter[int]:
     """How many stores of each worker have returned."""
-    records = ledger.read_ledger(scene.ledger_path)
+    records = read_ledger(scene.ledger_path)
     return Counter(record.worker for record in records if isinstance(record, ledger.Stored))

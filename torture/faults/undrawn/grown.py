@@ -20,7 +20,7 @@ class Grown(Fault):
         old size, is judged by the same ledger.
         """
         for file in scene.plan.files:
-            path, wanted = scene.mount_point / "files" / file.name, file.pages * scene.plan.page_bytes
+            path, wanted = scene.files_directory / file.name, file.pages * scene.plan.page_bytes
             if not path.exists() or path.stat().st_size % scene.plan.page_bytes == 0:
                 continue
             scene.ledger.append(Resize(-file.file, file.file, wanted))  # of no worker
