@@ -17,6 +17,7 @@ from typing import Any
 
 from torture.lab import processes
 from torture.lab.base import BOOT_TIMEOUT_S, PHASE_TIMEOUT_S, PROBE_TIMEOUT_S, GuestLost
+from torture.lab.outbox import Outbox
 from torture.plan import PLAN, Plan
 from torture.rig.record import POWER_OFF
 
@@ -26,6 +27,8 @@ Launch = Callable[[int], "subprocess.Popen[bytes]"]
 HOST_VIEW = "guest-processes.txt"
 """In a trial's directory: the processes of a guest whose trial did not go on, as the host saw them."""
 
+_BLOCKED = "blocked.txt"
+"""There too: the stuck tasks of a guest that still answers (torture.agent)."""
 _DUMP_TIMEOUT_S = 10.0
 _END_TIMEOUT_S = 10.0
 
@@ -35,7 +38,9 @@ class ConnectedGuest:
 
     `launch` starts that process, with the other end of the line, on the disk in `home`, again if the power was cut.
     `marker` is a NAME=VALUE that only this guest's processes have in their environment; `home`, its disk and other
-    scratch files, is removed when the guest ends. It has `boot_timeout_s` to come up.
+    scratch files, is removed when the guest ends. It has `boot_timeout_s` to come up. It leaves what it finds in its
+    `outbox`; without one, in the very directory of `results` that it is asked to fill. `memory` is a directory outside
+    of `home` that goes with it.
     """
 
     def __init__(
@@ -46,9 +51,12 @@ class ConnectedGuest:
         marker: str,
         home: Path,
         boot_timeout_s: float = BOOT_TIMEOUT_S,
+        outbox: Outbox | None = None,
+        memory: Path | None = None,
     ) -> None:
         self._launch, self._console, self._results = launch, console, results
-        self._marker, self._home, self._boot_timeout_s = marker, home, boot_timeout_s
+        self._marker, self._home, self._boot_timeout_s, self._outbox = marker, home, boot_timeout_s, outbox
+        self._memory = memory
         try:
             self._boot()
         except GuestLost:
@@ -86,25 +94,33 @@ class ConnectedGuest:
         self._carry_out("examine", directory, on_phase)
 
     def _carry_out(self, request: str, directory: Path, on_phase: Callable[[str], None], **fields: Any) -> None:
-        relative = str(directory.relative_to(self._results))
-        self._ask(request, directory=relative, **fields)
-        while True:
-            try:
-                reply = self._next(PHASE_TIMEOUT_S)
-                if reply["event"] == "phase" and reply["name"] == POWER_OFF:
-                    self._cut_power(relative)
-                    continue
-            except GuestLost as lost:
-                if lost.hung:
-                    lost.evidence = self._dump(relative)
-                self.kill()
-                raise
-            if reply["event"] == "done":
-                self._phase = ""
-                return
-            if reply["event"] == "phase":
+        asked = self._outbox.lend(directory) if self._outbox else str(directory.relative_to(self._results))
+        try:
+            self._follow(request, asked, on_phase, fields)
+        except GuestLost as lost:
+            dumped = lost.hung and self._dump(asked, directory)
+            self._end_processes()
+            self._take_back(directory)  # what can be had
+            lost.evidence = _read(directory / _BLOCKED) if dumped else ""
+            self.kill()
+            raise
+        if left_behind := self._take_back(directory):
+            self.kill()
+            raise GuestLost("; ".join(left_behind), self._phase, self._console)
+
+    def _follow(self, request: str, asked: str, on_phase: Callable[[str], None], fields: dict[str, Any]) -> None:
+        """Ask the guest for something, in the directory that it knows as `asked`, and hear it out."""
+        self._ask(request, directory=asked, **fields)
+        while (reply := self._next(PHASE_TIMEOUT_S))["event"] != "done":
+            if reply["event"] == "phase" and reply["name"] == POWER_OFF:
+                self._cut_power(asked)
+            elif reply["event"] == "phase":
                 self._phase = str(reply["name"])
                 on_phase(self._phase)
+        self._phase = ""
+
+    def _take_back(self, directory: Path) -> list[str]:
+        return self._outbox.take_back(directory) if self._outbox else []
 
     def _cut_power(self, directory: str) -> None:
         """End every process of the guest, boot a fresh one on the same disk, and have it go on with the trial."""
@@ -126,12 +142,18 @@ class ConnectedGuest:
 
     def _remove_home(self) -> None:
         shutil.rmtree(self._home, ignore_errors=True)
+        if self._memory and self._memory.exists():
+            self._memory.rmdir()
+            with suppress(OSError):  # another guest of this run has its memory there
+                self._memory.parent.rmdir()
 
     def _end_processes(self) -> None:
         """The session, and whoever left it but carries the marker."""
-        with suppress(ProcessLookupError):  # the whole group may be gone already
+        if self._process.returncode is None:  # until it is waited for, nobody else can have its number
             os.killpg(self._process.pid, signal.SIGKILL)
         processes.kill_marked(self._marker)
+        if self._outbox and self._outbox.user is not None:
+            processes.kill_user(self._outbox.user)  # one that was taken over may have hidden its marker
         self._process.wait()
         self._serial.close()
 
@@ -169,14 +191,19 @@ class ConnectedGuest:
         except ConnectionError:
             return b""
 
-    def _dump(self, directory: str) -> str:
-        """The stuck tasks of a guest that still answers and has timers, "" of another; what the host sees of either is left
-        in the directory."""
+    def _dump(self, asked: str, directory: Path) -> bool:
+        """Have a guest that still answers, and has timers, write down its stuck tasks; whether it did. What the host sees
+        of it is left in the directory."""
         seen = "".join(map(processes.seen_from_host, processes.marked(self._marker)))
-        (self._results / directory / HOST_VIEW).write_text(seen)
+        (directory / HOST_VIEW).write_text(seen)
         try:
-            self._ask("dump", directory=directory)
+            self._ask("dump", directory=asked)
             self._await("dumped", _DUMP_TIMEOUT_S)
-            return (self._results / directory / "blocked.txt").read_text()
-        except (GuestLost, OSError):
-            return ""
+        except GuestLost:
+            return False
+        return True
+
+
+def _read(path: Path) -> str:
+    """The text of a file that a guest may have left, "" if it did not."""
+    return path.read_text(errors="replace") if path.is_file() else ""

@@ -15,7 +15,7 @@ from pathlib import Path
 from torture.lab import clean
 from torture.lab import run_id as runs
 from torture.lab.connection import ConnectedGuest
-from torture.lab.disk import provide_disk
+from torture.lab.disk import make_home, provide_disk
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +48,7 @@ class LocalLab:
 
     def boot(self, index: int) -> ConnectedGuest:
         """Start an agent with a fresh disk image."""
-        home = self.scratch / self.run_id / f"guest-{index}"
-        home.mkdir(parents=True)
+        home = make_home(self.scratch, self.run_id, index)
         disk = self.device or home / "disk.img"
         provide_disk(disk, self.image, self.page_bytes)
         marker = f"{runs.ENVIRONMENT}_GUEST={self.run_id}/{index}"

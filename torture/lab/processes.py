@@ -9,7 +9,7 @@ import os
 import select
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 _GONE_TIMEOUT_S = 10.0
@@ -53,9 +53,29 @@ def seen_from_host(pid: int) -> str:
 
 def kill_marked(marker: str) -> int:
     """Kill all processes with `marker` until none is left; returns how many were killed."""
+    return _kill_all(lambda: marked(marker))
+
+
+def kill_user(user: int) -> int:
+    """Kill all processes of a uid that only one guest has; returns how many were killed."""
+    return _kill_all(lambda: _of_user(user))
+
+
+def _of_user(user: int) -> Iterator[int]:
+    """Processes whose real uid is `user` and that have not ended (proc_pid_status(5))."""
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            fields = dict(line.split(":", 1) for line in (entry / "status").read_text().splitlines() if ":" in line)
+        except OSError:
+            continue  # gone
+        if int(fields["Uid"].split()[0]) == user and not fields["State"].strip().startswith("Z"):
+            yield int(entry.name)
+
+
+def _kill_all(find: Callable[[], Iterable[int]]) -> int:
     killed: set[int] = set()
     deadline = time.monotonic() + _GONE_TIMEOUT_S
-    while (left := list(marked(marker))) and time.monotonic() < deadline:
+    while (left := list(find())) and time.monotonic() < deadline:
         for pid in left:
             try:
                 os.kill(pid, signal.SIGKILL)
