@@ -208,11 +208,11 @@ def _write_every_second(stage: Stage, op: Op, descriptor: int) -> None:
 
 def _freeze(stage: Stage, op: Op) -> None:
     """Frozen from here on for a moment: the next store blocks in its fault until the thaw."""
-    _ask(stage, "freeze", str(stage.mapped.path.parent))
+    _ask(stage, "freeze")
 
 
-def _ask(stage: Stage, service: str, argument: str = "") -> None:
-    reply = stage.servant.ask(service, argument)
+def _ask(stage: Stage, service: str) -> None:
+    reply = stage.servant.ask(service)
     if reply.failed:
         stage.ledger.append(Note(f"{service}: {errno.errorcode[reply.failed]}"))
     elif reply.remark:
@@ -220,7 +220,7 @@ def _ask(stage: Stage, service: str, argument: str = "") -> None:
 
 
 def _pressure(stage: Stage, op: Op) -> None:
-    _ask(stage, "reclaim", str(os.getpid()))
+    _ask(stage, "reclaim")
 
 
 def _range(stage: Stage, op: Op) -> tuple[int, int]:

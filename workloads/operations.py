@@ -58,7 +58,7 @@ def carry_out(
     with ExitStack() as held:
         for service in {DISTURBANCES[op.kind].before for op in plan.ops if op.kind in DISTURBANCES} - {""}:
             assert servant is not None
-            servant.ask(service, str(os.getpid()))
+            servant.ask(service)
         place = MappedFile(
             Path(plan.path),
             file=plan.file,

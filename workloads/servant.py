@@ -1,8 +1,9 @@
 """A worker's servant: does for it what only root may, such as freezing the filesystem.
 
-A worker drops its privileges, so the servant is forked before that, and only for a plan that needs one. It serves one
-request at a time over a channel, is ended by the end of file of that channel, whatever becomes of the worker, and
-holds nothing of the filesystem under test between two requests. A freeze thaws by itself.
+A worker drops its privileges, so the servant is forked before that, and only for a plan that needs one. At the fork it
+learns for whom it works and on which mount; the worker, which may have been taken over, can ask for a service by its
+name and for nothing else. It serves one request at a time over a channel, and is ended by the end of file of that
+channel, whatever becomes of the worker. Until then it holds the root of the mount. A freeze thaws by itself.
 """
 
 from __future__ import annotations
@@ -39,17 +40,19 @@ class Reply:
 class Servant:
     """The worker's end; a context manager that dismisses the servant."""
 
-    def __init__(self) -> None:
-        """Fork the servant. Call it as root, and before the channel of the worker matters to anybody."""
+    def __init__(self, mount_point: Path | None) -> None:
+        """Fork the servant of this process, for a filesystem that is mounted on `mount_point`; None if there is none to
+        freeze. Call it as root, and before the channel of the worker matters to anybody."""
         self._channel, theirs = Channel.pair()
+        worker = os.getpid()
         self._pid = os.fork()
         if self._pid == 0:
-            _serve(theirs)
+            _serve(theirs, worker, mount_point)
         theirs.close()
 
-    def ask(self, service: str, argument: str = "") -> Reply:
+    def ask(self, service: str) -> Reply:
         """Have a row of `SERVICES` done. Raises Unsupported if the kernel has no such thing."""
-        self._channel.send(Message(Verb.ASK, json.dumps([service, argument])))
+        self._channel.send(Message(Verb.ASK, service))
         answer = self._channel.receive(None)
         if answer is None:
             raise BrokenPipeError(errno.EPIPE, f"the servant died of {service}")
@@ -66,22 +69,40 @@ class Servant:
         os.waitpid(self._pid, 0)
 
 
-def _serve(channel: Channel) -> NoReturn:
+@dataclass(frozen=True, slots=True)
+class Client:
+    """For whom a servant works: the worker's process, and a descriptor of the root of its filesystem, -1 for none."""
+
+    worker: str
+    root: int
+
+
+def _serve(channel: Channel, worker: int, mount_point: Path | None) -> NoReturn:
     """The servant's process: answers as soon as the service has begun, ends with the channel."""
-    status, worker = 1, str(os.getppid())
+    status = 1
     try:
         os.closerange(_FIRST_DESCRIPTOR, channel.fileno())
         os.closerange(channel.fileno() + 1, os.sysconf("SC_OPEN_MAX"))
         leave_inherited()  # of whoever starves a group to kill the worker: what is frozen has to be thawed
+        client = Client(str(worker), root_of_mount(mount_point) if mount_point else -1)
         while request := channel.receive(None):
-            service, argument = json.loads(request.text)
-            SERVICES[service](argument, lambda failed, remark: channel.send(_answer(failed, remark)))
-        _leave_cgroup(worker)
+            SERVICES[request.text](client, lambda failed, remark: channel.send(_answer(failed, remark)))
+        _leave_cgroup(client)
         status = 0
     except Unsupported as refusal:
         channel.send(Message(Verb.ANSWER, json.dumps([0, "", [refusal.what, refusal.reason]])))
     finally:
         os._exit(status)
+
+
+def root_of_mount(mount_point: Path) -> int:
+    """A descriptor of what is mounted on `mount_point`; Unsupported if that is part of another filesystem, the one this
+    machine runs on for instance: a directory and the one above it are then on the same device."""
+    root = os.open(mount_point, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    if os.fstat(root).st_dev == os.stat("..", dir_fd=root).st_dev:
+        os.close(root)
+        raise Unsupported("freezing", f"nothing is mounted on {mount_point}")
+    return root
 
 
 def _answer(failed: int, remark: str) -> Message:
@@ -91,32 +112,25 @@ def _answer(failed: int, remark: str) -> Message:
 Answer = Callable[[int, str], None]
 
 
-def _freeze(directory: str, answer: Answer) -> None:
+def _freeze(client: Client, answer: Answer) -> None:
     """Frozen when answered, thawed FREEZE_S later; EBUSY when somebody else froze it, EIO when it was shut down."""
+    failed = libc.errno_of(lambda: libc.freeze(client.root))
+    if failed in (errno.EOPNOTSUPP, errno.ENOTTY):
+        raise Unsupported("freezing", os.strerror(failed))
     try:
-        descriptor = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError as error:
-        return answer(error.errno or errno.EIO, "")
-    try:
-        failed = libc.errno_of(lambda: libc.freeze(descriptor))
-        if failed in (errno.EOPNOTSUPP, errno.ENOTTY):
-            raise Unsupported("freezing", os.strerror(failed))
-        try:
-            answer(failed, "")
-            time.sleep(0 if failed else FREEZE_S)
-        finally:  # the worker may have been killed, and is not there to be answered
-            if not failed:
-                libc.thaw(descriptor)
-    finally:
-        os.close(descriptor)
+        answer(failed, "")
+        time.sleep(0 if failed else FREEZE_S)
+    finally:  # the worker may have been killed, and is not there to be answered
+        if not failed:
+            libc.thaw(client.root)
 
 
-def _drop_caches(_: str, answer: Answer) -> None:
+def _drop_caches(_: Client, answer: Answer) -> None:
     """Clean pages that nobody maps, and dentries and inodes (Documentation/admin-guide/sysctl/vm.rst)."""
     _tell_kernel(DROP_CACHES, "3", answer)
 
 
-def _compact(_: str, answer: Answer) -> None:
+def _compact(_: Client, answer: Answer) -> None:
     """Move pages, mapped and mlocked ones too, in all zones."""
     _tell_kernel(COMPACT_MEMORY, "1", answer)
 
@@ -134,23 +148,23 @@ def knob(name: str) -> Path:
     return path
 
 
-def _join_cgroup(pid: str, answer: Answer) -> None:
+def _join_cgroup(client: Client, answer: Answer) -> None:
     """Put a worker in a memory cgroup of its own, so that the pages it touches from now on are charged there."""
-    MemoryCgroup(pid).join()
+    MemoryCgroup(client.worker).join()
     answer(0, "")
 
 
-def _reclaim(pid: str, answer: Answer) -> None:
+def _reclaim(client: Client, answer: Answer) -> None:
     """Reclaim what can be of the worker's cgroup: clean pages that are not pinned, dirty ones after writeback."""
-    answer(0, MemoryCgroup(pid).reclaim())
+    answer(0, MemoryCgroup(client.worker).reclaim())
 
 
-def _leave_cgroup(pid: str) -> None:
+def _leave_cgroup(client: Client) -> None:
     with suppress(Unsupported):
-        MemoryCgroup(pid).leave()
+        MemoryCgroup(client.worker).leave()
 
 
-SERVICES: dict[str, Callable[[str, Answer], None]] = {
+SERVICES: dict[str, Callable[[Client, Answer], None]] = {
     "freeze": _freeze,
     "drop-caches": _drop_caches,
     "compact": _compact,
