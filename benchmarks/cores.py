@@ -15,7 +15,7 @@ from unittest import mock
 from torture.campaign import session
 from torture.campaign.run_config import Order
 from torture.draw.request import whole_space
-from torture.lab import uml
+from torture.lab import cores, uml
 from torture.lab.disk import default_scratch
 from torture.plan import FaultSpec
 
@@ -30,7 +30,7 @@ def main() -> int:
     print("| guests | where | round | trials a minute | cores busy |", "|---|---|---|---:|---:|", sep="\n", flush=True)
     for jobs in sorted({1, session.cores()}):
         for number in range(1, ROUNDS + 1):
-            for where, placed in (("anywhere", _anywhere), ("one core each", uml.on_one_core)):
+            for where, placed in (("anywhere", _anywhere), ("one core each", cores.on_one_core)):
                 with mock.patch.object(uml, "on_one_core", placed):
                     rate, busy = _measure(jobs)
                 print(f"| {jobs} | {where} | {number} | {rate:.1f} | {busy:.0%} |", flush=True)

@@ -14,9 +14,10 @@ from pathlib import Path
 from random import Random
 
 from benchmarks.goals import Goal
-from devicemapper.log_writes import SECTOR_BYTES, Flag, LogReader
+from devicemapper.log_writes import Flag, LogReader
 from torture.crash.disk import Contents
 from torture.crash.states import CrashState, steps
+from verify.stamp import SECTOR_BYTES
 
 LOG_BYTES = 1 << 30
 DISK_SECTORS = (300 << 20) // SECTOR_BYTES

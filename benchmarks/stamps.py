@@ -23,6 +23,7 @@ from statistics import median
 from benchmarks import fio, own
 from benchmarks.fio import GIGABYTE, Rates
 from benchmarks.goals import Goal
+from devicemapper import tools
 
 GIBIBYTE = 1 << 30
 FACTOR = 2.0
@@ -74,8 +75,8 @@ def _options() -> argparse.Namespace:
 
 
 def _refusal(directory: Path, size_bytes: int) -> str:
-    if not shutil.which("fio"):
-        return "fio is missing (Debian package fio)"
+    if not tools.find("fio"):
+        return str(tools.CommandMissing("fio"))
     free_bytes = shutil.disk_usage(directory).free
     if free_bytes < size_bytes * 5 // 4:
         return f"{directory} has {free_bytes} bytes free, {size_bytes * 5 // 4} are needed"

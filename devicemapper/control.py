@@ -10,10 +10,12 @@ from __future__ import annotations
 import fcntl
 import os
 import struct
+from pathlib import Path
 
 from devicemapper.table import Table
+from verify.descriptors import opened
 
-CONTROL = "/dev/mapper/control"
+CONTROL = Path("/dev/mapper/control")
 
 _VERSION = (4, 0, 0)
 _HEADER = struct.Struct("=3I2I I i 3I Q 128s 129s 7x")  # struct dm_ioctl, 312 bytes
@@ -83,9 +85,6 @@ def _control(command: int, name: str, payload: bytes = b"", *, target_count: int
     header = _HEADER.pack(*_VERSION, size, _HEADER.size, target_count, 0, flags, 0, 0, 0, name.encode(), b"")
     request = 3 << 30 | _HEADER.size << 16 | 0xFD << 8 | command  # _IOWR(DM_IOCTL, command, struct dm_ioctl)
     buffer = bytearray(header + payload)
-    descriptor = os.open(CONTROL, os.O_RDWR | os.O_CLOEXEC)
-    try:
+    with opened(CONTROL, os.O_RDWR) as descriptor:
         fcntl.ioctl(descriptor, request, buffer, True)
-    finally:
-        os.close(descriptor)
     return buffer

@@ -22,7 +22,7 @@ from typing import Self
 
 from devicemapper import control, tools, uevents
 from devicemapper.errors import BlockStackError
-from devicemapper.status import STATE_COLUMNS, State, Status, parse_state, parse_status
+from devicemapper.status import Status, parse_status
 from devicemapper.table import Table
 
 COMMAND_TIMEOUT_S = 30.0
@@ -127,10 +127,6 @@ class MappedDevice:
         """As `send`, through dmsetup: what the target answers, "" if nothing."""
         return _dmsetup("message", self.name, "0", message).stdout.strip()
 
-    def suspend(self) -> None:
-        """Hold back all I/O from now on, after what is under way; a filesystem above is neither frozen nor synced."""
-        _dmsetup("suspend", "--nolockfs", self.name)
-
     def resume(self) -> None:
         """Let I/O through again."""
         if _has_udev() or not _by_ioctl("resume --nolockfs", self.name, partial(control.resume, self.name)):
@@ -141,18 +137,9 @@ class MappedDevice:
         """The table in force, as it was given."""
         return self._table
 
-    def live_table(self) -> Table:
-        """The table in force, as the kernel prints it: devices are MAJOR:MINOR."""
-        return Table.parse(_dmsetup("table", self.name).stdout)
-
     def status(self) -> tuple[Status, ...]:
         """What each segment's target says of itself. I/O under way is not waited for."""
         return parse_status(_dmsetup("status", "--noflush", self.name).stdout)
-
-    def state(self) -> State:
-        """Whether it is suspended, how many hold it open, and so on."""
-        columns = ["--columns", "--noheadings", "--separator", "|", "-o", STATE_COLUMNS]
-        return parse_state(_dmsetup("info", *columns, self.name).stdout)
 
     def remove(self, timeout_s: float = REMOVE_TIMEOUT_S) -> None:
         """Remove it if it is there; resume it first, as I/O held back keeps it busy for ever.

@@ -23,8 +23,8 @@ from typing import Self
 
 from devicemapper.errors import BlockStackError
 from devicemapper.status import Status
+from verify.stamp import SECTOR_BYTES
 
-SECTOR_BYTES = 512
 LOGGING_DISABLED = "logging_disabled"
 
 _MAGIC = 0x6A736677736872
@@ -57,14 +57,18 @@ class LogDamaged(BlockStackError):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One entry. `index` counts from 0, `offset_bytes` is where its data begins in the log, `mark` its text or ""."""
+    """One entry of the log."""
 
     index: int
+    """Counts from 0."""
     sector: int
+    """Where it was written to on the device."""
     sectors: int
     flags: Flag
     mark: str
+    """The text of a mark, "" of anything else."""
     offset_bytes: int
+    """Where its data begins in the log."""
 
     def __str__(self) -> str:
         flags = "|".join(flag.name or "" for flag in self.flags) or "write"

@@ -34,37 +34,24 @@ class LoopBusy(BlockStackError):
 
 @dataclass(frozen=True, slots=True)
 class Attached:
-    """A loop device in use. With `autoclear` it detaches by itself when the last user closes it."""
+    """A loop device in use."""
 
     path: Path
     backing_file: Path
-    autoclear: bool
-    read_only: bool
+    """Where the file is, or was if it is deleted by now."""
 
 
 class LoopDevice:
     """A loop device that exists from `__enter__` to `__exit__`.
 
-    `size_bytes` limits it to the first bytes of the file (None: all of it), `sector_size_bytes` is the logical sector
-    size it claims (None: the kernel's choice, 512). I/O goes through the file's page cache.
+    `size_bytes` limits it to the first bytes of the file (None: all of it). I/O goes through the file's page cache.
     """
 
-    def __init__(
-        self,
-        backing_file: Path,
-        *,
-        size_bytes: int | None = None,
-        sector_size_bytes: int | None = None,
-        read_only: bool = False,
-    ) -> None:
+    def __init__(self, backing_file: Path, *, size_bytes: int | None = None) -> None:
         self.backing_file = backing_file.resolve()
         self._options = ["--direct-io=off"]
         if size_bytes is not None:
             self._options += ["--sizelimit", str(size_bytes)]
-        if sector_size_bytes is not None:
-            self._options += ["--sector-size", str(sector_size_bytes)]
-        if read_only:
-            self._options.append("--read-only")
         self._path: Path | None = None
 
     @property
@@ -92,17 +79,11 @@ class LoopDevice:
 def attached() -> Iterator[Attached]:
     """The loop devices in use on this kernel."""
     for directory in Path("/sys/block").glob("loop*/loop"):
-        block = directory.parent
         try:
             backing_file = (directory / "backing_file").read_text().removesuffix("\n")
-            yield Attached(
-                path=Path("/dev") / block.name,
-                backing_file=Path(backing_file.removesuffix(_DELETED)),
-                autoclear=(directory / "autoclear").read_text().strip() == "1",
-                read_only=(block / "ro").read_text().strip() == "1",
-            )
         except OSError:
             continue  # it was detached while we read
+        yield Attached(Path("/dev") / directory.parent.name, Path(backing_file.removesuffix(_DELETED)))
 
 
 def reap(directory: Path, timeout_s: float = DETACH_TIMEOUT_S) -> tuple[Path, ...]:

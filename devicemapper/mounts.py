@@ -19,6 +19,7 @@ from pathlib import Path
 
 from devicemapper import libc
 from devicemapper.errors import BlockStackError
+from verify.descriptors import opened
 
 MOUNT_TIMEOUT_S = 120.0
 UNMOUNT_TIMEOUT_S = 120.0
@@ -73,25 +74,15 @@ class UnmountFailed(BlockStackError):
 
 @dataclass(eq=False)
 class MountHung(BlockStackError):
-    """mount(2) or umount2(2) did not return. `call` is its name."""
+    """mount(2) or umount2(2) did not return."""
 
     call: str
+    """The name of the system call."""
     directory: Path
     timeout_s: float
 
     def __str__(self) -> str:
         return f"{self.call} of {self.directory} did not return within {self.timeout_s:g} s"
-
-
-@dataclass(frozen=True, slots=True)
-class Mount:
-    """One line of /proc/self/mountinfo (proc(5)), escapes decoded."""
-
-    mount_point: Path
-    fstype: str
-    source: str
-    major: int
-    minor: int
 
 
 @contextlib.contextmanager
@@ -134,11 +125,11 @@ def unmount(directory: Path, timeout_s: float = UNMOUNT_TIMEOUT_S, busy_timeout_
         pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
 
-def mounts_under(directory: Path) -> tuple[Mount, ...]:
-    """The mounts on `directory` and below it, in the order in which they were made."""
+def mounts_under(directory: Path) -> tuple[Path, ...]:
+    """The mount points on `directory` and below it, in the order in which they were mounted."""
     home = directory.resolve()
-    found = map(parse_mountinfo, Path("/proc/self/mountinfo").read_text(errors="surrogateescape").splitlines())
-    return tuple(mount for mount in found if mount.mount_point.is_relative_to(home))
+    found = map(mount_point, Path("/proc/self/mountinfo").read_text(errors="surrogateescape").splitlines())
+    return tuple(place for place in found if place.is_relative_to(home))
 
 
 def reap(directory: Path, timeout_s: float = UNMOUNT_TIMEOUT_S) -> tuple[Path, ...]:
@@ -146,13 +137,13 @@ def reap(directory: Path, timeout_s: float = UNMOUNT_TIMEOUT_S) -> tuple[Path, .
 
     Resume suspended devices first: unmounting would hang.
     """
-    left = mounts_under(directory)
-    if any(mount.mount_point == Path("/") for mount in left):
+    left = mounts_under(directory)[::-1]
+    if Path("/") in left:
         raise ValueError("every mount of this machine is below /")
-    for mount in reversed(left):
-        thaw(mount.mount_point)
-        unmount(mount.mount_point, timeout_s)
-    return tuple(mount.mount_point for mount in reversed(left))
+    for place in left:
+        thaw(place)
+        unmount(place, timeout_s)
+    return left
 
 
 def thaw(directory: Path) -> bool:
@@ -162,30 +153,20 @@ def thaw(directory: Path) -> bool:
     freezing takes a reference to the superblock (freeze_super() in fs/super.c).
     """
     try:
-        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        with opened(directory, os.O_RDONLY | os.O_DIRECTORY) as descriptor:
+            libc.thaw(descriptor)
     except OSError:
-        return False  # shut down, for instance; what is left of it is told by the unmount
-    try:
-        libc.thaw(descriptor)
-    except OSError:
-        return False  # EINVAL: not frozen; EOPNOTSUPP, ENOTTY: cannot be
-    finally:
-        os.close(descriptor)
+        # It was shut down, for instance, which the unmount tells. EINVAL: not frozen; EOPNOTSUPP, ENOTTY: cannot be.
+        return False
     return True
 
 
-def parse_mountinfo(line: str) -> Mount:
-    """One line of mountinfo: `ID PARENT MAJOR:MINOR ROOT MOUNT_POINT OPTIONS [FIELD...] - FSTYPE SOURCE OPTIONS`."""
-    before, _, after = line.partition(" - ")
-    _, _, number, _, mount_point, *_ = before.split(" ")
-    fstype, source, *_ = after.split(" ")
-    major, minor = number.split(":")
-    return Mount(Path(_unescape(mount_point)), _unescape(fstype), _unescape(source), int(major), int(minor))
+def mount_point(line: str) -> Path:
+    r"""From one line of mountinfo (proc(5)): `ID PARENT MAJOR:MINOR ROOT MOUNT_POINT ...`.
 
-
-def _unescape(word: str) -> str:
-    r"""Space, tab, newline, backslash and # are written \ooo (show_mountinfo() and mangle() in the kernel)."""
-    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), word)
+    Space, tab, newline, backslash and # are written \ooo there (show_mountinfo() and mangle() in the kernel).
+    """
+    return Path(re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), line.split(" ")[4]))
 
 
 def _bounded(name: str, directory: Path, call: Callable[[], None], timeout_s: float) -> None:

@@ -7,47 +7,31 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-STATE_COLUMNS = "name,suspended,readonly,open,events,tables_loaded,major,minor"
-"""The fields that `parse_state` wants of `dmsetup info --columns --noheadings --separator '|' -o`."""
-
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """One line of `dmsetup status`. `rest` are the words of the target itself (flakey, linear, error, zero: none)."""
+    """One line of `dmsetup status`, which is about one segment."""
 
     start_sectors: int
     length_sectors: int
     kind: str
+    """The kernel's name of the target."""
     rest: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class State:
-    """The device itself: `live` and `inactive` tell which table slots are filled, `open_count` counts its users."""
-
-    name: str
-    suspended: bool
-    read_only: bool
-    open_count: int
-    events: int
-    live: bool
-    inactive: bool
-    major: int
-    minor: int
+    """The words of the target itself; flakey, linear, error and zero have none."""
 
 
 @dataclass(frozen=True, slots=True)
 class PoolStatus:
-    """What a thin-pool says (thin-provisioning.rst): blocks used and in all, and its mode.
-
-    Modes: "rw", "out_of_data_space", "ro" (also for a pool out of metadata space); "fail" has no numbers.
-    """
+    """What a thin-pool says (thin-provisioning.rst), in blocks."""
 
     used_metadata: int
     metadata: int
+    """All blocks, used or not."""
     used_data: int
     data: int
+    """All blocks, used or not."""
     mode: str
+    """One of "rw", "out_of_data_space" and "ro", which a pool without metadata space is too."""
 
     @property
     def free_data(self) -> int:
@@ -68,22 +52,6 @@ def pool_status(status: Status) -> PoolStatus:
 def parse_status(text: str) -> tuple[Status, ...]:
     """The output of `dmsetup status DEVICE`. ValueError if it is not."""
     return tuple(_status(line) for line in text.splitlines() if line.strip())
-
-
-def parse_state(text: str) -> State:
-    """The output of `dmsetup info` with STATE_COLUMNS for one device. ValueError if it is not."""
-    name, suspended, readonly, opened, events, tables, major, minor = text.strip().split("|")
-    return State(
-        name=name,
-        suspended=suspended == "Suspended",
-        read_only=readonly == "Read-only",
-        open_count=int(opened),
-        events=int(events),
-        live=tables in ("Live", "Both"),
-        inactive=tables in ("Inactive", "Both"),
-        major=int(major),
-        minor=int(minor),
-    )
 
 
 def _status(line: str) -> Status:

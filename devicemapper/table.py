@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Self
 
-from devicemapper.targets import TARGETS, Target
+from devicemapper.targets import Target
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,23 +44,5 @@ class Table:
         """A table of one segment."""
         return cls((Segment(0, length_sectors, target),))
 
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """From the output of `dmsetup table DEVICE`, or from `str`. ValueError if it is neither."""
-        return cls(tuple(_segment(line) for line in text.splitlines() if line.strip()))
-
-    @property
-    def length_sectors(self) -> int:
-        """The size of the device."""
-        return sum(segment.length_sectors for segment in self.segments)
-
     def __str__(self) -> str:
         return "\n".join(map(str, self.segments))
-
-
-def _segment(line: str) -> Segment:
-    start, length, kind, *arguments = line.split()
-    target = TARGETS.get(kind)
-    if target is None:
-        raise ValueError(f"unknown target {kind!r}; known are {', '.join(TARGETS)}")
-    return Segment(int(start), int(length), target.parse(arguments))

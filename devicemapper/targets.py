@@ -6,23 +6,20 @@ bytes, intervals in seconds. Devices are paths or, as the kernel prints them, MA
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Protocol, Self
+from typing import ClassVar, Protocol
+
+from verify.stamp import SECTOR_BYTES
 
 
 class Target(Protocol):
-    """What a segment of a device is mapped to. `kind` is the kernel's name of the target."""
+    """What a segment of a device is mapped to."""
 
     kind: ClassVar[str]
+    """The kernel's name of the target."""
 
     def arguments(self) -> tuple[str, ...]:
         """The words that follow the kind in a table line."""
-        ...
-
-    @classmethod
-    def parse(cls, arguments: Sequence[str]) -> Self:
-        """The inverse of `arguments`. ValueError for anything else."""
         ...
 
 
@@ -41,12 +38,6 @@ class Linear:
         """DEVICE OFFSET."""
         return (self.device, str(self.offset_sectors))
 
-    @classmethod
-    def parse(cls, arguments: Sequence[str]) -> Self:
-        """From DEVICE OFFSET."""
-        device, offset = arguments
-        return cls(device, int(offset))
-
 
 @dataclass(frozen=True, slots=True)
 class Flakey:
@@ -58,11 +49,10 @@ class Flakey:
 
     DROP_WRITES: ClassVar[str] = "drop_writes"
     ERROR_WRITES: ClassVar[str] = "error_writes"
-    ERROR_READS: ClassVar[str] = "error_reads"
     FEATURE_ARGUMENTS: ClassVar[dict[str, int]] = {
         DROP_WRITES: 0,
         ERROR_WRITES: 0,
-        ERROR_READS: 0,
+        "error_reads": 0,
         "corrupt_bio_byte": 4,
         "random_read_corrupt": 1,
         "random_write_corrupt": 1,
@@ -90,20 +80,6 @@ class Flakey:
         numbers = (self.offset_sectors, self.up_s, self.down_s, len(words))
         return (self.device, *map(str, numbers), *words)
 
-    @classmethod
-    def parse(cls, arguments: Sequence[str]) -> Self:
-        """From DEVICE OFFSET UP DOWN [COUNT FEATURE...]."""
-        device, offset, up, down, *rest = arguments
-        words = rest[1:]
-        if rest and int(rest[0]) != len(words):
-            raise ValueError(f"flakey announces {rest[0]} feature words and has {len(words)}")
-        features = []
-        while words:
-            length = 1 + cls.FEATURE_ARGUMENTS.get(words[0], 0)
-            features.append(" ".join(words[:length]))
-            words = words[length:]
-        return cls(device, int(offset), int(up), int(down), tuple(features))
-
 
 @dataclass(frozen=True, slots=True)
 class Error:
@@ -115,12 +91,6 @@ class Error:
         """None."""
         return ()
 
-    @classmethod
-    def parse(cls, arguments: Sequence[str]) -> Self:
-        """From nothing."""
-        _check_none(cls.kind, arguments)
-        return cls()
-
 
 @dataclass(frozen=True, slots=True)
 class Zero:
@@ -131,12 +101,6 @@ class Zero:
     def arguments(self) -> tuple[str, ...]:
         """None."""
         return ()
-
-    @classmethod
-    def parse(cls, arguments: Sequence[str]) -> Self:
-        """From nothing."""
-        _check_none(cls.kind, arguments)
-        return cls()
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,12 +118,6 @@ class LogWrites:
     def arguments(self) -> tuple[str, ...]:
         """DEVICE LOG_DEVICE."""
         return (self.device, self.log_device)
-
-    @classmethod
-    def parse(cls, arguments: Sequence[str]) -> Self:
-        """From DEVICE LOG_DEVICE."""
-        device, log_device = arguments
-        return cls(device, log_device)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,14 +147,6 @@ class Snapshot:
         kept = self.PERSISTENT if self.persistent else self.TRANSIENT
         return (self.origin, self.store, kept, str(self.chunk_sectors))
 
-    @classmethod
-    def parse(cls, arguments: Sequence[str]) -> Self:
-        """From ORIGIN STORE P|N CHUNK."""
-        origin, store, kept, chunk = arguments
-        if kept not in (cls.PERSISTENT, cls.TRANSIENT):
-            raise ValueError(f"a snapshot is {cls.PERSISTENT} or {cls.TRANSIENT}, not {kept}")
-        return cls(origin, store, int(chunk), kept == cls.PERSISTENT)
-
 
 @dataclass(frozen=True, slots=True)
 class ThinPool:
@@ -224,12 +174,6 @@ class ThinPool:
         """METADATA DATA BLOCK LOW_WATER COUNT FEATURE..."""
         return (self.metadata, self.data, str(self.block_sectors), "0", str(len(self.features)), *self.features)
 
-    @classmethod
-    def parse(cls, arguments: Sequence[str]) -> Self:
-        """From METADATA DATA BLOCK LOW_WATER [COUNT FEATURE...]."""
-        metadata, data, block, _, *rest = arguments
-        return cls(metadata, data, int(block), tuple(rest[1:]))
-
 
 @dataclass(frozen=True, slots=True)
 class Thin:
@@ -245,12 +189,6 @@ class Thin:
     def arguments(self) -> tuple[str, ...]:
         """POOL ID."""
         return (self.pool, str(self.device_id))
-
-    @classmethod
-    def parse(cls, arguments: Sequence[str]) -> Self:
-        """From POOL ID."""
-        pool, device_id = arguments
-        return cls(pool, int(device_id))
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,23 +217,15 @@ class Delay:
         reads = (self.read_device, str(self.read_offset_sectors), str(self.read_ms))
         return (*reads, self.write_device, str(self.write_offset_sectors), str(self.write_ms))
 
-    @classmethod
-    def parse(cls, arguments: Sequence[str]) -> Self:
-        """From DEVICE OFFSET MS [WRITE_DEVICE OFFSET MS]."""
-        device, offset, ms = arguments[:3]
-        write_device, write_offset, write_ms = arguments[3:] or (device, offset, ms)
-        return cls(device, int(offset), int(ms), write_device, int(write_offset), int(write_ms))
-
 
 @dataclass(frozen=True, slots=True)
 class Dust:
     """dm-dust.rst: blocks of `block_bytes` fail to be read once they were marked by the message ADD_BAD with their number
-    and reads were told to fail by ENABLE, until they are written or DISABLE is sent. Numbers count from the target's start.
+    and reads were told to fail by ENABLE, until they are written. Numbers count from the target's start.
     """
 
     ADD_BAD: ClassVar[str] = "addbadblock"
     ENABLE: ClassVar[str] = "enable"
-    DISABLE: ClassVar[str] = "disable"
     QUIET: ClassVar[str] = "quiet"
     COUNT_BAD: ClassVar[str] = "countbadblocks"
 
@@ -306,23 +236,12 @@ class Dust:
 
     def __post_init__(self) -> None:
         _check_device(self.device, self.offset_sectors)
-        if self.block_bytes < 512 or self.block_bytes & (self.block_bytes - 1):
-            raise ValueError(f"a dust block of {self.block_bytes} bytes is no power of two from 512 on")
+        if self.block_bytes < SECTOR_BYTES or self.block_bytes & (self.block_bytes - 1):
+            raise ValueError(f"a dust block of {self.block_bytes} bytes is no power of two from {SECTOR_BYTES} on")
 
     def arguments(self) -> tuple[str, ...]:
         """DEVICE OFFSET BLOCK."""
         return (self.device, str(self.offset_sectors), str(self.block_bytes))
-
-    @classmethod
-    def parse(cls, arguments: Sequence[str]) -> Self:
-        """From DEVICE OFFSET BLOCK."""
-        device, offset, block = arguments
-        return cls(device, int(offset), int(block))
-
-
-TARGETS: dict[str, type[Target]] = {
-    target.kind: target for target in (Linear, Flakey, Error, Zero, LogWrites, Snapshot, ThinPool, Thin, Delay, Dust)
-}
 
 
 def _check_device(device: str, offset_sectors: int = 0) -> None:
@@ -330,8 +249,3 @@ def _check_device(device: str, offset_sectors: int = 0) -> None:
         raise ValueError(f"a table cannot name the device {device!r}")
     if offset_sectors < 0:
         raise ValueError(f"negative offset on {device}: {offset_sectors} sectors")
-
-
-def _check_none(kind: str, arguments: Sequence[str]) -> None:
-    if arguments:
-        raise ValueError(f"{kind} takes no arguments: {' '.join(arguments)}")

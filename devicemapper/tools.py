@@ -48,10 +48,11 @@ logging.getLogger("sh").setLevel(logging.WARNING)  # sh would log each command a
 
 @dataclass(frozen=True, slots=True)
 class Completed:
-    """A command that ended with an exit code in `ok`; a negative code is the signal that killed it."""
+    """A command that ended with an exit code in `ok`."""
 
     argv: tuple[str, ...]
     exit_code: int
+    """A negative one is the signal that killed it."""
     stdout: str
     stderr: str
     seconds: float
@@ -76,26 +77,25 @@ class CommandFailed(BlockStackError):
 
 @dataclass(eq=False)
 class CommandMissing(BlockStackError):
-    """A program is not installed. `package` is the Debian package that brings it, "" if unknown."""
+    """A program is not installed."""
 
     program: str
-    package: str
 
     def __str__(self) -> str:
-        remedy = f" (Debian package {self.package})" if self.package else ""
-        return f"{self.program} is not installed{remedy}"
+        package = PACKAGES.get(self.program)
+        return f"{self.program} is not installed" + (f" (Debian package {package})" if package else "")
 
 
 @dataclass(eq=False)
 class CommandTimeout(BlockStackError):
-    """A command did not end in time and was killed; `ended` is False if even that did not end it (blocked in the
-    kernel)."""
+    """A command did not end in time and was killed."""
 
     argv: tuple[str, ...]
     timeout_s: float
     stdout: str
     stderr: str
     ended: bool
+    """False if it is blocked in the kernel, so that even a kill did not end it."""
 
     def __str__(self) -> str:
         state = "and was killed" if self.ended else "and cannot be killed: it is blocked in the kernel"
@@ -123,7 +123,7 @@ def run(
     words = tuple(os.fspath(word) for word in argv)
     program = find(words[0])
     if program is None:
-        raise CommandMissing(words[0], PACKAGES.get(words[0], ""))
+        raise CommandMissing(words[0])
     _log.info("%s", paste_line(words, input, environment))
     began = time.monotonic()
     with _Streams(input or "") as streams:

@@ -25,7 +25,8 @@ from pathlib import Path
 from typing import Any
 
 from torture.contract import engine as contract
-from torture.plan import PLAN, Plan
+from torture.plan import PLAN
+from torture.plan_check import read_plan
 from torture.rig import machine as machines
 from torture.rig.machine import Machine
 from torture.trial import capabilities
@@ -97,11 +98,11 @@ class Agent:
                 self._channel.say("capabilities", **capabilities.probe(self._machine).to_json())
             case "run":
                 directory = self._results / request["directory"]
-                plan = Plan.from_json((directory / PLAN).read_text())
+                plan = read_plan((directory / PLAN).read_text())
                 self._start(lambda announce: trials.run_trial(plan, self._machine, directory, announce), directory)
             case "go-on":
                 directory = self._results / request["directory"]
-                plan = Plan.from_json((directory / PLAN).read_text())
+                plan = read_plan((directory / PLAN).read_text())
                 self._start(lambda announce: trials.go_on(plan, self._machine, directory, announce), directory)
             case "contract":
                 directory, name = self._results / request["directory"], request["filesystem"]

@@ -7,7 +7,7 @@ come to the same verdict because neither knows anything else. Of a disk image th
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,28 +20,24 @@ from torture.plan import Plan
 from torture.rig.record import LEDGER, Record
 from verify import checker, ledger, oracle
 from verify.breach import MIXED_SECTOR
+from verify.completed import Completed, completed
 from verify.finding import Finding, of_filesystem
 from verify.observation import Observation, read_observations
 from verify.outcome import Outcome, outcome_of
 
 _ALIEN = ("misdirected", "exposed", "corrupt")
 
-CANARY_MISSED = "canary missed"
-"""How the reason of a trial begins whose planted loss was not found: its tool is blind."""
-
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The outcome of a trial, why (one sentence, "" for a pass), and what was found."""
+    """What a trial came to."""
 
     outcome: Outcome
     reason: str
+    """Why, in one sentence; "" for a pass."""
     findings: tuple[Finding, ...]
-
-    @property
-    def missed_canary(self) -> bool:
-        """Whether a planted loss was not found."""
-        return self.reason.startswith(CANARY_MISSED)
+    missed_canary: bool = False
+    """A planted loss was not found: the tool is blind."""
 
 
 def judge(plan: Plan, directory: Path) -> Verdict:
@@ -59,11 +55,12 @@ def judge(plan: Plan, directory: Path) -> Verdict:
 def _judge_run(plan: Plan, directory: Path, record: Record) -> Verdict:
     if record.hung:
         return _hung(record)
-    expected = oracle.expectations(ledger.read_ledger(directory / LEDGER))
-    stored, refused = stored_pages(directory / LEDGER)
-    if not stored and not refused:
+    records = list(ledger.read_ledger(directory / LEDGER))
+    expected = oracle.expectations(records)
+    stores = list(completed(records))
+    if not stores:
         return Verdict(Outcome.unknown, "empty ledger: nothing was stored", ())
-    if unpinned := _failed_pins(directory / LEDGER, _refused_pins(plan)):
+    if unpinned := _failed_pins(records, _refused_pins(plan)):
         return Verdict(Outcome.unknown, f"nothing was pinned where it should be: {', '.join(unpinned)}", ())
     unfired = [f"{name} ({evidence})" for name, fired, evidence in record.proofs if not fired]
     if unfired:
@@ -73,12 +70,12 @@ def _judge_run(plan: Plan, directory: Path, record: Record) -> Verdict:
     findings = [
         *(checker.check(expected, _observations(expected, directory, "warm"), "warm") if _read_warm(plan) else ()),
         *checker.check(expected, _observations(expected, directory, "cold"), "cold"),
-        *crash.first_failure(directory, list(ledger.read_ledger(directory / LEDGER))),
+        *crash.first_failure(directory, records),
         *_complaints(record),
         *_alarms(record),
     ]
     if any(fault_class(spec.name).canary for spec in plan.faults):
-        return _judge_planted(directory, findings) or _judge_canary(stored, findings)
+        return _judge_planted(directory, findings) or _judge_canary(stores, findings)
     if expected.crash and not filesystem(plan.filesystem).has("journal"):
         return _judge_without_journal(plan, findings)
     return Verdict(outcome_of(findings), _reason(findings), tuple(findings))
@@ -134,12 +131,13 @@ def _judge_planted(directory: Path, findings: Sequence[Finding]) -> Verdict | No
         for page in range(finding.first_page, finding.first_page + finding.pages)
     }
     if wrong := sorted(f"{each}" for each in wanted ^ found):
-        return Verdict(Outcome.unknown, f"{CANARY_MISSED}, or taken for something else: {', '.join(wrong)}", ())
+        return _missed(f"canary missed, or taken for something else: {', '.join(wrong)}")
     return Verdict(Outcome.passed, f"canary found: {len(found)} planted pages", ())
 
 
-def _judge_canary(stored: set[tuple[int, int]], findings: Sequence[Finding]) -> Verdict:
+def _judge_canary(stores: Iterable[Completed], findings: Sequence[Finding]) -> Verdict:
     """A canary passes when the cold read found every accepted store lost, and only then."""
+    stored = {(each.store.file, page) for each in stores for page in each.accepted}
     found = {
         (finding.file, page)
         for finding in findings
@@ -148,34 +146,21 @@ def _judge_canary(stored: set[tuple[int, int]], findings: Sequence[Finding]) -> 
     }
     missed = stored - found
     if missed or not stored:
-        return Verdict(Outcome.unknown, f"{CANARY_MISSED}: the planted loss of {len(missed)} pages was not found", ())
+        return _missed(f"canary missed: the planted loss of {len(missed)} pages was not found")
     return Verdict(Outcome.passed, f"canary found: {len(found)} planted losses", ())
 
 
-def stored_pages(path: Path) -> tuple[set[tuple[int, int]], set[tuple[int, int]]]:
-    """The (file, page) of every store that the ledger at `path` says was accepted, and of every one refused."""
-    accepted: set[tuple[int, int]] = set()
-    refused: set[tuple[int, int]] = set()
-    outstanding: dict[int, ledger.Store] = {}
-    for record in ledger.read_ledger(path):
-        if isinstance(record, ledger.Store):
-            outstanding[record.worker] = record
-        elif isinstance(record, ledger.Stored):
-            store = outstanding.pop(record.worker)
-            pages = {(store.file, page) for page in range(store.first_page, store.first_page + store.pages)}
-            faulted = {(store.file, fault.page) for fault in record.faults}
-            accepted |= pages - faulted
-            refused |= faulted
-    return accepted, refused
+def _missed(reason: str) -> Verdict:
+    return Verdict(Outcome.unknown, reason, (), missed_canary=True)
 
 
 def _refused_pins(plan: Plan) -> frozenset[int]:
     """What the faults, and a full filesystem of this kind, may make a pin fail with: legal and loud."""
-    legal = filesystem(plan.filesystem).refuses_pins | {errno.EFAULT}
-    return legal.union(*(fault_class(spec.name).refuses_pins for spec in plan.faults))
+    legal = filesystem(plan.filesystem).excused_pin_errnos | {errno.EFAULT}
+    return legal.union(*(fault_class(spec.name).excused_pin_errnos for spec in plan.faults))
 
 
-def _failed_pins(path: Path, legal: frozenset[int]) -> list[str]:
+def _failed_pins(records: Iterable[ledger.Record], legal: frozenset[int]) -> list[str]:
     """Pins that failed for a reason of their own: such a worker is a control arm in disguise.
 
     EFAULT is a refused page of a populate that write-faults (MADV_POPULATE_WRITE on a full filesystem): legal and loud.
@@ -185,7 +170,7 @@ def _failed_pins(path: Path, legal: frozenset[int]) -> list[str]:
     page_bytes, sizes_bytes, ends = 0, dict[int, int](), dict[int, tuple[int, int]]()
     resizes: dict[int, ledger.Resize] = {}
     failed = []
-    for record in ledger.read_ledger(path):
+    for record in records:
         match record:
             case ledger.Begin():
                 page_bytes = record.page_bytes

@@ -10,7 +10,7 @@ import click
 
 from torture.campaign import session
 from torture.draw.request import Request, choose, choose_faults, choose_filesystems, whole_space
-from torture.plan import Plan
+from torture.plan_check import read_plan
 from workloads.access import ACCESSES
 from workloads.disturbances import DISTURBANCES
 from workloads.layouts import LAYOUTS
@@ -71,5 +71,5 @@ def request(options: dict[str, Any]) -> Request:
         control=options["control"],
         representative=not named,
         pairwise=wide,
-        plans=tuple(Plan.from_json(path.read_text()).to_json() for path in options["plan_files"]),
+        plans=tuple(read_plan(path.read_bytes()).to_json() for path in options["plan_files"]),
     )

@@ -7,53 +7,64 @@ operations in the same order per worker on every machine.
 from __future__ import annotations
 
 import hashlib
-import json
 import mmap
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Literal
 
 from torture.errors import BadRequest
+from verify import codec
 from workloads.disturbances import DISTURBANCES
 from workloads.plan import WorkerPlan
 
-PLAN_VERSION = 1
 PLAN = "plan.json"
 """Name of a plan's file in the directory of its trial."""
+MAX_PAGES = 1 << 18
+"""Of a worker."""
+MAX_WORKERS = 64
+"""On a file."""
+MAX_MEMLOCK_BYTES = 1 << 50
 
 
 @dataclass(frozen=True, slots=True)
 class FilePlan:
-    """One file under test: `pages` pages in `layout`. A reflinked file brings its clone (see workloads.layouts)."""
+    """One file under test. A reflinked file brings its clone (see workloads.layouts)."""
 
     file: int
+    """Its number, from 1 on, which its stamps name."""
     name: str
+    """Within the directory of files; see torture.plan_check for what a name may be."""
     layout: str
     pages: int
 
 
 @dataclass(frozen=True, slots=True)
 class FaultSpec:
-    """A fault by its registered name, with its parameters (whole numbers, or words)."""
+    """A fault that is to strike."""
 
     name: str
+    """One of torture.faults.FAULTS."""
     parameters: Mapping[str, int | str]
+    """Those that differ from the fault's defaults."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One trial. The `path` of a worker is a file's name; `memlock_bytes` its RLIMIT_MEMLOCK, -1 for no limit."""
+    """One trial."""
 
     seed: int
     filesystem: str
     files: tuple[FilePlan, ...]
     workers: tuple[WorkerPlan, ...]
+    """The `path` of each is the name of its file."""
     faults: tuple[FaultSpec, ...] = ()
+    """In the order in which they are armed."""
     mkfs_options: tuple[str, ...] = ()
     mount_options: tuple[str, ...] = ()
     memlock_bytes: int = -1
+    """RLIMIT_MEMLOCK of the workers, -1 for no limit."""
     page_bytes: int = mmap.PAGESIZE
-    version: int = PLAN_VERSION
+    version: Literal[1] = 1
 
     @property
     def identity(self) -> str:
@@ -81,30 +92,20 @@ class Plan:
 
     def to_json(self) -> str:
         """One line of JSON with sorted keys."""
-        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+        return codec.encode(self, sort_keys=True)
 
     @staticmethod
-    def from_json(text: str) -> Plan:
-        """The inverse of `to_json`; BadRequest names what is wrong in a plan that was edited."""
+    def from_json(text: str | bytes) -> Plan:
+        """The inverse of `to_json`; BadRequest names the field that is not of the form it should have.
+
+        Whether the words and numbers mean something is for torture.plan_check, which readers of plans go through.
+        """
         try:
-            raw = json.loads(text)
-            if raw.get("version") != PLAN_VERSION:
-                raise BadRequest(f"plan has version {raw.get('version')!r}", f"this tool reads version {PLAN_VERSION}")
-            return _decode(raw)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise BadRequest(f"not a plan: {error!r}", "see `torture show RUN --plan` for the form of one") from error
+            return codec.decode(Plan, text)
+        except codec.Malformed as error:
+            raise BadRequest(error.wrong, error.allowed) from None
 
 
 def _unpinned(worker: WorkerPlan) -> WorkerPlan:
     ops = (op for op in worker.ops if op.kind not in DISTURBANCES or DISTURBANCES[op.kind].suits("none"))
     return replace(worker, pin="none", ops=tuple(ops))
-
-
-def _decode(raw: dict[str, Any]) -> Plan:
-    fields = dict(raw)
-    fields["files"] = tuple(FilePlan(**file) for file in raw["files"])
-    fields["workers"] = tuple(WorkerPlan.from_dict(worker) for worker in raw["workers"])
-    fields["faults"] = tuple(FaultSpec(**fault) for fault in raw["faults"])
-    fields["mkfs_options"] = tuple(raw["mkfs_options"])
-    fields["mount_options"] = tuple(raw["mount_options"])
-    return Plan(**fields)

@@ -10,20 +10,21 @@ NEVER = 2**63
 
 @dataclass(frozen=True, slots=True)
 class EndedSync:
-    """A sync that returned: ledger positions of begin and end, and whether its success proves durability.
-
-    reported: kind and name of the errno, such as "msync ENOSPC"; None for a success. `elsewhere`: it failed when asked
-    about other pages of the mapping, which may have used up the error of these: no report, but the end of all proof.
-    is_sync: False for a report that came without a sync, such as "FAN_FS_ERROR EIO": it takes nothing back that a
-    later sync vouches for.
-    """
+    """A sync that returned, or an error that the kernel reported without one."""
 
     began: int
+    """Ledger position of its beginning."""
     ended: int
+    """Ledger position of its result."""
     proves: bool
+    """It succeeded, and its success proves that what it covers is durable."""
     reported: str | None
+    """Kind of sync and name of the errno, such as "msync ENOSPC"; None for a success."""
     elsewhere: bool = False
+    """It failed for other pages of the same mapping. An error is reported once, so later successes for these pages prove
+    nothing, but no loss of theirs was reported."""
     is_sync: bool = True
+    """False for an error that came without a sync, such as "FAN_FS_ERROR EIO": later successes still prove."""
 
 
 class Syncs:
@@ -66,18 +67,20 @@ def _running_minimum(ends: list[int]) -> list[int]:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """Whether a store is acked, and the report of its loss if there was one before that."""
+class Durability:
+    """What syncs say of one store."""
 
     acked: bool
+    """A sync vouches for it."""
     reported: str | None
+    """The error that told of its loss, if it is not acked and there was one."""
 
 
-def judge(began: int, ended: int | None, accepted: bool, covering: Sequence[Syncs]) -> Verdict:
-    """The fate of what was written between these ledger positions under the syncs that cover it.
+def durability(began: int, ended: int | None, accepted: bool, covering: Sequence[Syncs]) -> Durability:
+    """What the syncs that cover a store say of it; it was under way between these ledger positions.
 
-    A sync that fails while the store is still under way may have met its page, and have marked it clean: errors are
-    reported once, so a later success of a sync proves nothing for such a page (kernel-facts, errseq).
+    A sync that fails while the store is under way may have written the page back and marked it clean. The kernel reports
+    such an error once, so a later success proves nothing for that page (kernel-facts, errseq).
     """
     failures = [failure for syncs in covering if (failure := syncs.failure_after(began))]
     failure = min(failures, key=lambda sync: sync.ended, default=None)
@@ -86,7 +89,7 @@ def judge(began: int, ended: int | None, accepted: bool, covering: Sequence[Sync
         proven = min((syncs.proof_after(ended) for syncs in covering), default=NEVER)
     doubt = min((syncs.doubt_after(began) for syncs in covering), default=NEVER)
     if proven < min(failure.ended if failure else NEVER, doubt):
-        return Verdict(acked=True, reported=None)
+        return Durability(acked=True, reported=None)
     notices = [notice for syncs in covering if (notice := syncs.notice_after(began))]
-    told = min([*failures, *notices], key=lambda sync: sync.ended, default=None)
-    return Verdict(acked=False, reported=told.reported if told else None)
+    first = min([*failures, *notices], key=lambda sync: sync.ended, default=None)
+    return Durability(acked=False, reported=first.reported if first else None)

@@ -12,13 +12,16 @@ from verify.ledger import Role
 from verify.sectors import Level, Piece, Sector, Sight
 
 MIXED_SECTOR = "a mix within a sector"
-"""How a sector is told that shows parts of what was there before, which no disk writes by itself."""
+"""Words for a sector with bytes of several earlier contents. A disk writes whole sectors, so no crash alone does that."""
 _OLDER = (Level.LATE, Level.STALE, Level.UNDURABLE)
 
 
 @dataclass(frozen=True, slots=True)
 class Breach:
-    """What is wrong with a page, without saying where: equal breaches on adjacent pages are one finding."""
+    """What is wrong with a page; fields as in verify.finding.Finding.
+
+    It does not say where: equal breaches on adjacent pages are one finding.
+    """
 
     kind: FindingKind
     promise: Promise
@@ -30,7 +33,7 @@ class Breach:
 
 
 def breaches(sectors: Sequence[Sector], role: Role) -> list[Breach]:
-    """The breaches of one page, none if all of its sectors are fine; each sector is in one at most."""
+    """The breaches of one page, none if all of its sectors are fine. No sector is in two of them."""
     older = [sector for sector in sectors if sector.level in _OLDER]
     wrong = [sector for sector in sectors if sector.level > Level.UNDURABLE]
     return [
@@ -77,7 +80,10 @@ def _range_in_words(generations: Sequence[int]) -> str:
 
 
 def _groups(sectors: Sequence[Sector]) -> Iterator[list[Sector]]:
-    """Sectors that go into one breach. What older sectors show does not part them, it is what tears a page."""
+    """The sectors of each breach: those with the same level, allowance and, unless they are older, content.
+
+    Older sectors stay together whatever they show, because a page whose sectors are of different age is one torn page.
+    """
     groups: dict[tuple[object, ...], list[Sector]] = {}
     for sector in sectors:
         shown = None if sector.level in _OLDER else _shown(sector)
@@ -101,7 +107,7 @@ def _breach(kind: FindingKind, group: Sequence[Sector]) -> Breach:
 
 
 def _older_kind(group: Sequence[Sector], page: Sequence[Sector], role: Role) -> FindingKind:
-    """Torn if sectors with the same right to something show different things."""
+    """Torn if sectors that may hold the same things show different ones."""
     piece = group[0].piece
     if group[0].level == Level.LATE:
         return "late"

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from verify.acks import EndedSync, Syncs, judge
+from verify.acks import EndedSync, Syncs, durability
 from verify.history import BASE, ZERO, Allowance, Content, Event, Fate, History, W, allow
 from verify.intervals import Overlay, Placed
 from verify.ledger import Base, File, Worker
@@ -11,19 +11,21 @@ from verify.ledger import Base, File, Worker
 
 @dataclass(frozen=True, slots=True)
 class Deed:
-    """A store or zeroing of bytes [lo, hi) of the pages it is placed on, between two ledger positions."""
+    """A store or zeroing of bytes [lo, hi) of each page that it is placed on."""
 
     wrote: Content
     lo: int
     hi: int
     began: int
+    """Ledger position of its beginning."""
     ended: int | None
+    """Ledger position of its result, None if it never returned."""
     fate: Fate
 
 
 @dataclass(frozen=True, slots=True)
 class Resized:
-    """A change of the file's size between two ledger positions."""
+    """A change of the file's size; positions as in Deed."""
 
     size_bytes: int
     began: int
@@ -36,19 +38,20 @@ Item = Base | Deed | EndedSync | Worker
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """Adjacent pages [first_page, end_page) with one history, and the workers whose pages they are."""
+    """Adjacent pages [first_page, end_page) with one history."""
 
     first_page: int
     end_page: int
     history: History
     workers: tuple[Worker, ...]
+    """Those whose pages they are."""
 
 
 class FileExpectation:
-    """The file, what its pages may hold, and how big it may be.
+    """What the pages of a file may hold, and how big it may be.
 
-    placed: what holds for ranges of pages, in the order of the ledger, among it the syncs of page ranges.
-    whole_syncs: the syncs of the whole file, in the order in which they ended.
+    `placed` holds for ranges of pages, in the order of the ledger, the syncs of ranges among it; `whole_syncs` are the
+    syncs of the whole file in the order in which they ended.
     """
 
     def __init__(
@@ -80,10 +83,10 @@ class FileExpectation:
 
     @property
     def refused_a_size(self) -> bool:
-        """Whether a change of the size failed: how far it got then is not known.
+        """Whether a change of the size failed. Then any size between the old one and the new one is legal.
 
-        xfs, for instance, sets the new size in memory, writes back, and fails if that fails (xfs_setattr_size); what is
-        stored and written back later takes the size on the disk along, piece by piece.
+        xfs, for instance, sets the new size in memory, writes back, and fails if that fails (xfs_setattr_size). Each
+        later writeback then raises the size on the disk a little.
         """
         return any(each.fate == "faulted" for each in self._resizes)
 
@@ -98,5 +101,5 @@ class FileExpectation:
 
 
 def _event(wrote: W, lo: int, hi: int, began: int, ended: int | None, fate: Fate, covering: Sequence[Syncs]) -> Event[W]:
-    verdict = judge(began, ended, fate == "accepted", covering)
-    return Event(wrote, lo, hi, began, ended, fate, verdict.acked, verdict.reported)
+    told = durability(began, ended, fate == "accepted", covering)
+    return Event(wrote, lo, hi, began, ended, fate, told.acked, told.reported)

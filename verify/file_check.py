@@ -20,10 +20,11 @@ Pages: TypeAlias = Span | Page | Unreadable
 
 @dataclass(frozen=True, slots=True)
 class Located:
-    """A breach on `pages` adjacent pages, or, with 0 pages, of the file as a whole."""
+    """A breach and where it is."""
 
     first_page: int
     pages: int
+    """0 for the file as a whole."""
     pin: str
     access: str
     breach: Breach
@@ -114,7 +115,7 @@ class FileCheck:
                 yield Located(page, step, *_owner(segment, breach.writer), breach)
 
     def _is_uniform(self, look: Pages, judge: PageJudge) -> bool:
-        """Does one page speak for all pages of the look that share a history?"""
+        """Whether all pages of the look that share a history are judged alike, so that judging one is enough."""
         if isinstance(look, Span):
             return judge.by_name or isinstance(self._identity.of_span(look), Alien)
         return True
@@ -150,7 +151,7 @@ def _first_page(look: Pages) -> int:
 
 
 def _owner(segment: Segment, writer: int | None) -> tuple[str, str]:
-    """Pin and access path of the writer, or else of whoever the pages belong to."""
+    """Pin and access path of the writer, or else of the worker that the pages belong to."""
     workers = [worker for worker in segment.workers if worker.worker == writer] or segment.workers
     return (workers[0].pin, workers[0].access) if workers else ("", "")
 

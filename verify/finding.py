@@ -24,32 +24,37 @@ Read = Literal["warm", "cold"]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One broken promise on adjacent pages that share all facts.
-
-    kind: one of the kinds of the design, or "unjudged": an irregular page beyond the reader's limit,
-    whose bytes would be needed to tell a legal mix of generations from corruption.
-    layout, pin, access: "" where no file or worker is concerned; writer: the worker that stored
-    `expected`, or None. pages: 0 if the finding is about the file as a whole. sectors: bit i is set if
-    sector i of each page is affected. expected, found: contents in words. reported: the errno that told
-    of the loss, such as "msync ENOSPC", or None. read: whether the cache (warm) or the disk after a
-    remount (cold) showed it.
-    """
+    """One broken promise on adjacent pages that share all facts."""
 
     kind: FindingKind
+    """A kind of the design, or "unjudged": an irregular page beyond the reader's limit, whose bytes would be needed to
+    tell a legal mix of generations from corruption."""
     promise: Promise
     file: int
+    """Its id, 0 if no file is concerned."""
     name: str
+    """Of the file, "" for none."""
     layout: str
+    """Of the file, "" for none."""
     pin: str
+    """Of the worker concerned, "" for none."""
     access: str
+    """Of the worker concerned, "" for none."""
     writer: int | None
+    """The worker that stored what was expected, None for none."""
     first_page: int
     pages: int
+    """0 if the finding is about the file as a whole."""
     sectors: int
+    """Bit i: sector i of each page is affected."""
     expected: str
+    """Contents in words."""
     found: str
+    """Contents in words."""
     reported: str | None
+    """The error that told of the loss, such as "msync ENOSPC"; None if nothing did."""
     read: Read
+    """Whether the cache (warm) or the disk after a remount (cold) showed it."""
 
 
 def of_filesystem(kind: FindingKind, promise: Promise, *, expected: str, found: str) -> Finding:

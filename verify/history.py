@@ -29,45 +29,47 @@ BASE = Content("base", 0, 0)
 
 @dataclass(frozen=True, slots=True)
 class Event(Generic[W]):
-    """A store, or a legal zeroing or resizing, to bytes [lo, hi) of a page.
-
-    began, ended: positions in the ledger; ended is None if the result was never recorded (fate unknown).
-    acked: a sync that began after `ended` and covered the page succeeded, before anything reported the loss.
-    failed, reported: a sync that covered the page and ended after `began` gave an error, such as "msync ENOSPC".
-    """
+    """A store, or a legal zeroing or resizing, to bytes [lo, hi) of a page."""
 
     wrote: W
     lo: int
     hi: int
     began: int
+    """Position in the ledger."""
     ended: int | None
+    """Position in the ledger, None if the result was never recorded (fate unknown)."""
     fate: Fate
     acked: bool
+    """A sync that began after `ended` and covered the page succeeded, before anything reported the loss."""
     reported: str | None
+    """The error, such as "msync ENOSPC", of a sync that covered the page and ended after `began`; None for none."""
 
     @property
     def failed(self) -> bool:
-        """Never to be acked: an error was reported."""
+        """Whether an error was reported, so that no later sync can ack it."""
         return self.reported is not None
 
 
 @dataclass(frozen=True, slots=True)
 class Allowance(Generic[W]):
-    """What bytes [lo, hi) of a page may hold.
-
-    allowed: breaks no promise. excused: the latest store is lost, but its sync said so.
-    durable: breaks no sync promise. known: everything that was ever there.
-    """
+    """What bytes [lo, hi) of a page may hold."""
 
     lo: int
     hi: int
     allowed: frozenset[W]
+    """Breaks no promise."""
     excused: frozenset[W]
+    """Means that the latest store is lost, but its sync said so."""
     durable: frozenset[W]
+    """Breaks no sync promise."""
     known: frozenset[W]
+    """Everything that was ever there."""
     touched: bool
+    """Something happened to them."""
     acked: bool
+    """A sync vouches for one of the events."""
     reported: str | None
+    """The error of the latest event that has one, None for none."""
 
 
 def allow(base: W, events: Sequence[Event[W]], *, crash: bool, emptied: W, lo: int = 0, hi: int = 0) -> Allowance[W]:

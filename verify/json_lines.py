@@ -1,101 +1,36 @@
-"""One record, one line: flat frozen dataclasses as JSON arrays `[tag, field, ...]`.
+"""One record, one line: dataclasses as JSON arrays `[tag, field, ...]`, where the tag names the class.
 
-Ledgers and stored observations are written by processes that may be killed at any byte, and read by
-others, so the decoder believes nothing: arity and type of every field are checked against the dataclass.
-
-Fields may be int, str, bool, bytes (base64), an enum of ints, a Literal of strings, another such
-dataclass (a nested array without tag), or a tuple of any of these.
+The form of ledgers and stored observations; nested dataclasses are arrays without a tag. See verify.codec.
 """
 
-import base64
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import fields
-from enum import IntEnum
-from typing import Any, Generic, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Generic, TypeVar
+
+from verify.codec import Malformed, encode, parse, reader, shown
 
 T = TypeVar("T")
-Reader = Callable[[Any], Any]
 
 
 class Codec(Generic[T]):
     """Turns the records of a table, tag to class, into lines and back."""
 
     def __init__(self, classes: Mapping[str, type[T]]) -> None:
-        self._readers = {tag: _dataclass_reader(cls) for tag, cls in classes.items()}
+        hints: dict[str, Any] = {**classes}
+        self._readers = {tag: reader(hint, arrays=True) for tag, hint in hints.items()}
         self._tags = {cls: tag for tag, cls in classes.items()}
 
     def encode(self, record: T) -> bytes:
         """The record's line, newline included."""
-        array = [self._tags[type(record)], *_values(record)]
-        return json.dumps(array, separators=(",", ":"), default=_encode).encode() + b"\n"
+        named: Any = record
+        array = [self._tags[type(record)], *(getattr(record, field.name) for field in fields(named))]
+        return encode(array, arrays=True).encode() + b"\n"
 
     def decode(self, line: bytes) -> T:
-        """The record of one line. Raises ValueError with the reason if the line is not one."""
-        array = json.loads(line)
-        if not isinstance(array, list) or not array or not isinstance(array[0], str):
-            raise ValueError("not an array that starts with a tag")
-        reader = self._readers.get(array[0])
-        if reader is None:
-            raise ValueError(f"unknown tag {array[0]!r}")
-        record: T = reader(array[1:])
+        """The record of one line. Raises Malformed, a ValueError, with the reason if the line is not one."""
+        array = parse(line)
+        tag = array[0] if isinstance(array, list) and array else None
+        if not isinstance(tag, str) or tag not in self._readers:
+            raise Malformed(f"found {shown(array)}", f"allowed are arrays that begin with {', '.join(self._readers)}")
+        record: T = self._readers[tag](array[1:])
         return record
-
-
-def _values(record: Any) -> list[Any]:
-    return [getattr(record, field.name) for field in fields(record)]
-
-
-def _encode(value: Any) -> Any:
-    return base64.b64encode(value).decode() if isinstance(value, bytes) else _values(value)
-
-
-def _dataclass_reader(cls: type) -> Reader:
-    hints = get_type_hints(cls)
-    readers = [(field.name, _reader(hints[field.name])) for field in fields(cls)]
-
-    def read(value: Any) -> Any:
-        if not isinstance(value, list) or len(value) != len(readers):
-            raise ValueError(f"{cls.__name__} takes {len(readers)} fields, not {value!r}")
-        return cls(**{name: reader(item) for (name, reader), item in zip(readers, value, strict=True)})
-
-    return read
-
-
-def _reader(hint: Any) -> Reader:
-    if hint in (int, str, bool):
-        return _plain_reader(hint)
-    if hint is bytes:
-        return lambda value: base64.b64decode(value, validate=True)
-    if get_origin(hint) is Literal:
-        return _literal_reader(get_args(hint))
-    if get_origin(hint) is tuple:
-        return _tuple_reader(_reader(get_args(hint)[0]))
-    return hint if issubclass(hint, IntEnum) else _dataclass_reader(hint)
-
-
-def _plain_reader(cls: type) -> Reader:
-    def read(value: Any) -> Any:
-        if type(value) is not cls:  # bool is an int, but True is not a page number
-            raise ValueError(f"{value!r} is not of type {cls.__name__}")
-        return value
-
-    return read
-
-
-def _literal_reader(allowed: tuple[str, ...]) -> Reader:
-    def read(value: Any) -> Any:
-        if value not in allowed:
-            raise ValueError(f"{value!r} is none of {', '.join(allowed)}")
-        return value
-
-    return read
-
-
-def _tuple_reader(reader: Reader) -> Reader:
-    def read(value: Any) -> Any:
-        if not isinstance(value, list):
-            raise ValueError(f"{value!r} is not a list")
-        return tuple(map(reader, value))
-
-    return read

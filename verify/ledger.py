@@ -34,7 +34,7 @@ class Base:
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class RefusedPage:
     """A page whose store was refused.
 
     `how` is SIGBUS, or the name of the errno of a kernel-mode copy such as EFAULT; `code` is the si_code
@@ -60,26 +60,21 @@ class _Record:
 
 @dataclass(frozen=True, slots=True)
 class Begin(_Record):
-    """First record of every ledger.
-
-    `version` is LEDGER_VERSION, `run` the u64 that all stamps of the run name.
-    """
+    """First record of every ledger."""
 
     TAG: ClassVar[str] = "begin"
     version: int
+    """LEDGER_VERSION."""
     run: int
+    """The number, of 64 bits, in all stamps of the run."""
     page_bytes: int
     plan: str
+    """The identity of the plan."""
 
 
 @dataclass(frozen=True, slots=True)
 class File(_Record):
-    """A file on the filesystem under test, laid out and synced before the first store.
-
-    Its base stamps name `content_file`: its own id, or the origin's in a clone. STORE stamps always name
-    the file that the store went to. Pages in no `base` range, those past `size_bytes` included, are
-    zeros.
-    """
+    """A file on the filesystem under test, laid out and synced before the first store."""
 
     TAG: ClassVar[str] = "file"
     file: int
@@ -88,7 +83,9 @@ class File(_Record):
     layout: str
     role: Role
     content_file: int
+    """Named by its base stamps: its own id, or the origin's in a clone. STORE stamps name the file they went to."""
     base: tuple[Base, ...]
+    """Pages in none of these ranges, those past `size_bytes` included, are zeros."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,10 +115,7 @@ class Pinned(_Record):
 
 @dataclass(frozen=True, slots=True)
 class Store(_Record):
-    """Intent to store bytes [lo, hi) of each page of a range, taken from its stamp of `generation`.
-
-    `crossing`: one store over page boundaries instead, from byte lo of the first page to byte hi of the last.
-    """
+    """Intent to store bytes [lo, hi) of each page of a range, taken from its stamp of `generation`."""
 
     TAG: ClassVar[str] = "store"
     worker: int
@@ -132,32 +126,32 @@ class Store(_Record):
     lo: int
     hi: int
     crossing: bool = False
+    """One store over page boundaries instead, from byte lo of the first page to byte hi of the last."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stored(_Record):
-    """The worker's outstanding Store returned. Pages that are not among the faults were accepted."""
+    """The worker's outstanding Store returned. Pages that are not among the `refused` were accepted."""
 
     TAG: ClassVar[str] = "stored"
     worker: int
-    faults: tuple[Fault, ...]
+    refused: tuple[RefusedPage, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Sync(_Record):
-    """A sync begins, of `pages` pages of `files`.
-
-    `pages` 0 means whole files, `files` () the whole filesystem. `kind` is msync, fsync, fdatasync,
-    syncfs, sync (which cannot report an error, so it proves nothing once a fault has struck), async_fsync (msync(MS_ASYNC)
-    and fsync) or sync_file_range, which promises nothing.
-    """
+    """A sync begins."""
 
     TAG: ClassVar[str] = "sync"
     worker: int
     kind: str
+    """msync, fsync, fdatasync, syncfs, sync (which cannot report an error, so it proves nothing once a fault has struck),
+    async_fsync (msync(MS_ASYNC) and fsync) or sync_file_range, which promises nothing."""
     files: tuple[int, ...]
+    """None for the whole filesystem."""
     first_page: int
     pages: int
+    """0 for whole files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,11 +207,12 @@ class Swap(_Record):
 
 @dataclass(frozen=True, slots=True)
 class Struck(_Record):
-    """The fault struck. `crash`: whatever was not synced may be lost."""
+    """The fault struck."""
 
     TAG: ClassVar[str] = "struck"
     fault: str
     crash: bool
+    """Whatever was not synced may be lost."""
 
 
 @dataclass(frozen=True, slots=True)

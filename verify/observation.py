@@ -15,26 +15,22 @@ from verify.stamp import SectorView, Span
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page that is neither zeros nor stamps of one generation, sector by sector.
-
-    `raw` is its content, or empty once the reader's limit of pages kept was reached. Bytes past the end
-    of the file are zeros here.
-    """
+    """A page that is neither zeros nor stamps of one generation, sector by sector."""
 
     page: int
     sectors: tuple[SectorView, ...]
     raw: bytes
+    """Its content, zeros past the end of the file; empty once the reader has kept as many pages as it may."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """Pages that read(2) refused with `errno`, or, with errno 0, that it says are past the end of the
-    file.
-    """
+    """Pages that read(2) does not give."""
 
     first_page: int
     pages: int
     errno: int
+    """0 if it says that they are past the end of the file."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,12 +30,14 @@ class HistoryError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Expectations:
-    """What the files of one run may hold, by file id. `crash`: the fault loses whatever was not synced."""
+    """What the files of one run may hold."""
 
     run: int
     page_bytes: int
     crash: bool
+    """The fault may lose whatever was not synced."""
     files: Mapping[int, FileExpectation]
+    """By file id."""
 
 
 def expectations(records: Iterable[Record]) -> Expectations:
@@ -54,10 +56,12 @@ def expectations(records: Iterable[Record]) -> Expectations:
 
 @dataclass(frozen=True, slots=True)
 class _When:
-    """When something happened, as positions in the ledger, and whether it did."""
+    """The times of an operation, and what came of it."""
 
     began: int
+    """Ledger position of its intent."""
     ended: int | None
+    """Ledger position of its result, None if it never returned."""
     fate: Fate
 
 
@@ -86,7 +90,10 @@ class _FileLog:
             self.placed.append(Placed(first_page, end_page, deed))
 
     def resize(self, size_bytes: int, when: "_When", page_bytes: int) -> None:
-        """Bytes from the smaller size on become zeros; where an earlier size is in doubt, some of them only may."""
+        """Bytes from the smaller of old and new size on become zeros.
+
+        If the old size is in doubt, bytes between the smallest and the largest such border may or may not.
+        """
         smaller = [min(before, size_bytes) for before in self.sizes_bytes]
         doubtful = _When(when.began, when.ended, "faulted" if when.fate == "accepted" else when.fate)
         self.add_zeroes(min(smaller), max(smaller), doubtful, page_bytes)
@@ -182,7 +189,7 @@ class _Reading:
             raise HistoryError(position, f"worker {stored.worker} has no store under way")
         began, store = self._stores.pop(stored.worker)
         pages = range(store.first_page, store.first_page + store.pages)
-        faulted = sorted({fault.page for fault in stored.faults})
+        faulted = sorted({fault.page for fault in stored.refused})
         if any(page not in pages for page in faulted):
             raise HistoryError(position, f"faults outside the store: {faulted}")
         for first, end, fate in _fates(pages, faulted):
@@ -221,9 +228,9 @@ class _Reading:
                 self._doubt(replace(ended, reported=None, elsewhere=True), sync.worker, file)
 
     def _doubt(self, failed: EndedSync, worker: int, file: int) -> None:
-        """What a worker's descriptor says of other pages that it maps means nothing once a sync of some has failed.
+        """Once a sync of some pages has failed, later successes prove nothing for the other pages of the worker either.
 
-        A writeback error is one of the whole file and is reported once through a descriptor (mm/filemap.c,
+        A writeback error belongs to the whole file and is reported once through each descriptor (mm/filemap.c,
         file_check_and_advance_wb_err), whatever range was asked for.
         """
         for _, mapped in self._workers:
@@ -231,15 +238,15 @@ class _Reading:
                 self._files[file].add_sync(failed, range(mapped.first_page, mapped.first_page + mapped.pages))
 
     def _tell_all(self, position: int, error: ledger.FsError) -> None:
-        """An error of the filesystem does not say whose bytes are concerned: it may be anybody's."""
+        """An error of the filesystem does not say which bytes it concerns, so it counts as a report for all of them."""
         name = f"FAN_FS_ERROR {errorcode.get(error.errno, error.errno)}"
         for log in self._files.values():
             log.whole_syncs.append(EndedSync(position, position, proves=False, reported=name, is_sync=False))
 
     def _can_prove(self, kind: str, ended: int) -> bool:
-        """Whether a success of a sync that ended there says that anything is durable.
+        """Whether the success of a sync that ended at this position proves that anything is durable.
 
-        sync(2) waits but has no way to say that a write failed, so from the fault on its return says nothing.
+        sync(2) waits but cannot report that a write failed, so after the fault struck its return proves nothing.
         """
         if kind == "sync_file_range" or ended >= self._swapped_at:
             return False
@@ -267,7 +274,7 @@ class _Reading:
 
 
 def _reach(store: ledger.Store, first_page: int, end_page: int, page_bytes: int) -> Iterator[tuple[int, int, int, int]]:
-    """(first page, end page, lo, hi) of what a store reaches within some of its pages."""
+    """(first page, end page, lo, hi) of the bytes that a store writes in the pages [first_page, end_page)."""
     if not store.crossing:
         yield first_page, end_page, store.lo, store.hi
         return

@@ -34,7 +34,7 @@ def observe_file(
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | (os.O_DIRECT if direct else 0))
     except OSError as error:
-        yield Missing(_told(error))
+        yield Missing(_observed_errno(error))
         return
     try:
         size_bytes = os.fstat(descriptor).st_size
@@ -45,7 +45,7 @@ def observe_file(
         os.close(descriptor)
 
 
-def _told(error: OSError) -> int:
+def _observed_errno(error: OSError) -> int:
     """The errno that is an observation. EINVAL is our own doing, a wrong request, and is raised."""
     if error.errno is None or error.errno == errno.EINVAL:
         raise error
@@ -102,7 +102,7 @@ def _fill(descriptor: int, content: memoryview, offset: int, length_bytes: int) 
         try:
             step = os.preadv(descriptor, [content[got:]], offset + got)
         except OSError as error:
-            return _told(error)
+            return _observed_errno(error)
         if not step:
             return 0
         got += step

@@ -1,9 +1,9 @@
 """Judges the sectors of one page against what each of its bytes may hold.
 
-A sector that shows one content and lies in one piece of allowance is judged by name alone, without looking
-at bytes. Otherwise, at the borders of partial stores and where stores were torn, every byte has to come from
-a content that is allowed at its place. There bytes count and not names: generations share most of their
-header, so that a lost store of a few bytes may have changed nothing.
+A sector that shows one content and lies in one piece of allowance is judged by name: its bytes are not looked at.
+Otherwise, at the borders of partial stores and where stores were torn, every byte has to come from a content
+that is allowed at its place. Names would be too strict there: two generations share most of their header, so
+a lost store of a few bytes may have changed nothing.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -57,7 +57,7 @@ class PageJudge:
 
     @property
     def by_name(self) -> bool:
-        """Is a uniform page always judged by name, so that one page speaks for all like it?"""
+        """Whether a uniform page is always judged by name, so that all pages like it are judged alike."""
         return all(piece.lo % SECTOR_BYTES == 0 for piece in self.pieces)
 
     def uniform(self, sight: Content | Alien, page: int, limit_bytes: int) -> list[Sector]:

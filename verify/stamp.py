@@ -35,6 +35,7 @@ from typing import TypeAlias
 from verify import _stamp
 
 SECTOR_BYTES = 512
+"""The unit of disks, of the block layer and of what is judged."""
 FORMAT_VERSION = 1
 FOREIGN_FILE = 0xFFFF_FFFF
 MAX_PAGE_BYTES = 256 * SECTOR_BYTES
@@ -72,28 +73,24 @@ class SectorLook(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Pages in a row that look alike.
-
-    OWN: every sector of every page is the STORE (generation > 0) or BASE (generation 0) stamp of exactly
-    this run, file, page and sector, all of one generation and writer. IRREGULAR spans are one page long.
-    """
+    """Pages in a row that look alike."""
 
     first_page: int
     pages: int
     look: Look
+    """OWN: every sector of every page is the STORE (generation > 0) or BASE (generation 0) stamp of exactly this run, file,
+    page and sector, all of one generation and writer. IRREGULAR spans are one page long."""
     generation: int
     writer: int
 
 
 @dataclass(frozen=True, slots=True)
 class SectorView:
-    """One sector's look and, if it has the magic, the header it carries.
-
-    Only a STAMP's fields can be believed. `kind` is a plain number because a damaged header may hold any.
-    """
+    """One sector's look and, if it has the magic, the header it carries. Only a STAMP's fields can be believed."""
 
     look: SectorLook
     kind: int
+    """A plain number, because a damaged header may hold any."""
     run: int
     file: int
     page: int
@@ -168,7 +165,7 @@ def classify(sector_bytes: Buffer) -> SectorView:
 
 def _check_place(buffer: Buffer, run: int, file: int, first_page: int, page_bytes: int) -> None:
     if page_bytes <= 0 or page_bytes % SECTOR_BYTES or page_bytes > MAX_PAGE_BYTES:
-        raise ValueError(f"page_bytes {page_bytes} is not a multiple of 512 up to {MAX_PAGE_BYTES}")
+        raise ValueError(f"page_bytes {page_bytes} is not a multiple of {SECTOR_BYTES} up to {MAX_PAGE_BYTES}")
     with memoryview(buffer) as view:
         length_bytes = view.nbytes
     if length_bytes % page_bytes:

@@ -1,7 +1,7 @@
 """Access paths: how bytes get into a worker's mapping. One class of `ACCESSES` each, by the name that plans use.
 
 An access path is opened on a mapped file and then stores pages, never dying of a page whose fault fails: it returns
-that page as a Fault. A store in user mode raises SIGBUS there (trapped in native code, `_access.c`); a copy by the
+that page as a RefusedPage. A store in user mode raises SIGBUS there (trapped in native code, `_access.c`); a copy by the
 kernel, such as read(2) into the mapping, fails with EFAULT (Documentation/filesystems/locking.rst, ->page_mkwrite;
 copy_to_user), one through another process's eyes with EIO (fs/proc/base.c, mem_rw).
 """
@@ -16,7 +16,9 @@ from dataclasses import astuple
 from itertools import pairwise
 from pathlib import Path
 
-from verify.ledger import Fault
+from verify.descriptors import opened
+from verify.ledger import RefusedPage
+from verify.stamp import SECTOR_BYTES
 from workloads import _access, libc
 from workloads.children import in_child
 from workloads.mapped_file import MappedFile
@@ -49,7 +51,7 @@ class Access(ABC):
         return 0, self.mapped.page_bytes
 
     @abstractmethod
-    def store(self, first_page: int, pages: int, content: memoryview) -> tuple[Fault, ...]:
+    def store(self, first_page: int, pages: int, content: memoryview) -> tuple[RefusedPage, ...]:
         """Store bytes `reach()` of pages of the file, taken from `content`, which is `pages` whole pages.
 
         Returns the pages that were refused, in order. Raises OSError for an error that is no fault of the page.
@@ -63,11 +65,11 @@ class Access(ABC):
 class UserStore(Access):
     """A store instruction of the program itself (memcpy)."""
 
-    def store(self, first_page: int, pages: int, content: memoryview) -> tuple[Fault, ...]:
+    def store(self, first_page: int, pages: int, content: memoryview) -> tuple[RefusedPage, ...]:
         mapped = self.mapped
         within = first_page - mapped.first_page
         refused = _access.store(mapped.view, content, mapped.page_bytes, within, pages, *self.reach())
-        return tuple(Fault(first_page + page, "SIGBUS", code, address) for page, code, address in refused)
+        return tuple(RefusedPage(first_page + page, "SIGBUS", code, address) for page, code, address in refused)
 
 
 class StoreByte(UserStore):
@@ -82,7 +84,7 @@ class StoreSector(UserStore):
     """The second sector of a page."""
 
     def reach(self) -> tuple[int, int]:
-        return 512, 1024
+        return SECTOR_BYTES, 2 * SECTOR_BYTES
 
 
 class StoreUnaligned(UserStore):
@@ -100,26 +102,26 @@ class StoreCrossing(UserStore):
     def reach(self) -> tuple[int, int]:
         return self.mapped.page_bytes - 100, 100
 
-    def store(self, first_page: int, pages: int, content: memoryview) -> tuple[Fault, ...]:
+    def store(self, first_page: int, pages: int, content: memoryview) -> tuple[RefusedPage, ...]:
         mapped, (lo, hi) = self.mapped, self.reach()
         start = (first_page - mapped.first_page) * mapped.page_bytes
         whole = pages * mapped.page_bytes
         end = whole if pages == 1 else whole - mapped.page_bytes + hi
         refused = _access.store(mapped.view[start : start + whole], content, whole, 0, 1, lo, end)
         return tuple(
-            Fault(first_page + page, "SIGBUS", code, address) for _, code, address in refused for page in range(pages)
+            RefusedPage(first_page + page, "SIGBUS", code, address) for _, code, address in refused for page in range(pages)
         )
 
 
 class _KernelCopy(Access):
     """The kernel copies, page by page; a fault in mid-page ends a copy short, and that of the rest then fails."""
 
-    def store(self, first_page: int, pages: int, content: memoryview) -> tuple[Fault, ...]:
+    def store(self, first_page: int, pages: int, content: memoryview) -> tuple[RefusedPage, ...]:
         self._provide(content)
         faults = (self._copy_page(first_page, page, content) for page in range(first_page, first_page + pages))
         return tuple(fault for fault in faults if fault)
 
-    def _copy_page(self, first_page: int, page: int, content: memoryview) -> Fault | None:
+    def _copy_page(self, first_page: int, page: int, content: memoryview) -> RefusedPage | None:
         mapped = self.mapped
         done, hi = self.reach()
         while done < hi:
@@ -130,7 +132,7 @@ class _KernelCopy(Access):
             except OSError as error:
                 if error.errno not in (errno.EFAULT, errno.EIO):
                     raise
-                return Fault(page, errno.errorcode[error.errno], error.errno, mapped.page_address(page) + done)
+                return RefusedPage(page, errno.errorcode[error.errno], error.errno, mapped.page_address(page) + done)
         return None
 
     def _provide(self, content: memoryview) -> None:
@@ -215,21 +217,21 @@ class DirectRead(_KernelCopy):
         source = cls._source_path(path, first_page)
         source.write_bytes(b"\x5a" * (min(pages, SOURCE_PAGES) * page_bytes))
         source.chmod(0o666)
-        with refusable("O_DIRECT", source):
-            os.close(os.open(source, os.O_RDWR | os.O_DIRECT))
+        with refusable("O_DIRECT", source), opened(source, os.O_RDWR | os.O_DIRECT):
+            pass
 
     @staticmethod
     def _source_path(path: Path, first_page: int) -> Path:
         return path.with_name(f"{path.name}.source-{first_page}")
 
-    def store(self, first_page: int, pages: int, content: memoryview) -> tuple[Fault, ...]:
+    def store(self, first_page: int, pages: int, content: memoryview) -> tuple[RefusedPage, ...]:
         try:
             return super().store(first_page, pages, content)
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
             how = f"source {errno.errorcode[error.errno]}"
-            return tuple(Fault(page, how, error.errno, 0) for page in range(first_page, first_page + pages))
+            return tuple(RefusedPage(page, how, error.errno, 0) for page in range(first_page, first_page + pages))
 
     def _provide(self, content: memoryview) -> None:
         os.pwrite(self._filler, content, 0)
@@ -246,17 +248,17 @@ class DirectRead(_KernelCopy):
 class ForkedChild(UserStore):
     """A forked child stores through the mapping that it inherited; locks are not inherited (mlock(2))."""
 
-    def store(self, first_page: int, pages: int, content: memoryview) -> tuple[Fault, ...]:
+    def store(self, first_page: int, pages: int, content: memoryview) -> tuple[RefusedPage, ...]:
         return _from_child(lambda: super(ForkedChild, self).store(first_page, pages, content))
 
 
 class SecondProcess(UserStore):
     """Another process opens the file, maps it, stores, unmaps and exits."""
 
-    def store(self, first_page: int, pages: int, content: memoryview) -> tuple[Fault, ...]:
+    def store(self, first_page: int, pages: int, content: memoryview) -> tuple[RefusedPage, ...]:
         return _from_child(lambda: self._store_elsewhere(first_page, pages, content))
 
-    def _store_elsewhere(self, first_page: int, pages: int, content: memoryview) -> tuple[Fault, ...]:
+    def _store_elsewhere(self, first_page: int, pages: int, content: memoryview) -> tuple[RefusedPage, ...]:
         with _twin(self.mapped) as twin:
             twin.map()
             return UserStore(twin).store(first_page, pages, content)
@@ -279,8 +281,8 @@ def _twin(mapped: MappedFile) -> MappedFile:
     )
 
 
-def _from_child(store: Callable[[], tuple[Fault, ...]]) -> tuple[Fault, ...]:
-    return tuple(Fault(*fields) for fields in in_child(lambda: [astuple(fault) for fault in store()]))
+def _from_child(store: Callable[[], tuple[RefusedPage, ...]]) -> tuple[RefusedPage, ...]:
+    return tuple(RefusedPage(*fields) for fields in in_child(lambda: [astuple(fault) for fault in store()]))
 
 
 ACCESSES: dict[str, type[Access]] = {

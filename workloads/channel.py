@@ -31,10 +31,13 @@ class Verb(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A verb with the name of a gate or a traceback."""
+    """What one side says."""
 
     verb: Verb
     text: str = ""
+    """The name of a gate, a traceback, or what a servant is asked and answers."""
+    errno: int | None = None
+    """Of BROKE, if an error of the system was the end of the worker."""
 
 
 class Channel:
@@ -55,7 +58,7 @@ class Channel:
     def send(self, message: Message) -> None:
         """Send; of a long text only the end arrives. Raises OSError (EPIPE) when the other side is gone."""
         text = message.text[-_TEXT_LIMIT_CHARACTERS:]
-        self._end.send(json.dumps([message.verb, text]).encode())
+        self._end.send(json.dumps([message.verb, text, message.errno]).encode())
 
     def receive(self, timeout_s: float | None) -> Message | None:
         """The next message, or None when the other side is gone. Raises TimeoutError."""
@@ -66,8 +69,8 @@ class Channel:
             return None
         if not packet:
             return None
-        verb, text = json.loads(packet)
-        return Message(Verb(verb), text)
+        verb, text, number = json.loads(packet)
+        return Message(Verb(verb), text, number)
 
     def close(self) -> None:
         self._end.close()

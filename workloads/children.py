@@ -19,11 +19,21 @@ EXIT_BROKE = 70
 
 
 class ChildBroke(Exception):
-    """A child ended without a result; `reason` is its traceback or how it ended."""
+    """A child ended without a result."""
 
-    def __init__(self, reason: str) -> None:
+    reason: str
+    """Its traceback, or how it ended."""
+    errno: int | None
+    """Of the OSError that ended it, if one did."""
+
+    def __init__(self, reason: str, errno: int | None) -> None:
         super().__init__(reason)
-        self.reason = reason
+        self.reason, self.errno = reason, errno
+
+
+def errno_in(error: BaseException) -> int | None:
+    """The errno of a system call that failed here or in a child, None if the error is none of these."""
+    return error.errno if isinstance(error, OSError | ChildBroke) else None
 
 
 def in_child(call: Callable[[], Any]) -> Any:
@@ -53,9 +63,9 @@ class Child:
         while part := os.read(self._result, 1 << 16):
             parts.append(part)
         os.close(self._result)
-        said = json.loads(b"".join(parts) or b'["broke", "it said nothing"]')
+        said = json.loads(b"".join(parts) or b'["broke", "it said nothing", null]')
         if said[0] != "ok":
-            raise ChildBroke(said[1])
+            raise ChildBroke(said[1], said[2])
         return said[1]
 
     def end(self) -> None:
@@ -75,8 +85,8 @@ def _be_child(call: Callable[[], Any], result: int, parent: int, stays: bool) ->
         if os.getppid() == parent:
             os.write(result, json.dumps(["ok", call()]).encode())
             status = 0
-    except BaseException:
-        os.write(result, json.dumps(["broke", traceback.format_exc()]).encode())
+    except BaseException as error:
+        os.write(result, json.dumps(["broke", traceback.format_exc(), errno_in(error)]).encode())
     finally:
         os.close(result)
         while stays and status == 0:

@@ -11,10 +11,12 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
+from verify.descriptors import opened
 from verify.ledger import Altered, LedgerWriter, Note, Resize, Zeroed
 from workloads import libc
 from workloads.children import in_child
@@ -23,7 +25,7 @@ from workloads.mapped_file import MappedFile
 from workloads.memory_cgroup import hierarchy
 from workloads.plan import Op
 from workloads.servant import COMPACT_MEMORY, Servant, knob
-from workloads.unsupported import Unsupported
+from workloads.unsupported import Unsupported, refusable
 from workloads.writeback import write_back
 
 _UNALIGNED_BYTES = 333
@@ -50,25 +52,29 @@ class Stage(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Disturbance:
-    """A disturbance. `needs`: the feature that a filesystem must have for it, as `torture.filesystems` names them.
-
-    `alone`: it changes the size of the file, so no other worker may be on it. `privileged`: the worker needs its
-    servant, which is asked for `before` before the file is mapped. `for_pins`: pointless without a pin, or, `with_pin`,
-    with any other. `seldom`: not
-    drawn unless named, because most kernels under test cannot do it. `probe`: raises Unsupported if this
-    kernel cannot.
-    """
+    """A row of `DISTURBANCES`."""
 
     name: str
     act: Callable[[Stage, Op], None]
+    """Does it, to the pages of the step."""
     needs: str = ""
+    """The feature that a filesystem must have for it, as `torture.filesystems` names them."""
     alone: bool = False
+    """It changes the size of the file, so no other worker may be on it."""
     privileged: bool = False
+    """Only root may do it: the worker needs its servant."""
     before: str = ""
+    """The service that the servant does before the file is mapped."""
     for_pins: bool = False
+    """It makes no difference to a mapping without a pin."""
     with_pin: str = ""
+    """If not "", it makes a difference to mappings with this pin only."""
     seldom: bool = False
+    """Most kernels under test cannot do it, so it is drawn only if it is named."""
+    awaits_metadata: bool = False
+    """It does not return before metadata is written."""
     probe: Callable[[], object] = lambda: None
+    """Raises Unsupported if this kernel cannot do it."""
 
     def suits(self, pin: str) -> bool:
         """Whether it has something to do with this pin."""
@@ -185,16 +191,10 @@ def _buffered_writer(stage: Stage, op: Op) -> None:
 
 def _direct_writer(stage: Stage, op: Op) -> None:
     """The same with O_DIRECT, which writes back and invalidates what is cached there, mapped and pinned or not."""
-    try:
-        descriptor = os.open(stage.mapped.path, os.O_RDWR | os.O_DIRECT | os.O_CLOEXEC)
-    except OSError as error:
-        if error.errno != errno.EINVAL:
-            raise
-        raise Unsupported("O_DIRECT", os.strerror(error.errno)) from error
-    try:
+    with ExitStack() as held:
+        with refusable("O_DIRECT"):
+            descriptor = held.enter_context(opened(stage.mapped.path, os.O_RDWR | os.O_DIRECT))
         _write_every_second(stage, op, descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _write_every_second(stage: Stage, op: Op, descriptor: int) -> None:
@@ -282,7 +282,7 @@ DISTURBANCES = {
         Disturbance("reopen", _reopen),
         Disturbance("buffered-writer", _buffered_writer),
         Disturbance("direct-writer", _direct_writer, needs="direct"),
-        Disturbance("freeze", _freeze, needs="freeze", privileged=True),
+        Disturbance("freeze", _freeze, needs="freeze", privileged=True, awaits_metadata=True),
         Disturbance("drop-caches", lambda stage, op: _ask(stage, "drop-caches"), privileged=True),
         Disturbance(
             "compaction",

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import fcntl
-import os
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from verify.descriptors import opened
 
 _FS_IOC_FIEMAP = 0xC020660B
 _FLAG_SYNC = 1
@@ -20,12 +21,15 @@ _BATCH = 64
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """`length_bytes` bytes of a file from `offset_bytes` on, at `device_bytes` of its device."""
+    """A part of a file that lies in one piece on its device."""
 
     offset_bytes: int
+    """Where it begins in the file."""
     device_bytes: int
+    """Where it begins on the device."""
     length_bytes: int
     unwritten: bool
+    """It reads as zeros whatever the device holds there."""
 
 
 def extents(path: Path) -> tuple[Extent, ...]:
@@ -33,11 +37,8 @@ def extents(path: Path) -> tuple[Extent, ...]:
 
     On btrfs the addresses are its own and not the device's. Raises OSError (EOPNOTSUPP) where there is no FIEMAP.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
+    with opened(path) as descriptor:
         return tuple(_extents(descriptor))
-    finally:
-        os.close(descriptor)
 
 
 def extent_table(path: Path) -> str:

@@ -13,20 +13,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from verify import stamp
+from verify.descriptors import opened
 from verify.ledger import Base, File
 from workloads import libc
-from workloads.unsupported import Unsupported, refusable
-
-__all__ = ["CLONE_ID_OFFSET", "LAYOUTS", "Site", "Unsupported", "create"]
+from workloads.unsupported import refusable
 
 CLONE_ID_OFFSET = 1000
+"""From the number of a file to that of its clone."""
 BATCH_PAGES = 256
+"""So many pages are written at a time."""
 _TAIL_BYTES = 1234
 _INLINE_BYTES = 50
 _ALTERNATIONS = 64
-# Every worker's user must be able to write to the files, only root to the clones.
 TARGET_MODE = 0o666
+"""Every worker's user must be able to write to the files."""
 CLONE_MODE = 0o644
+"""Nobody but root may write to a clone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +37,16 @@ class Site:
 
     path: Path
     file: int
+    """The number of the file in the ledger and in its stamps."""
     pages: int
+    """The size of the mapping that is to come."""
     page_bytes: int
     run: int
+    """The number of the run in the stamps."""
 
     @property
     def size_bytes(self) -> int:
-        """Of the mapping that is to come, and of the file unless the layout says otherwise."""
+        """The size of the mapping that is to come, and of the file unless the layout says otherwise."""
         return self.pages * self.page_bytes
 
     def record(self, layout: str, base: tuple[Base, ...], size_bytes: int | None = None) -> File:
@@ -52,16 +57,15 @@ class Site:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """A layout. `make` makes the file and returns the records of all files it made, the target's first.
-
-    `needs`: the feature that a filesystem must have for it, as `torture.filesystems` names them. `opening`:
-    disturbances (workloads.disturbances) that a worker which is alone on the file has happen before its first store.
-    """
+    """A row of `LAYOUTS`."""
 
     name: str
     make: Callable[[Site], tuple[File, ...]]
+    """Makes the file and returns the records of all files that it made, the target's first."""
     needs: str = ""
+    """The feature that a filesystem must have for it, as `torture.filesystems` names them."""
     opening: tuple[str, ...] = ()
+    """Disturbances that a worker which is alone on the file has happen before its first store."""
 
 
 def create(
@@ -74,7 +78,7 @@ def create(
     """
     site = Site(directory / name, file, pages, page_bytes, run)
     records = LAYOUTS[layout].make(site)
-    with _opened(directory, os.O_RDONLY | os.O_DIRECTORY) as descriptor:
+    with opened(directory, os.O_RDONLY | os.O_DIRECTORY) as descriptor:
         os.fsync(descriptor)
     return records
 
@@ -98,7 +102,7 @@ def _written(site: Site) -> tuple[File, ...]:
 def _reflinked(site: Site) -> tuple[File, ...]:
     target = _stamped(site, "reflinked")
     clone = site.path.with_name(site.path.name + ".clone")
-    with _opened(site.path, os.O_RDONLY) as source, _new_file(clone, CLONE_MODE) as descriptor:  # noqa: SIM117
+    with opened(site.path) as source, _new_file(clone, CLONE_MODE) as descriptor:  # noqa: SIM117
         with refusable("reflinked", site.path, clone):
             libc.clone_file(source, descriptor)
     return (
@@ -118,13 +122,13 @@ def _reflinked(site: Site) -> tuple[File, ...]:
 def _snapshotted(site: Site) -> tuple[File, ...]:
     """A file in a btrfs subvolume of its own, with a snapshot; the target's name is a symbolic link to it."""
     volume, snapshot = (site.path.with_name(f"{site.path.name}.{kind}") for kind in ("volume", "snapshot"))
-    with _opened(site.path.parent, os.O_RDONLY | os.O_DIRECTORY) as parent:
+    with opened(site.path.parent, os.O_RDONLY | os.O_DIRECTORY) as parent:
         with refusable("snapshotted"):
             libc.create_subvolume(parent, volume.name)
         site.path.symlink_to(Path(volume.name) / "file")
         inside = replace(site, path=volume / "file")
         base = _stamped(inside, "snapshotted").base
-        with _opened(volume, os.O_RDONLY | os.O_DIRECTORY) as source:
+        with opened(volume, os.O_RDONLY | os.O_DIRECTORY) as source:
             libc.snapshot_subvolume(source, parent, snapshot.name)
     (snapshot / "file").chmod(CLONE_MODE)
     clone_name = f"{snapshot.name}/file"
@@ -171,7 +175,7 @@ def _alternating(site: Site) -> tuple[File, ...]:
 def _zero_range(site: Site) -> tuple[File, ...]:
     """Written, then zeroed by FALLOC_FL_ZERO_RANGE: unwritten extents that have been written before."""
     _stamped(site, "zero-range")
-    with _opened(site.path, os.O_RDWR) as descriptor, refusable("zero-range", site.path):
+    with opened(site.path, os.O_RDWR) as descriptor, refusable("zero-range", site.path):
         libc.fallocate(descriptor, libc.FALLOC_FL_ZERO_RANGE, 0, site.size_bytes)
         os.fsync(descriptor)
     return (site.record("zero-range", (Base(0, site.pages, "zero"),)),)
@@ -221,19 +225,10 @@ def _new_target(site: Site) -> Iterator[int]:
 @contextmanager
 def _new_file(path: Path, mode: int) -> Iterator[int]:
     """A new file, made durable at the end."""
-    with _opened(path, os.O_RDWR | os.O_CREAT | os.O_EXCL) as descriptor:
+    with opened(path, os.O_RDWR | os.O_CREAT | os.O_EXCL) as descriptor:
         os.fchmod(descriptor, mode)
         yield descriptor
         os.fsync(descriptor)
-
-
-@contextmanager
-def _opened(path: Path, flags: int) -> Iterator[int]:
-    descriptor = os.open(path, flags | os.O_CLOEXEC, 0o600)
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
 
 
 LAYOUTS = {

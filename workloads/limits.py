@@ -1,4 +1,4 @@
-"""How much a worker may lock, and how big its files may be: RLIMIT_MEMLOCK and RLIMIT_FSIZE (getrlimit(2))."""
+"""Limits how much a worker may lock, and how big its files may be: RLIMIT_MEMLOCK and RLIMIT_FSIZE (getrlimit(2))."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 UNLIMITED = -1
+"""Stands for no limit, in plans too."""
 
 _fsize_bytes = UNLIMITED
 
@@ -49,7 +50,7 @@ def set_fsize(limit_bytes: int) -> None:
 
 @contextmanager
 def fsize_in_force() -> Iterator[None]:
-    """Only around what is done to the file under test: a worker's ledger is a file as well, and must not be limited."""
+    """The limit holds in this context only, as a worker's ledger is a file too, and must not be limited."""
     if _fsize_bytes == UNLIMITED:
         yield
         return

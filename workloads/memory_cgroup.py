@@ -1,7 +1,7 @@
 """A memory cgroup around one worker, of version 1 or 2, so that its pages can be put under pressure and no others.
 
-Who it belongs to: the worker's servant makes it before the file is mapped, so that what the worker touches from then on
-is charged there, and removes it at the end. `leftovers` is for whoever cleans up after a servant that was killed.
+The worker's servant makes it before the file is mapped, so that what the worker touches from then on is charged there, and
+removes it at the end. `leftovers` is for whoever cleans up after a servant that was killed.
 Documentation/admin-guide/cgroup-v2.rst (memory.high) and cgroup-v1/memory.rst (memory.limit_in_bytes).
 """
 
@@ -24,13 +24,17 @@ _MOUNTS = Path("/proc/self/mountinfo")
 
 @dataclass(frozen=True, slots=True)
 class Hierarchy:
-    """A mounted hierarchy with the memory controller. Writing `limit` reclaims at once down to it; `no_limit` ends it."""
+    """A mounted hierarchy with the memory controller."""
 
     root: Path
     limit: str
+    """The file of a group that holds its limit; the kernel reclaims at once what is beyond a new one."""
     no_limit: str
+    """What is written to that file to take the limit off."""
     usage: str
+    """The file of a group that holds what is charged to it, in bytes."""
     version: int
+    """Of the interface: 1 or 2."""
 
 
 class MemoryCgroup:

@@ -7,7 +7,6 @@ mapped and pinned until the starter says END, so that a fault can strike while i
 from __future__ import annotations
 
 import errno
-import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from functools import partial
@@ -15,7 +14,7 @@ from mmap import mmap
 from pathlib import Path
 
 from verify import stamp
-from verify.ledger import Fault, LedgerWriter, Pinned, Store, Stored, Synced, Worker
+from verify.ledger import LedgerWriter, Pinned, RefusedPage, Store, Stored, Synced, Worker
 from workloads import libc
 from workloads.access import ACCESSES, Access
 from workloads.channel import Channel, Message, Verb
@@ -123,7 +122,7 @@ class _Steps:
             content = self._stamped(page, 1, run.generation)
             with fsize_in_force():
                 failed = libc.errno_of(partial(_write_all, write, content, page * self.mapped.page_bytes))
-            faults = (Fault(page, errno.errorcode[failed], failed, 0),) if failed else ()
+            faults = (RefusedPage(page, errno.errorcode[failed], failed, 0),) if failed else ()
             self.ledger.append(Stored(self.worker, faults))
 
     def take(self, op: Op) -> None:
@@ -155,8 +154,8 @@ class _Steps:
                 self.ledger.append(Store(self.worker, self.mapped.file, *place))
                 self.ledger.append(Stored(self.worker, self._store_run(piece)))
 
-    def _store_run(self, run: Run) -> tuple[Fault, ...]:
-        faults: list[Fault] = []
+    def _store_run(self, run: Run) -> tuple[RefusedPage, ...]:
+        faults: list[RefusedPage] = []
         end = run.first_page + run.pages
         for first_page in range(run.first_page, end, BATCH_PAGES):
             pages = min(BATCH_PAGES, end - first_page)

@@ -21,16 +21,16 @@ _PROCESS_SLACK_BYTES = 32 << 20
 
 @dataclass(frozen=True, slots=True)
 class Pin:
-    """A way to pin.
-
-    `pin` maps the file and pins the mapping, and returns 0 or the errno with which the pinning failed; it raises
-    OSError only if the file cannot be mapped at all. `locked_bytes` is what a mapping of so many bytes counts against
-    RLIMIT_MEMLOCK of its process.
-    """
+    """A way to pin."""
 
     name: str
+    mapping: str
+    """What it makes of the mapping, in the words of a bug report; "" if it does nothing to it."""
     pin: Callable[[MappedFile], int]
+    """Maps the file, pins the mapping, and returns 0 or the errno with which the pinning failed. It raises OSError only
+    if the file cannot be mapped at all."""
     locked_bytes: Callable[[int], int]
+    """What a mapping of so many bytes counts against RLIMIT_MEMLOCK of its process."""
 
 
 def _map_only(mapped: MappedFile) -> int:
@@ -117,19 +117,29 @@ def _process(mapped_bytes: int) -> int:
 PINS = {
     pin.name: pin
     for pin in (
-        Pin("none", _map_only, _nothing),
-        Pin("mlock", _mlock, _everything),
-        Pin("mlock2-onfault", _mlock2_onfault, _everything),
-        Pin("map-locked", _map_locked, _everything),
-        Pin("mlock-part", _mlock_part, _everything),
-        Pin("mlock-elsewhere", _mlock_elsewhere, _everything),
-        Pin("munlocked", _munlocked, _everything),
-        Pin("mlockall-current", partial(_mlockall_current, 0), _process),
-        Pin("mlockall-current-onfault", partial(_mlockall_current, libc.MCL_ONFAULT), _process),
-        Pin("mlockall-future", partial(_mlockall_future, 0), _process),
-        Pin("mlockall-future-onfault", partial(_mlockall_future, libc.MCL_ONFAULT), _process),
-        Pin("map-populate", _map_populate, _nothing),
-        Pin("populate-read", partial(_advised, libc.MADV_POPULATE_READ), _nothing),
-        Pin("populate-write", partial(_advised, libc.MADV_POPULATE_WRITE), _nothing),
+        Pin("none", "", _map_only, _nothing),
+        Pin("mlock", "an mlocked mapping", _mlock, _everything),
+        Pin("mlock2-onfault", "a mapping under mlock2(MLOCK_ONFAULT)", _mlock2_onfault, _everything),
+        Pin("map-locked", "a MAP_LOCKED mapping", _map_locked, _everything),
+        Pin("mlock-part", "a half mlocked mapping", _mlock_part, _everything),
+        Pin("mlock-elsewhere", "a mapping mlocked in another process", _mlock_elsewhere, _everything),
+        Pin("munlocked", "a mapping that was munlocked again", _munlocked, _everything),
+        Pin("mlockall-current", "a mapping under mlockall(MCL_CURRENT)", partial(_mlockall_current, 0), _process),
+        Pin(
+            "mlockall-current-onfault",
+            "a mapping under mlockall(MCL_CURRENT | MCL_ONFAULT)",
+            partial(_mlockall_current, libc.MCL_ONFAULT),
+            _process,
+        ),
+        Pin("mlockall-future", "a mapping under mlockall(MCL_FUTURE)", partial(_mlockall_future, 0), _process),
+        Pin(
+            "mlockall-future-onfault",
+            "a mapping under mlockall(MCL_FUTURE | MCL_ONFAULT)",
+            partial(_mlockall_future, libc.MCL_ONFAULT),
+            _process,
+        ),
+        Pin("map-populate", "a MAP_POPULATE mapping", _map_populate, _nothing),
+        Pin("populate-read", "a mapping after MADV_POPULATE_READ", partial(_advised, libc.MADV_POPULATE_READ), _nothing),
+        Pin("populate-write", "a mapping after MADV_POPULATE_WRITE", partial(_advised, libc.MADV_POPULATE_WRITE), _nothing),
     )
 }

@@ -7,29 +7,26 @@ access paths, syncs and disturbances do when the worker starts.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
 class Op:
-    """One step of a worker.
-
-    `kind` is "store" (pages first_page .. first_page + pages), "sync" (`name` names a row of
-    `syncs.SYNCS`; no pages means everything the worker mapped), "gate" (waits until the parent releases
-    the gate `name`) or a row of `disturbances.DISTURBANCES`.
-    """
+    """One step of a worker."""
 
     kind: str
+    """`store`, `sync`, `gate` (wait until the parent releases it) or a row of `disturbances.DISTURBANCES`."""
     first_page: int = 0
     pages: int = 0
+    """0, with `first_page` 0: everything that the worker maps."""
     name: str = ""
+    """Of a sync its row in `syncs.SYNCS`, of a gate its own name."""
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerPlan:
     """One worker: the pages of one file that it owns and maps, how it pins and reaches them, and its steps.
 
-    No two workers of a trial own the same page. Raises ValueError when the ranges make no sense.
+    No two workers of a trial own the same page, and no step reaches beyond the worker's pages.
     """
 
     worker: int
@@ -40,20 +37,3 @@ class WorkerPlan:
     pin: str
     access: str
     ops: tuple[Op, ...]
-
-    def __post_init__(self) -> None:
-        if self.first_page < 0 or self.pages < 1:
-            raise ValueError(f"worker {self.worker}: pages {self.first_page}+{self.pages} are no range")
-        for op in self.ops:
-            if op.pages and not self._owns(op):
-                raise ValueError(f"worker {self.worker}: {op.kind} of pages outside its own, {op}")
-
-    def _owns(self, op: Op) -> bool:
-        end = self.first_page + self.pages
-        return self.first_page <= op.first_page and op.pages > 0 and op.first_page + op.pages <= end
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> WorkerPlan:
-        """The inverse of dataclasses.asdict, from JSON too. Raises TypeError for a missing or unknown field."""
-        ops = tuple(Op(**op) for op in values["ops"])
-        return cls(**{**values, "ops": ops})

@@ -20,11 +20,13 @@ _OVERHEAD_BYTES = 32 << 20
 
 @dataclass(frozen=True, slots=True)
 class Requirement:
-    """A requirement that is missing: why it is one, and how many bytes are needed and available."""
+    """A requirement that is missing."""
 
     reason: str
     needed: int
+    """Bytes."""
     available: int
+    """Bytes."""
 
     def __str__(self) -> str:
         return f"{self.reason}: {self.needed} bytes needed, {self.available} available"

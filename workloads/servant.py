@@ -12,13 +12,14 @@ import errno
 import json
 import os
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import NoReturn, Self
 
+from verify.descriptors import opened
 from workloads import libc
 from workloads.channel import Channel, Message, Verb
 from workloads.memory_cgroup import MemoryCgroup, leave_inherited
@@ -27,14 +28,17 @@ from workloads.unsupported import Unsupported
 DROP_CACHES, COMPACT_MEMORY = "drop_caches", "compact_memory"
 FREEZE_S = 0.1
 _FIRST_DESCRIPTOR = 3
+_EXIT_TIMEOUT_S, _EXIT_POLL_S = 10.0, 0.01
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """0 or the errno of a service, and what it has to say for the ledger."""
+    """What came of a service."""
 
     failed: int
+    """0, or the errno."""
     remark: str
+    """What the ledger is to say of it, "" for nothing."""
 
 
 class Servant:
@@ -42,17 +46,22 @@ class Servant:
 
     def __init__(self, mount_point: Path | None) -> None:
         """Fork the servant of this process, for a filesystem that is mounted on `mount_point`; None if there is none to
-        freeze. Call it as root, and before the channel of the worker matters to anybody."""
+        freeze. Call it as root, and before the channel of the worker matters to anybody. Raises Unsupported if nothing is
+        mounted there."""
         self._channel, theirs = Channel.pair()
         worker = os.getpid()
         self._pid = os.fork()
         if self._pid == 0:
             _serve(theirs, worker, mount_point)
         theirs.close()
+        self._hear("its start")
 
     def ask(self, service: str) -> Reply:
         """Have a row of `SERVICES` done. Raises Unsupported if the kernel has no such thing."""
         self._channel.send(Message(Verb.ASK, service))
+        return self._hear(service)
+
+    def _hear(self, service: str) -> Reply:
         answer = self._channel.receive(None)
         if answer is None:
             raise BrokenPipeError(errno.EPIPE, f"the servant died of {service}")
@@ -71,10 +80,11 @@ class Servant:
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """For whom a servant works: the worker's process, and a descriptor of the root of its filesystem, -1 for none."""
+    """For whom a servant works: the worker's process, and a descriptor of the root of its filesystem, None if it was told
+    of none."""
 
     worker: str
-    root: int
+    root: int | None
 
 
 def _serve(channel: Channel, worker: int, mount_point: Path | None) -> NoReturn:
@@ -84,10 +94,12 @@ def _serve(channel: Channel, worker: int, mount_point: Path | None) -> NoReturn:
         os.closerange(_FIRST_DESCRIPTOR, channel.fileno())
         os.closerange(channel.fileno() + 1, os.sysconf("SC_OPEN_MAX"))
         leave_inherited()  # of whoever starves a group to kill the worker: what is frozen has to be thawed
-        client = Client(str(worker), root_of_mount(mount_point) if mount_point else -1)
-        while request := channel.receive(None):
-            SERVICES[request.text](client, lambda failed, remark: channel.send(_answer(failed, remark)))
-        _leave_cgroup(client)
+        with root_of_mount(mount_point) if mount_point else nullcontext() as root:
+            client = Client(str(worker), root)
+            channel.send(_answer(0, ""))
+            while request := channel.receive(None):
+                SERVICES[request.text](client, lambda failed, remark: channel.send(_answer(failed, remark)))
+            _leave_cgroup(client)
         status = 0
     except Unsupported as refusal:
         channel.send(Message(Verb.ANSWER, json.dumps([0, "", [refusal.what, refusal.reason]])))
@@ -95,14 +107,14 @@ def _serve(channel: Channel, worker: int, mount_point: Path | None) -> NoReturn:
         os._exit(status)
 
 
-def root_of_mount(mount_point: Path) -> int:
+@contextmanager
+def root_of_mount(mount_point: Path) -> Iterator[int]:
     """A descriptor of what is mounted on `mount_point`; Unsupported if that is part of another filesystem, the one this
     machine runs on for instance: a directory and the one above it are then on the same device."""
-    root = os.open(mount_point, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    if os.fstat(root).st_dev == os.stat("..", dir_fd=root).st_dev:
-        os.close(root)
-        raise Unsupported("freezing", f"nothing is mounted on {mount_point}")
-    return root
+    with opened(mount_point, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW) as root:
+        if os.fstat(root).st_dev == os.stat("..", dir_fd=root).st_dev:
+            raise Unsupported("freezing", f"nothing is mounted on {mount_point}")
+        yield root
 
 
 def _answer(failed: int, remark: str) -> Message:
@@ -114,7 +126,10 @@ Answer = Callable[[int, str], None]
 
 def _freeze(client: Client, answer: Answer) -> None:
     """Frozen when answered, thawed FREEZE_S later; EBUSY when somebody else froze it, EIO when it was shut down."""
-    failed = libc.errno_of(lambda: libc.freeze(client.root))
+    root = client.root
+    if root is None:
+        raise Unsupported("freezing", "the worker was started without the mount point")
+    failed = libc.errno_of(lambda: libc.freeze(root))
     if failed in (errno.EOPNOTSUPP, errno.ENOTTY):
         raise Unsupported("freezing", os.strerror(failed))
     try:
@@ -122,7 +137,7 @@ def _freeze(client: Client, answer: Answer) -> None:
         time.sleep(0 if failed else FREEZE_S)
     finally:  # the worker may have been killed, and is not there to be answered
         if not failed:
-            libc.thaw(client.root)
+            libc.thaw(root)
 
 
 def _drop_caches(_: Client, answer: Answer) -> None:
@@ -160,8 +175,18 @@ def _reclaim(client: Client, answer: Answer) -> None:
 
 
 def _leave_cgroup(client: Client) -> None:
-    with suppress(Unsupported):
-        MemoryCgroup(client.worker).leave()
+    """A worker that was killed closes its channel a moment before it is out of its group, which is busy until then."""
+    deadline = time.monotonic() + _EXIT_TIMEOUT_S
+    while True:
+        try:
+            MemoryCgroup(client.worker).leave()
+            return
+        except Unsupported:
+            return
+        except OSError as error:
+            if error.errno != errno.EBUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(_EXIT_POLL_S)
 
 
 SERVICES: dict[str, Callable[[Client, Answer], None]] = {

@@ -27,16 +27,14 @@ class Scope(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Sync:
-    """A sync: `call` gets the mapped file, first page and number of pages, and raises OSError if the
-    sync failed.
-
-    `kind` is the ledger's word for it (verify.ledger.Sync).
-    """
+    """A row of `SYNCS`."""
 
     name: str
     kind: str
+    """What the ledger calls it (verify.ledger.Sync)."""
     scope: Scope
     call: Callable[[MappedFile, int, int], None]
+    """Gets the mapped file, first page and number of pages, and raises OSError if the sync failed."""
 
     def record(self, worker: int, mapped: MappedFile, first_page: int, pages: int) -> SyncRecord:
         """The ledger's record of what this sync covers when asked for these pages."""

@@ -24,13 +24,12 @@ from typing import Literal, NoReturn, Self
 from verify.ledger import LedgerWriter
 from workloads import libc
 from workloads.channel import Channel, Message, Verb
+from workloads.children import errno_in
 from workloads.limits import UNLIMITED, set_fsize, set_memlock
 from workloads.operations import carry_out, needs_servant
-from workloads.plan import Op, WorkerPlan
+from workloads.plan import WorkerPlan
 from workloads.servant import Servant
 from workloads.unsupported import Unsupported
-
-__all__ = ["Op", "WorkerPlan", "WorkerProcess", "WorkerReport", "start"]
 
 EXIT_BROKE = 70
 _FIRST_DESCRIPTOR = 3
@@ -40,18 +39,19 @@ State = Literal["finished", "died", "timeout", "unsupported"]
 
 @dataclass(frozen=True, slots=True)
 class WorkerReport:
-    """How a worker stands.
-
-    finished: all its steps are done, or it ended when told to. died: it is gone otherwise, with `exit_code` or
-    `signal`; `error` is a traceback when the worker itself broke. timeout: it is still at it.
-    unsupported: it gave up on what the filesystem or kernel cannot do; `error` says what.
-    """
+    """How a worker stands."""
 
     worker: int
     state: State
+    """finished: all its steps are done, or it ended when told to. died: it is gone otherwise. timeout: it is still at it.
+    unsupported: it gave up on what the filesystem or kernel cannot do."""
     exit_code: int | None = None
     signal: int | None = None
+    """That killed it."""
     error: str = ""
+    """The traceback of one that broke, or what is unsupported."""
+    errno: int | None = None
+    """Of the system call whose failure was the end of it, None for any other end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +85,9 @@ def start(
 
     Its RLIMIT_MEMLOCK is `memlock_bytes`, or -1: as high as can be (see limits), and RLIMIT_FSIZE holds for what it does
     to the file, not for its ledger. It opens the ledger before
-    privileges are dropped, the file after. Its filesystem, which a plan may have frozen, is mounted on `mount_point`. The calling thread must outlive the worker. Raises OSError if no
-    process can be made; all else stands in the worker's report.
+    privileges are dropped, the file after. Its filesystem, which a plan may have frozen, is mounted on `mount_point`. The
+    calling thread must outlive the worker. Raises OSError if no process can be made; all else stands in the worker's
+    report.
     """
     task = _Task(plan, run, ledger_path, uid, gid, memlock_bytes, fsize_bytes, page_bytes, mount_point)
     ours, theirs = Channel.pair()
@@ -108,8 +109,7 @@ class WorkerProcess:
         self._channel = channel
         self._gates: set[str] = set()
         self._finished = False
-        self._error = ""
-        self._refused = False
+        self._said = Message(Verb.FINISHED)
         self._end: WorkerReport | None = None
 
     def wait_finished(self, timeout_s: float) -> WorkerReport:
@@ -129,7 +129,7 @@ class WorkerProcess:
         return self._end is None and not self._ended_by(time.monotonic())
 
     def release(self, name: str) -> None:
-        """Open a gate, now or in advance. Of a worker that is gone, nothing comes of it."""
+        """Open a gate, even before the worker has come to it. Does nothing if the worker is gone."""
         self._send(Message(Verb.RELEASE, name))
 
     def end(self, timeout_s: float = 30) -> WorkerReport:
@@ -172,8 +172,7 @@ class WorkerProcess:
         elif message.verb is Verb.FINISHED:
             self._finished = True
         else:
-            self._refused = message.verb is Verb.REFUSED
-            self._error = message.text
+            self._said = message
 
     def _reap(self, deadline: float) -> WorkerReport:
         """The report of the end of the process, once there is one."""
@@ -181,7 +180,7 @@ class WorkerProcess:
             self._listen_until(lambda: False, deadline)
             status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
             self._end = self._reported(status)
-        return self._end or WorkerReport(self.worker, "timeout", error=self._error)
+        return self._end or WorkerReport(self.worker, "timeout", error=self._said.text)
 
     def _ended_by(self, deadline: float) -> bool:
         poll = select.poll()
@@ -189,13 +188,12 @@ class WorkerProcess:
         return bool(poll.poll(max(0.0, deadline - time.monotonic()) * 1000))
 
     def _reported(self, status: int) -> WorkerReport:
-        if self._refused:
-            return WorkerReport(self.worker, "unsupported", exit_code=status, error=self._error)
+        if self._said.verb is Verb.REFUSED:
+            return WorkerReport(self.worker, "unsupported", exit_code=status, error=self._said.text)
         if status == 0:
             return WorkerReport(self.worker, "finished", exit_code=0)
-        if status < 0:
-            return WorkerReport(self.worker, "died", signal=-status, error=self._error)
-        return WorkerReport(self.worker, "died", exit_code=status, error=self._error)
+        exit_code, killed_by = (None, -status) if status < 0 else (status, None)
+        return WorkerReport(self.worker, "died", exit_code, killed_by, self._said.text, self._said.errno)
 
 
 def _be_worker(task: _Task, starter: int, channel: Channel) -> NoReturn:
@@ -212,8 +210,8 @@ def _be_worker(task: _Task, starter: int, channel: Channel) -> NoReturn:
         status = 0
     except Unsupported as refusal:
         channel.send(Message(Verb.REFUSED, str(refusal)))
-    except BaseException:
-        channel.send(Message(Verb.BROKE, traceback.format_exc()))
+    except BaseException as error:
+        channel.send(Message(Verb.BROKE, traceback.format_exc(), errno_in(error)))
     finally:
         os._exit(status)
 

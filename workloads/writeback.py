@@ -25,6 +25,7 @@ import errno
 import os
 import time
 
+from verify.descriptors import opened
 from workloads import libc
 from workloads.mapped_file import MappedFile
 
@@ -72,8 +73,5 @@ def wait_by_cachestat(descriptor: int) -> None:
 
 def wait_by_other_descriptor(mapped: MappedFile) -> None:
     """Wait until what is under writeback is not; the error that this descriptor reports is left to the worker's."""
-    descriptor = os.open(mapped.path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
+    with opened(mapped.path) as descriptor:
         libc.errno_of(lambda: libc.sync_file_range(descriptor, 0, 0, libc.SYNC_FILE_RANGE_WAIT_BEFORE))
-    finally:
-        os.close(descriptor)

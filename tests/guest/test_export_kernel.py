@@ -12,7 +12,7 @@ import pytest
 from tests.failures import BACKGROUND, STORE, failure, sync
 from tests.guest.bare import PACKAGED_KERNEL, boot
 from torture.export.c import write_c
-from torture.export.exportable import recipe
+from torture.export.exportable import Exportable
 from torture.export.fstests import HELPER, NUMBER, write_fstests
 from torture.plan import Plan
 from verify.finding import Finding
@@ -65,7 +65,7 @@ class Guest:
 
     def add(self, name: str, case: tuple[Plan, Finding]) -> None:
         """A C program, compiled on the host, as the guest may have no compiler."""
-        write_c(recipe(*case), self.directory / name)
+        write_c(Exportable.of(*case), self.directory / name)
         _compile(self.directory / name / "reproduce")
         disks = "/dev/ubda /dev/ubdb" if case[0].fault_names == "replay" else "/dev/ubda"
         self.script += f"sh {name}/reproduce.sh {disks} >{name}/said 2>&1; echo $? >{name}/status\n"
@@ -74,7 +74,7 @@ class Guest:
         """A test, in a tree with a stand-in for what fstests has."""
         tree = self.directory / name
         shutil.copytree(STAND_IN, tree)
-        write_fstests(recipe(*case), tree, old=old)
+        write_fstests(Exportable.of(*case), tree, old=old)
         assert (tree / "tests/generic" / f"{NUMBER}.out").read_text() == GOLDEN
         _compile(tree / "src" / HELPER)
         place = f"FSTYP=xfs SCRATCH_DEV=/dev/ubda SCRATCH_MNT=/run/mnt RESULT_DIR=. TREE={'old' if old else 'today'}"

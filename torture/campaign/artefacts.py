@@ -11,7 +11,6 @@ import json
 import os
 import shutil
 import threading
-from dataclasses import asdict
 from pathlib import Path
 
 from devicemapper import tools
@@ -20,7 +19,7 @@ from torture.report.summary import detail
 from torture.results.groups import Key, key_of
 from torture.results.store import Trial
 from torture.rig.record import Record
-from verify import stamp
+from verify import codec, stamp
 from verify.finding import Finding
 from verify.observation import Page, read_observations
 
@@ -65,7 +64,7 @@ class Keeper:
     def _fill(self, home: Path, trial: Trial, finding: Finding, directory: Path, disk: Path) -> None:
         for entry in directory.iterdir():
             shutil.copy2(entry, home / entry.name)
-        (home / "finding.json").write_text(json.dumps(asdict(finding), indent=1))
+        (home / "finding.json").write_text(codec.encode(finding, indent=1))
         (home / "README").write_text(detail(trial, home) + "\n")
         (home / "pages.txt").write_text(page_table(trial))
         (home / "first-bad-page.txt").write_text(first_bad_page(directory, finding))

@@ -42,10 +42,10 @@ from typing import Any
 
 from torture.campaign.run_config import Order
 from torture.draw.combination import NO_DISTURBANCE
-from torture.draw.request import BACKGROUNDS, DEFAULT_FILESYSTEMS, Request, choose, choose_faults, whole_space
+from torture.draw.request import BACKGROUNDS, Request, choose, choose_faults, whole_space
 from torture.errors import BadRequest
 from torture.faults import FAULTS
-from torture.filesystems import FILESYSTEMS
+from torture.filesystems import FILESYSTEMS, USUAL
 from torture.lab.choose import LABS, KernelChoice, lab_for
 from torture.results.known import KEYS, Known
 from workloads.access import ACCESSES
@@ -154,7 +154,7 @@ def _check_keys(file: _File, raw: dict[str, Any]) -> None:
 
 
 def _request(file: _File, raw: dict[str, Any], draw_seed: Callable[[], int]) -> Request:
-    defaults = replace(whole_space(), filesystems=DEFAULT_FILESYSTEMS, pairwise=False)
+    defaults = replace(whole_space(), filesystems=USUAL, pairwise=False)
     seed = _whole(file, "", raw, "seed", 0, 1 << 62)
     fields: dict[str, Any] = {}
     for dimension, known in _DIMENSIONS.items():

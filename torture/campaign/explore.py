@@ -146,4 +146,4 @@ def _places(request: Request) -> list[Place]:
 
 def _is_deadly(fault: FaultSpec) -> bool:
     classes = [fault_class(part.name) for part in parts(fault)]
-    return any(each.crash or each.replays for each in classes)
+    return any(each.may_lose_unsynced or each.judges_crash_states for each in classes)

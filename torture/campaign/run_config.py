@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from torture.draw.request import Request
+from torture.errors import BadRequest
 from torture.lab.choose import UML, KernelChoice, make_labs
 from torture.lab.guest_lab import GuestLab
 from torture.lab.local import LocalLab
-from torture.plan import FaultSpec
 from torture.results.known import Known
+from verify import codec
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,25 +45,13 @@ class Order:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data."""
-        raw = asdict(self)
-        for name in ("results", "scratch", "destroy"):
-            raw[name] = None if raw[name] is None else str(Path(raw[name]).absolute())
-        return raw
+        plain: dict[str, Any] = codec.parse(codec.encode(self))
+        return plain
 
     @staticmethod
     def from_dict(raw: dict[str, Any]) -> Order:
-        """The inverse of `to_dict`, after a passage through JSON."""
-        request = dict(raw["request"])
-        request["faults"] = tuple(FaultSpec(**fault) for fault in request["faults"])
-        request = {name: tuple(value) if isinstance(value, list) else value for name, value in request.items()}
-        return Order(
-            **{
-                **raw,
-                "request": Request(**request),
-                "results": Path(raw["results"]),
-                "scratch": Path(raw["scratch"]),
-                "destroy": None if raw["destroy"] is None else Path(raw["destroy"]),
-                "known": tuple(Known(**entry) for entry in raw["known"]),
-                "kernels": tuple(KernelChoice(kernel["path"], tuple(kernel["arguments"])) for kernel in raw["kernels"]),
-            }
-        )
+        """The inverse of `to_dict`. BadRequest names the field that is not of the form it should have."""
+        try:
+            return codec.from_plain(Order, raw)
+        except codec.Malformed as error:
+            raise BadRequest(f"the run's configuration, {error.wrong}", error.allowed) from error

@@ -12,7 +12,7 @@ from typing import ClassVar
 
 from devicemapper.table import Table
 from devicemapper.targets import Flakey, Linear
-from torture.contract.quota import LIMITS
+from torture.contract.quota import impose, user_quota
 from torture.errors import StepFailed
 from torture.faults.power.dropping import DroppedWrites, flakey_table
 from torture.filesystems import Filesystem
@@ -129,22 +129,26 @@ class Quota(Stage):
     name = "quota"
 
     def missing(self, row: Filesystem, machine: Machine) -> str:
-        if row.type not in LIMITS:
+        wanted = user_quota(row)
+        if wanted is None:
             return f"{row.name} keeps no quota of its own: it would take quota files made by quotacheck(8)"
-        if row.name not in LIMITS:
+        if row.name != row.type:
             return f"quota is tried on {row.type} without further options"
-        if module := LIMITS[row.name].module:
-            load_module(module, machine.modules)
+        if wanted.module:
+            load_module(wanted.module, machine.modules)
         return ""
 
     def mkfs_options(self, row: Filesystem) -> tuple[str, ...]:
-        return LIMITS[row.name].mkfs_options
+        wanted = user_quota(row)
+        return wanted.mkfs if wanted else ()
 
     def mount_options(self, row: Filesystem) -> tuple[str, ...]:
-        return LIMITS[row.name].mount_options
+        wanted = user_quota(row)
+        return wanted.mount if wanted else ()
 
     def ready(self, scene: Scene, machine: Machine) -> None:
-        LIMITS[scene.filesystem.name].impose(scene, machine)
+        if wanted := user_quota(scene.filesystem):
+            impose(wanted, scene, machine)
 
 
 STAGES: tuple[Stage, ...] = (Plain(), Full(), PowerCut(), FailingWrites(), Freeze(), Quota())

@@ -11,16 +11,17 @@ import mmap
 import os
 from array import array
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from devicemapper.device import MappedDevice
-from devicemapper.log_writes import SECTOR_BYTES, Entry, LogReader
+from devicemapper.log_writes import Entry, LogReader
 from devicemapper.table import Table
 from devicemapper.targets import Linear, Snapshot
 from torture.crash.states import CrashState, Piece
 from torture.errors import StepFailed
 from verify import stamp
+from verify.descriptors import opened
+from verify.stamp import SECTOR_BYTES
 
 UNIT_SECTORS = 8
 """Metadata is not torn within 4 KiB: btrfs's and f2fs's super blocks and xfs's skipping of newer blocks at recovery
@@ -75,7 +76,7 @@ class CrashDisk:
 
     def advance(self, entry: Entry) -> None:
         """Put one write on the disk. No state may be mounted."""
-        with opened(self._scratch, os.O_WRONLY) as descriptor:
+        with opened(self._scratch, os.O_WRONLY | os.O_DIRECT) as descriptor:
             for sector, content in self._log.data(entry):
                 self._contents.put(sector, content)
                 _write(descriptor, sector, content)
@@ -94,7 +95,7 @@ class CrashDisk:
         self._mapped.exchange_table(self._table)
         if not state.extra:
             return
-        with opened(self._mapped.path, os.O_WRONLY) as descriptor:
+        with opened(self._mapped.path, os.O_WRONLY | os.O_DIRECT) as descriptor:
             for piece in state.extra:
                 for sector, content in self._data(piece):
                     _write(descriptor, sector, content)
@@ -112,7 +113,7 @@ class CrashDisk:
 def check_complete(contents: Contents, live: Path) -> None:
     """StepFailed unless the disk that was written to, `live`, holds what the log says was written last."""
     buffer = memoryview(mmap.mmap(-1, _CHUNK_SECTORS * SECTOR_BYTES))
-    with opened(live, os.O_RDONLY) as descriptor:
+    with opened(live, os.O_RDONLY | os.O_DIRECT) as descriptor:
         for first, sectors in contents.written():
             view = buffer[: sectors * SECTOR_BYTES]
             os.preadv(descriptor, [view], first * SECTOR_BYTES)
@@ -123,7 +124,7 @@ def check_complete(contents: Contents, live: Path) -> None:
 def keep_image(device: Path, length_sectors: int, image: Path, keep_foreign: bool) -> None:
     """A sparse copy of a whole device, without its foreign stamps unless they matter."""
     buffer = memoryview(mmap.mmap(-1, _CHUNK_SECTORS * SECTOR_BYTES))
-    with opened(device, os.O_RDONLY) as reading, open(image, "wb") as writing:
+    with opened(device, os.O_RDONLY | os.O_DIRECT) as reading, open(image, "wb") as writing:
         writing.truncate(length_sectors * SECTOR_BYTES)
         for first in range(0, length_sectors, _CHUNK_SECTORS):
             view = buffer[: min(_CHUNK_SECTORS, length_sectors - first) * SECTOR_BYTES]
@@ -132,16 +133,6 @@ def keep_image(device: Path, length_sectors: int, image: Path, keep_foreign: boo
                 page = bytes(view[at : at + mmap.PAGESIZE])
                 if any(page) and (keep_foreign or not _is_foreign(page)):
                     os.pwrite(writing.fileno(), page, first * SECTOR_BYTES + at)
-
-
-@contextmanager
-def opened(device: Path, flags: int) -> Iterator[int]:
-    """A device around the page cache."""
-    descriptor = os.open(device, flags | os.O_DIRECT | os.O_CLOEXEC)
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
 
 
 def _is_foreign(page: bytes) -> bool:

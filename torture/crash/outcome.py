@@ -6,12 +6,11 @@ as of the state's mark: the syncs that the ledger says returned after it prove n
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from verify import checker, ledger, observation, oracle
+from verify import checker, codec, ledger, observation, oracle
 from verify.finding import Finding, of_filesystem
 from verify.ledger import Record
 from verify.observation import Observation
@@ -21,29 +20,41 @@ STATES = "states.jsonl"
 
 @dataclass(frozen=True, slots=True)
 class StateSeen:
-    """A state by its `label`; `unmountable` and `inconsistent` are why, or ""; `files` its observations by file id."""
+    """A crash state that was mounted, checked and read."""
+
+    label: str
+    """Which one it is, in words."""
+    position: int
+    """What it owes was acked by this position in the ledger."""
+    unmountable: str
+    """Why it would not mount, or ""."""
+    inconsistent: str
+    """What fsck complains about, or ""."""
+    files: Mapping[int, tuple[Observation, ...]]
+    """What was read, by file id."""
+
+    def to_json(self) -> str:
+        """One line."""
+        lines = {file: tuple(observation.encode(seen).decode() for seen in looks) for file, looks in self.files.items()}
+        return codec.encode(_Stored(self.label, self.position, self.unmountable, self.inconsistent, lines)) + "\n"
+
+    @staticmethod
+    def from_json(line: str | bytes) -> StateSeen:
+        """The inverse of `to_json`. Raises verify.codec.Malformed."""
+        it = codec.decode(_Stored, line)
+        files = {file: tuple(observation.decode(look.encode()) for look in looks) for file, looks in it.files.items()}
+        return StateSeen(it.label, it.position, it.unmountable, it.inconsistent, files)
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """A StateSeen as it is stored, its observations as the lines that verify.observation makes of them."""
 
     label: str
     position: int
     unmountable: str
     inconsistent: str
-    files: dict[int, tuple[Observation, ...]]
-
-    def to_json(self) -> str:
-        """One line."""
-        lines = {file: [observation.encode(seen).decode() for seen in looks] for file, looks in self.files.items()}
-        fields = {name: getattr(self, name) for name in ("label", "position", "unmountable", "inconsistent")}
-        return json.dumps({**fields, "files": lines}, separators=(",", ":")) + "\n"
-
-    @staticmethod
-    def from_json(line: str) -> StateSeen:
-        """The inverse of `to_json`."""
-        raw = json.loads(line)
-        files = {
-            int(file): tuple(observation.decode(look.encode()) for look in looks)
-            for file, looks in raw.pop("files").items()
-        }
-        return StateSeen(files=files, **raw)
+    files: Mapping[int, tuple[str, ...]]
 
 
 class AsOf:
@@ -91,6 +102,6 @@ def read_states(path: Path) -> Iterator[StateSeen]:
     """The states in the order in which they were checked; none if there is no such file."""
     if not path.exists():
         return
-    with open(path, encoding="utf-8") as lines:
+    with open(path, "rb") as lines:
         for line in lines:
             yield StateSeen.from_json(line)

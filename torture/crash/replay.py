@@ -15,7 +15,6 @@ from pathlib import Path
 from random import Random
 
 from devicemapper import mounts, tools
-from devicemapper.device import MappedDevice
 from devicemapper.log_writes import Entry, LogReader
 from torture.crash import outcome
 from torture.crash.disk import Contents, CrashDisk, check_complete, keep_image
@@ -36,23 +35,31 @@ CHECK_TIMEOUT_S = 120.0
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """At most `states` states are checked, `samples` of them from between each two barriers; fsck every `fsck`th."""
+    """How many crash states are made and checked."""
 
     states: int
+    """At most so many are checked."""
     samples: int
+    """So many are drawn from between each two barriers."""
     fsck: int
+    """Every so many-th that is checked gets an fsck too, and so does each that breaks a promise."""
 
 
 @dataclass(slots=True)
 class Tally:
-    """How far a replay came, and where its time went, in seconds by step."""
+    """How far a replay came."""
 
     entries: int = 0
+    """Writes of the log."""
     found: int = 0
+    """Crash states that the log has."""
     checked: int = 0
     same: int = 0
+    """States that were chosen and not checked, because another had the same content and owed as much."""
     failing: int = 0
+    """States that broke a promise."""
     seconds: dict[str, float] = field(default_factory=dict)
+    """Where the time went, by step."""
 
     def __str__(self) -> str:
         spent = ", ".join(f"{step} {seconds:.1f} s" for step, seconds in self.seconds.items())
@@ -72,9 +79,8 @@ class Replay:
     """One log replayed. `position` is the ledger position at which the log began, `live` the device that was logged."""
 
     def __init__(self, scene: Scene, log: LogReader, position: int, choice: Choice) -> None:
-        assert scene.mapped is not None
         self._scene, self._log, self._position, self._choice = scene, log, position, choice
-        self._mapped: MappedDevice = scene.mapped
+        self._mapped = scene.dm
         self._expected = AsOf(list(read_ledger(scene.ledger_path)))
         self._seen: dict[int, int] = {}
         self._alive = 0.0

@@ -41,12 +41,16 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class CrashState:
-    """The disk after the first `entries` entries of the log and, out of order, `extra`; `position` is in the ledger."""
+    """A disk that a power loss could have left."""
 
     entries: int
+    """So many entries of the log, from the first on, are on it."""
     position: int
+    """In the ledger: it owes what was acked by then."""
     extra: tuple[Piece, ...]
+    """Writes after these entries that reached the disk out of order."""
     what: str
+    """How it was chosen, in words."""
 
     def __str__(self) -> str:
         return f"{self.what} after {self.entries} log entries, ledger position {self.position}"

@@ -112,9 +112,9 @@ def _offered_disturbances(row: Filesystem, pin: str, asked: tuple[str, ...], fau
     def fits(name: str) -> bool:
         if name == NO_DISTURBANCE:
             return True
-        if refused and name in row.stalls:
-            return False
         disturbance = DISTURBANCES[name]
+        if refused and disturbance.awaits_metadata and not row.has("gives-up"):
+            return False
         return row.has(disturbance.needs) and disturbance.suits(pin)
 
     return tuple(filter(fits, asked)) or asked

@@ -8,15 +8,14 @@ from dataclasses import dataclass
 
 from torture.errors import BadRequest
 from torture.faults import FAULTS, parse
-from torture.filesystems import FILESYSTEMS, filesystem
-from torture.plan import FaultSpec
+from torture.filesystems import FILESYSTEMS, USUAL, filesystem
+from torture.plan import MAX_MEMLOCK_BYTES, MAX_PAGES, MAX_WORKERS, FaultSpec
 from workloads.access import ACCESSES
 from workloads.disturbances import DISTURBANCES
 from workloads.layouts import LAYOUTS
 from workloads.pins import PINS
 from workloads.syncs import SYNCS
 
-DEFAULT_FILESYSTEMS = ("ext4", "xfs", "btrfs", "f2fs", "ext2", "jfs")
 DEFAULT_FAULTS = ("none", "enospc", "power-cut")
 DEFAULT_PINS = ("mlock", "mlock2-onfault", "map-locked")
 DEFAULT_SYNCS = ("msync", "fsync")
@@ -27,7 +26,6 @@ BACKGROUNDS = ("yes", "no")
 ALL = "all"
 COMPOSED = ("enospc+power-cut", "enospc+shutdown", "edquot-user+power-cut")
 """Faults that make sense together, and are drawn so."""
-MAX_PAGES = 1 << 18
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +36,7 @@ class Request:
     (torture.draw.pairwise). `plans`: exactly these, as JSON, and nothing is drawn.
     """
 
-    filesystems: tuple[str, ...] = DEFAULT_FILESYSTEMS
+    filesystems: tuple[str, ...] = USUAL
     layouts: tuple[str, ...] = DEFAULT_LAYOUTS
     pins: tuple[str, ...] = DEFAULT_PINS
     accesses: tuple[str, ...] = DEFAULT_ACCESSES
@@ -63,8 +61,8 @@ class Request:
     def __post_init__(self) -> None:
         _in_range("--count", self.count, 1, 1_000_000)
         _in_range("--pages", self.pages, 1, MAX_PAGES)
-        _in_range("--workers", self.workers, 1, 64)
-        _in_range("--memlock", self.memlock_bytes, -1, 1 << 50)
+        _in_range("--workers", self.workers, 1, MAX_WORKERS)
+        _in_range("--memlock", self.memlock_bytes, -1, MAX_MEMLOCK_BYTES)
 
 
 def whole_space() -> Request:
@@ -94,7 +92,7 @@ def choose(option: str, given: Iterable[str], known: Mapping[str, object], defau
     return values
 
 
-def choose_filesystems(given: Iterable[str], default: tuple[str, ...] = DEFAULT_FILESYSTEMS) -> tuple[str, ...]:
+def choose_filesystems(given: Iterable[str], default: tuple[str, ...] = USUAL) -> tuple[str, ...]:
     """Filesystem rows by name."""
     chosen = choose("--fs", given, FILESYSTEMS, default)
     return tuple(filesystem(name).name for name in chosen)

@@ -1,6 +1,6 @@
 """Hands a failure over in forms that maintainers already use: a bundle, a C program, an fstests test, a mail.
 
-`source` is what is exported; `recipe` says what of a plan the C program can do; `program` writes it from the pieces in
-`calls` and the text in `body`, which `script` and `fstests` drive; `mail` and `bundle` need no program; `command` is
-the rim.
+`export_command` reads the options and finds the `failure` to be exported. `mail` and `bundle` write it down as it is.
+For a C program, `exportable` checks that one can be written for the plan; `program` puts it together from `c_templates*`
+and `c_snippets`, with the `files` that the plan lays out; `script` (`c`) or `fstests` writes the shell that drives it.
 """

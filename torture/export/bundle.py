@@ -6,28 +6,28 @@ import io
 import json
 import tarfile
 import time
-from dataclasses import asdict
 from pathlib import Path
 
 from torture.campaign.artefacts import IMAGE
 from torture.errors import BadRequest
-from torture.export.exportable import recipe, title
+from torture.export.exportable import Exportable, title
+from torture.export.failure import Failure
 from torture.export.mail import write_mail
 from torture.export.program import write_program
 from torture.export.script import PROGRAM, SCRIPT, write_script
-from torture.export.subject import Source
 from torture.reproduce.subject import FINDING, PLAN, VERSIONS
+from verify import codec
 
 README = "README"
 
 
-def write_bundle(source: Source, archive: Path) -> None:
+def write_bundle(failure: Failure, archive: Path) -> None:
     """Write the archive (tar, gzip). Raises OSError."""
     root = archive.name.partition(".")[0] or "torture"
-    made = _made(source)
-    made[README] = _readme(source, sorted({*made, *(path.name for path in _kept(source)), README}))
+    made = _made(failure)
+    made[README] = _readme(failure, sorted({*made, *(path.name for path in _kept(failure)), README}))
     with tarfile.open(archive, "w:gz") as out:
-        for path in _kept(source):
+        for path in _kept(failure):
             if path.name not in made:
                 out.add(path, f"{root}/{path.name}")
         for name, text in sorted(made.items()):
@@ -37,19 +37,19 @@ def write_bundle(source: Source, archive: Path) -> None:
             out.addfile(entry, io.BytesIO(content))
 
 
-def _kept(source: Source) -> list[Path]:
+def _kept(failure: Failure) -> list[Path]:
     """The files of the finding or trial."""
-    return sorted(path for path in source.directory.iterdir() if path.is_file()) if source.directory else []
+    return sorted(path for path in failure.directory.iterdir() if path.is_file()) if failure.directory else []
 
 
-def _made(source: Source) -> dict[str, str]:
+def _made(failure: Failure) -> dict[str, str]:
     """What is written for the bundle, by name; it replaces what is kept."""
-    made = {PLAN: source.plan.to_json() + "\n", VERSIONS: json.dumps(source.versions, indent=1) + "\n"}
-    if source.finding:
-        made[FINDING] = json.dumps(asdict(source.finding), indent=1) + "\n"
-        made["mail.txt"] = write_mail(source)
+    made = {PLAN: failure.plan.to_json() + "\n", VERSIONS: json.dumps(failure.versions, indent=1) + "\n"}
+    if failure.finding:
+        made[FINDING] = codec.encode(failure.finding, indent=1) + "\n"
+        made["mail.txt"] = write_mail(failure)
     try:
-        ready = recipe(source.plan, source.finding)
+        ready = Exportable.of(failure.plan, failure.finding)
     except BadRequest as error:
         made["no-program.txt"] = f"{error}\n"
     else:
@@ -78,14 +78,14 @@ _MEANING = {
 }
 
 
-def _readme(source: Source, names: list[str]) -> str:
-    kept = source.directory / README if source.directory else None
+def _readme(failure: Failure, names: list[str]) -> str:
+    kept = failure.directory / README if failure.directory else None
     lines = [
-        title(source.plan, source.finding),
+        title(failure.plan, failure.finding),
         "",
         "To replay it elsewhere:",
         "",
-        *_commands(source),
+        *_commands(failure),
         "",
         "Files:",
         "",
@@ -96,13 +96,13 @@ def _readme(source: Source, names: list[str]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _commands(source: Source) -> list[str]:
+def _commands(failure: Failure) -> list[str]:
     """With a finding, the unpacked directory is one; it names the recorded kernel, which is somewhere else elsewhere."""
-    replay = "torture replay ." if source.finding else f"torture replay {PLAN}"
-    arguments = source.versions.get("arguments", "")
+    replay = "torture replay ." if failure.finding else f"torture replay {PLAN}"
+    arguments = failure.versions.get("arguments", "")
     words = "".join(f" --kernel-arg {word}" for word in arguments.split())
     commands = [f"  {replay}", f"  {replay} --kernel PATH-OF-A-USER-MODE-LINUX{words}"]
-    if source.finding and source.directory and (source.directory / IMAGE).exists():
+    if failure.finding and failure.directory and (failure.directory / IMAGE).exists():
         commands += ["", "To judge the kept disk again:", "", f"  torture verify . --image {IMAGE}"]
     return commands
 

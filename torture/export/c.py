@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from torture.export.exportable import Recipe
+from torture.export.exportable import Exportable
 from torture.export.program import write_program
 from torture.export.script import PROGRAM, SCRIPT, write_script
 
 
-def write_c(recipe: Recipe, directory: Path) -> list[Path]:
-    """Write both, replacing what is there; their paths. Raises OSError."""
+def write_c(exportable: Exportable, directory: Path) -> list[Path]:
+    """Write both, replacing what is there, and return their paths. Raises OSError."""
     directory.mkdir(parents=True, exist_ok=True)
     program, script = directory / f"{PROGRAM}.c", directory / SCRIPT
-    program.write_text(write_program(recipe, PROGRAM, SCRIPT))
-    script.write_text(write_script(recipe))
+    program.write_text(write_program(exportable, PROGRAM, SCRIPT))
+    script.write_text(write_script(exportable))
     script.chmod(0o755)
     return [program, script]

@@ -1,7 +1,6 @@
 """The C for each pin, access path, sync and disturbance, by the name that plans use. Pure data.
 
-A row has the functions it needs (`code`) and the lines that a worker has for it (`lines`). What has no row here cannot
-be exported as a program. Adding a row is all that it takes.
+What has no row here cannot be exported as a program. Adding a row is all that it takes.
 """
 
 from __future__ import annotations
@@ -10,45 +9,48 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
-    """`lines`: C statements in a worker, `%` formatted with names (see `program`); `code`: functions they call."""
+class Snippet:
+    """The C of a pin, a sync or a disturbance."""
 
     lines: tuple[str, ...]
+    """Statements of a worker, `%` formatted with the names in `program._steps`."""
     code: str = ""
+    """The functions that the statements call."""
 
 
 @dataclass(frozen=True, slots=True)
-class Put:
-    """How bytes get into the mapping: `code` defines the C function `name`. `reach`: the bytes lo .. hi of each page.
-
-    `target`: the variable of the mapping that is stored to.
-    """
+class AccessSnippet:
+    """The C of an access path: how bytes get into the mapping."""
 
     name: str
+    """The function that stores into one page, a `put_function`."""
     code: str
+    """The definition of that function."""
     reach: tuple[str, str] = ("0", "PAGE")
+    """It stores the bytes from the first to before the second of each page, as C expressions."""
     target: str = "m"
+    """The variable of the mapping that is stored to."""
 
 
 _MAP = "map(&m, 0);"
 _MLOCK = 'must(!mlock(m.address, m.bytes), "mlock");'
 _CURRENT = "MCL_CURRENT | MCL_ONFAULT"
 
-PINS: dict[str, Call] = {
-    "none": Call((_MAP,)),
-    "mlock": Call((_MAP, _MLOCK)),
-    "mlock2-onfault": Call((_MAP, 'must(!mlock2(m.address, m.bytes, MLOCK_ONFAULT), "mlock2");')),
-    "map-locked": Call(("map(&m, MAP_LOCKED);",)),
-    "mlock-part": Call((_MAP, 'must(!mlock(m.address, (m.pages > 1 ? m.pages / 2 : 1) * (size_t)PAGE), "mlock");')),
-    "munlocked": Call((_MAP, _MLOCK, 'must(!munlock(m.address, m.bytes), "munlock");')),
-    "mlockall-current": Call((_MAP, 'must(!mlockall(MCL_CURRENT), "mlockall");')),
-    "mlockall-current-onfault": Call((_MAP, f'must(!mlockall({_CURRENT}), "mlockall");')),
-    "mlockall-future": Call(('must(!mlockall(MCL_FUTURE), "mlockall");', _MAP)),
-    "mlockall-future-onfault": Call(('must(!mlockall(MCL_FUTURE | MCL_ONFAULT), "mlockall");', _MAP)),
-    "map-populate": Call(("map(&m, MAP_POPULATE);",)),
-    "populate-read": Call((_MAP, 'must(!madvise(m.address, m.bytes, 22), "MADV_POPULATE_READ");')),
-    "populate-write": Call((_MAP, 'must(!madvise(m.address, m.bytes, 23) || errno == EFAULT, "MADV_POPULATE_WRITE");')),
-    "mlock-elsewhere": Call(
+PINS: dict[str, Snippet] = {
+    "none": Snippet((_MAP,)),
+    "mlock": Snippet((_MAP, _MLOCK)),
+    "mlock2-onfault": Snippet((_MAP, 'must(!mlock2(m.address, m.bytes, MLOCK_ONFAULT), "mlock2");')),
+    "map-locked": Snippet(("map(&m, MAP_LOCKED);",)),
+    "mlock-part": Snippet((_MAP, 'must(!mlock(m.address, (m.pages > 1 ? m.pages / 2 : 1) * (size_t)PAGE), "mlock");')),
+    "munlocked": Snippet((_MAP, _MLOCK, 'must(!munlock(m.address, m.bytes), "munlock");')),
+    "mlockall-current": Snippet((_MAP, 'must(!mlockall(MCL_CURRENT), "mlockall");')),
+    "mlockall-current-onfault": Snippet((_MAP, f'must(!mlockall({_CURRENT}), "mlockall");')),
+    "mlockall-future": Snippet(('must(!mlockall(MCL_FUTURE), "mlockall");', _MAP)),
+    "mlockall-future-onfault": Snippet(('must(!mlockall(MCL_FUTURE | MCL_ONFAULT), "mlockall");', _MAP)),
+    "map-populate": Snippet(("map(&m, MAP_POPULATE);",)),
+    "populate-read": Snippet((_MAP, 'must(!madvise(m.address, m.bytes, 22), "MADV_POPULATE_READ");')),
+    "populate-write": Snippet((_MAP, 'must(!madvise(m.address, m.bytes, 23) || errno == EFAULT, "MADV_POPULATE_WRITE");')),
+    "mlock-elsewhere": Snippet(
         (_MAP, "mlock_elsewhere(&m);"),
         r"""
 /* Another process maps and locks the same pages, stores nothing, and stays. */
@@ -144,27 +146,26 @@ static bool by_proc_mem(char *to, const char *from, size_t bytes)
 }
 """
 
-PUTS: dict[str, Put] = {
-    "store": Put("by_memcpy", _BY_MEMCPY),
-    "store-byte": Put("by_memcpy", _BY_MEMCPY, ("PAGE / 2 + 77", "PAGE / 2 + 78")),
-    "store-sector": Put("by_memcpy", _BY_MEMCPY, ("512", "1024")),
-    "store-unaligned": Put("by_memcpy", _BY_MEMCPY, ("333", "PAGE - 555")),
-    "second-descriptor": Put("by_memcpy", _BY_MEMCPY, target="other"),
-    "read": Put("by_read", _BY_READ),
-    "readv": Put("by_readv", _BY_READV),
-    "process-vm-writev": Put("by_process_vm_writev", _BY_PROCESS_VM),
-    "proc-mem": Put("by_proc_mem", _BY_PROC_MEM),
+ACCESSES: dict[str, AccessSnippet] = {
+    "store": AccessSnippet("by_memcpy", _BY_MEMCPY),
+    "store-byte": AccessSnippet("by_memcpy", _BY_MEMCPY, ("PAGE / 2 + 77", "PAGE / 2 + 78")),
+    "store-sector": AccessSnippet("by_memcpy", _BY_MEMCPY, ("512", "1024")),
+    "store-unaligned": AccessSnippet("by_memcpy", _BY_MEMCPY, ("333", "PAGE - 555")),
+    "second-descriptor": AccessSnippet("by_memcpy", _BY_MEMCPY, target="other"),
+    "read": AccessSnippet("by_read", _BY_READ),
+    "readv": AccessSnippet("by_readv", _BY_READV),
+    "process-vm-writev": AccessSnippet("by_process_vm_writev", _BY_PROCESS_VM),
+    "proc-mem": AccessSnippet("by_proc_mem", _BY_PROC_MEM),
 }
 
 _FILE = "cover(m.file, 1, 0, PAGES);"
-_PAGES = "cover(m.file, 1, m.first, m.pages);"
 _ALL = "cover(0, FILES, 0, PAGES);"
 _SOME = "cover(m.file, 1, %(first)s, %(pages)s);"
 _AT = "m.address + (%(first)s - m.first) * (size_t)PAGE"
 
-SYNCS: dict[str, Call] = {
-    "msync": Call((_SOME, f"answer(msync({_AT}, %(pages)s * (size_t)PAGE, MS_SYNC));")),
-    "msync-pages": Call(
+SYNCS: dict[str, Snippet] = {
+    "msync": Snippet((_SOME, f"answer(msync({_AT}, %(pages)s * (size_t)PAGE, MS_SYNC));")),
+    "msync-pages": Snippet(
         (_SOME, "answer(msync_pages(&m, %(first)s, %(pages)s));"),
         r"""
 /* One call a page; the first error ends it, since it is reported once. */
@@ -177,25 +178,25 @@ static int msync_pages(const struct mapping *m, int first, int pages)
 }
 """,
     ),
-    "async-fsync": Call((_FILE, "answer(msync(m.address, m.bytes, MS_ASYNC) || fsync(m.fd));")),
-    "fsync": Call((_FILE, "answer(fsync(m.fd));")),
-    "fsync-other": Call((_FILE, "answer(fsync(m.other_fd));")),
-    "fdatasync": Call((_FILE, "answer(fdatasync(m.fd));")),
-    "syncfs": Call((_ALL, "answer(syncfs(m.fd));")),
-    "sync": Call((_ALL, "sync();", "answer(0);")),
-    "sync-file-range": Call(
+    "async-fsync": Snippet((_FILE, "answer(msync(m.address, m.bytes, MS_ASYNC) || fsync(m.fd));")),
+    "fsync": Snippet((_FILE, "answer(fsync(m.fd));")),
+    "fsync-other": Snippet((_FILE, "answer(fsync(m.other_fd));")),
+    "fdatasync": Snippet((_FILE, "answer(fdatasync(m.fd));")),
+    "syncfs": Snippet((_ALL, "answer(syncfs(m.fd));")),
+    "sync": Snippet((_ALL, "sync();", "answer(0);")),
+    "sync-file-range": Snippet(
         (
             "/* Promises nothing, but uses up the error that is to be reported. */",
             "sync_file_range(m.fd, %(first)s * (off_t)PAGE, %(pages)s * (off_t)PAGE, SYNC_FILE_RANGE_WAIT_BEFORE |",
             "\t\tSYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER);",
         )
     ),
-    "nothing": Call(()),
+    "nothing": Snippet(()),
 }
 
-DISTURBANCES: dict[str, Call] = {
-    "gate": Call(("gate(&m);",)),
-    "background": Call(
+DISTURBANCES: dict[str, Snippet] = {
+    "gate": Snippet(("gate(&m);",)),
+    "background": Snippet(
         ("write_back(&m);",),
         r"""
 /*
@@ -216,7 +217,7 @@ static void write_back(const struct mapping *m)
 }
 """,
     ),
-    "grow": Call(
+    "grow": Snippet(
         ("grow(&m);",),
         r"""
 /* Extend the file to the end of the mapping. */
@@ -229,13 +230,13 @@ static void grow(const struct mapping *m)
 }
 """,
     ),
-    "mprotect": Call(
+    "mprotect": Snippet(
         (
             'must(!mprotect(m.address, m.bytes, PROT_READ), "mprotect");',
             'must(!mprotect(m.address, m.bytes, PROT_READ | PROT_WRITE), "mprotect");',
         )
     ),
-    "mremap": Call(
+    "mremap": Snippet(
         ("move(&m);",),
         r"""
 static void move(struct mapping *m)
@@ -248,7 +249,7 @@ static void move(struct mapping *m)
 }
 """,
     ),
-    "fork": Call(
+    "fork": Snippet(
         ("fork_and_wait();",),
         r"""
 /* A child inherits the mapping, not its lock, and exits. */
@@ -262,9 +263,9 @@ static void fork_and_wait(void)
 }
 """,
     ),
-    "munlock": Call(("munlock(m.address, m.bytes);",)),
-    "relock": Call(("munlock(m.address, m.bytes);", _MLOCK)),
-    "dontneed": Call(("madvise(m.address, m.bytes, MADV_DONTNEED);",)),
-    "pageout": Call(("madvise(m.address, m.bytes, 21 /* MADV_PAGEOUT */);",)),
-    "reopen": Call(("munmap(m.address, m.bytes);", "close(m.fd);", "close(m.other_fd);", "%(open)s", "%(pin)s")),
+    "munlock": Snippet(("munlock(m.address, m.bytes);",)),
+    "relock": Snippet(("munlock(m.address, m.bytes);", _MLOCK)),
+    "dontneed": Snippet(("madvise(m.address, m.bytes, MADV_DONTNEED);",)),
+    "pageout": Snippet(("madvise(m.address, m.bytes, 21 /* MADV_PAGEOUT */);",)),
+    "reopen": Snippet(("munmap(m.address, m.bytes);", "close(m.fd);", "close(m.other_fd);", "%(open)s", "%(pin)s")),
 }

@@ -2,7 +2,7 @@
 
 The program is given one step at a time by a shell script, which does what needs mkfs, mount and dmsetup in between.
 What was promised is kept in a state file off the filesystem under test, so that it outlives workers and remounts.
-`body_workers` and `body_check` follow. `@NAME@` is filled in by `torture.export.program`.
+`c_templates_workers` and `c_templates_check` follow. `@NAME@` is filled in by `torture.export.program`.
 """
 
 HEAD = r"""
@@ -75,7 +75,7 @@ static struct state {
 			int lo, hi;		/* bytes of the page */
 			bool accepted;		/* the store did not fault */
 			bool synced;		/* a sync after it returned 0 */
-			bool told;		/* a sync after it failed */
+			bool reported;		/* a sync after it failed */
 		} store[STORES];	/* store[0] makes generation 1 */
 	} page[FILES][PAGES];
 } *state;

@@ -12,7 +12,7 @@ CHECK = r"""
 static int judge(const struct page *page, int at, char content[][PAGE], char found)
 {
 	int accepted = 0, synced = 0;
-	bool told = false;
+	bool reported = false;
 
 	for (int g = 1; g <= page->stores; g++) {
 		const struct store *store = &page->store[g - 1];
@@ -23,9 +23,9 @@ static int judge(const struct page *page, int at, char content[][PAGE], char fou
 			accepted = g;
 		if (store->synced) {
 			synced = g;
-			told = false;
+			reported = false;
 		}
-		told |= store->told;
+		reported |= store->reported;
 	}
 	for (int g = page->stores; g >= synced; g--) {
 		bool stored_here = !g || (at >= page->store[g - 1].lo && at < page->store[g - 1].hi);
@@ -34,7 +34,7 @@ static int judge(const struct page *page, int at, char content[][PAGE], char fou
 			continue;
 		if (crashes || g >= accepted)
 			return FINE;
-		return told && !late_counts ? FINE : BROKEN;
+		return reported && !late_counts ? FINE : BROKEN;
 	}
 	return BROKEN;
 }

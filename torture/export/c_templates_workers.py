@@ -1,6 +1,6 @@
 """The C of the workers that every exported program has: mappings, stores, syncs, and the step that runs them.
 
-See `body` for the state that they keep; `@NAME@` is filled in by `torture.export.program`.
+`c_templates` has the state that they keep; `@NAME@` is filled in by `torture.export.program`.
 """
 
 WORK = r"""
@@ -86,8 +86,8 @@ static void answer(int failed)
 				if (!covered[file][page][g])
 					continue;
 				if (failed && !store->synced)
-					store->told = true;
-				if (!failed && !store->told && !too_late)
+					store->reported = true;
+				if (!failed && !store->reported && !too_late)
 					store->synced = true;
 			}
 }

@@ -14,10 +14,10 @@ from torture import options as options_for
 from torture.errors import BadRequest, BrokenTool
 from torture.export.bundle import write_bundle
 from torture.export.c import write_c
-from torture.export.exportable import recipe
+from torture.export.exportable import Exportable
+from torture.export.failure import Failure, find_failure
 from torture.export.fstests import write_fstests
 from torture.export.mail import write_mail
-from torture.export.subject import Source, find_source
 from verify.finding import FindingKind
 
 _STDOUT = "-"
@@ -51,40 +51,40 @@ def export(
         if "fstests" not in given:
             raise BadRequest("--fstests-old says which form", "give --fstests DIR too")
         given["fstests"] = partial(_fstests, old=True)
-    source = find_source(subject, results, trial, finding_kind or "")
+    failure = find_failure(subject, results, trial, finding_kind or "")
     for form, write in given.items():
         try:
-            click.echo(write(source, options[form]))
+            click.echo(write(failure, options[form]))
         except OSError as error:
             where = error.filename or options[form]
             raise BrokenTool(f"cannot write {where}: {error.strerror}", "choose another place") from error
 
 
-def _bundle(source: Source, archive: Path) -> str:
-    write_bundle(source, archive)
+def _bundle(failure: Failure, archive: Path) -> str:
+    write_bundle(failure, archive)
     return f"{archive}: unpack it; its README says how to replay it"
 
 
-def _c(source: Source, directory: Path) -> str:
-    script = write_c(recipe(source.plan, source.finding), directory)[-1]
+def _c(failure: Failure, directory: Path) -> str:
+    script = write_c(Exportable.of(failure.plan, failure.finding), directory)[-1]
     return f"run it as root: sh {shlex.quote(str(script))} DEVICE"
 
 
-def _fstests(source: Source, directory: Path, *, old: bool = False) -> str:
-    written = write_fstests(recipe(source.plan, source.finding), directory, old=old)
+def _fstests(failure: Failure, directory: Path, *, old: bool = False) -> str:
+    written = write_fstests(Exportable.of(failure.plan, failure.finding), directory, old=old)
     listed = "\n".join(f"  {path}" for path in written)
     return f"copy these into fstests, and add the line to src/Makefile:\n{listed}"
 
 
-def _mail(source: Source, file: Path) -> str:
-    text = write_mail(source)
+def _mail(failure: Failure, file: Path) -> str:
+    text = write_mail(failure)
     if str(file) == _STDOUT:
         return text.rstrip("\n")
     file.write_text(text)
     return f"{file}: send it to the list of the filesystem"
 
 
-_FORMS: dict[str, Callable[[Source, Path], str]] = {
+_FORMS: dict[str, Callable[[Failure, Path], str]] = {
     "bundle": _bundle,
     "c": _c,
     "fstests": _fstests,

@@ -1,17 +1,19 @@
-"""What of a plan becomes a program: checked, with the words that comments, scripts and mails use for it. Pure."""
+"""Checks that a program can be written for a plan, and has the words that programs, scripts and mails use for it. Pure."""
 
 from __future__ import annotations
 
 import shlex
 from dataclasses import dataclass
+from typing import Self
 
 from torture.errors import BadRequest
-from torture.export.c_snippets import DISTURBANCES, PINS, PUTS, SYNCS
+from torture.export import c_snippets
 from torture.export.files import FILES
 from torture.faults.base import TIMES
 from torture.filesystems import Filesystem, filesystem
 from torture.plan import Plan
 from verify.finding import Finding
+from workloads.pins import PINS
 from workloads.plan import WorkerPlan
 
 NONE, ENOSPC, EIO = "none", "enospc", "eio-writes"
@@ -33,16 +35,34 @@ LATE = (
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
-    """A plan that can be exported, and what it is exported for; `finding` is None for a plan that nobody ran."""
+class Exportable:
+    """A plan that a program can be written for; made by `of`."""
 
     plan: Plan
     finding: Finding | None
+    """What the program is to show again; None for a plan that nobody ran."""
     filesystem: Filesystem
+
+    @classmethod
+    def of(cls, plan: Plan, finding: Finding | None) -> Self:
+        """BadRequest names the first thing in the plan or its finding that no program is written for."""
+        if finding is not None:
+            _check_finding(finding)
+        for fault in plan.faults:
+            if fault.name not in FAULTS:
+                raise cannot(f"fault {fault.name}")
+            if any(fault.parameters.get(name) for name in TIMES):
+                raise cannot(f"fault {fault.name} that strikes at a time of its own")
+        for file in plan.files:
+            if file.layout not in FILES:
+                raise cannot(f"layout {file.layout}")
+        for worker in plan.workers:
+            _check_worker(worker)
+        return cls(plan, finding, filesystem(plan.filesystem))
 
     @property
     def faults(self) -> frozenset[str]:
-        """The faults by name."""
+        """The names of the faults."""
         return frozenset(fault.name for fault in self.plan.faults)
 
     @property
@@ -90,7 +110,7 @@ class Recipe:
 
     @property
     def mount_options(self) -> str:
-        """Separated by commas."""
+        """What mount(8) is given with -o."""
         return ",".join((*self.filesystem.mount_options, *self.plan.mount_options))
 
     @property
@@ -110,9 +130,10 @@ def title(plan: Plan, finding: Finding | None) -> str:
     """What goes wrong, in one line, for subjects and comments."""
     if finding is None:
         return f"{plan.filesystem}: stores through shared mappings, {circumstance(plan)}"
-    where = f" on {finding.layout} pages" if finding.layout else ""
-    pinned = " of an mlocked mapping" if "lock" in finding.pin else ""
-    return f"{plan.filesystem}: {_WRONG[finding.kind]}{where}{pinned}, {circumstance(plan)}"
+    pages = f" on {finding.layout} pages" if finding.layout else ""
+    mapping = PINS[finding.pin].mapping if finding.pin else ""
+    of_mapping = f" of {mapping}" if mapping else ""
+    return f"{plan.filesystem}: {_WRONG[finding.kind]}{pages}{of_mapping}, {circumstance(plan)}"
 
 
 _WRONG = {
@@ -146,35 +167,23 @@ def circumstance(plan: Plan) -> str:
     return " and ".join(_CIRCUMSTANCE.get(name, f"fault {name}") for name in names)
 
 
-def recipe(plan: Plan, finding: Finding | None) -> Recipe:
-    """The recipe of a plan. BadRequest names the first thing in it that no program is written for."""
-    if finding is not None and finding.kind not in KINDS:
+def _check_finding(finding: Finding) -> None:
+    if finding.kind not in KINDS:
         raise cannot(f"a finding of kind {finding.kind}")
-    if finding is not None and finding.read == "warm":
+    if finding.read == "warm":
         raise cannot("what only the warm read shows, as the program reads after a remount")
-    for fault in plan.faults:
-        if fault.name not in FAULTS:
-            raise cannot(f"fault {fault.name}")
-        if any(fault.parameters.get(name) for name in TIMES):
-            raise cannot(f"fault {fault.name} that strikes at a time of its own")
-    for file in plan.files:
-        if file.layout not in FILES:
-            raise cannot(f"layout {file.layout}")
-    for worker in plan.workers:
-        _check_worker(worker)
-    return Recipe(plan, finding, filesystem(plan.filesystem))
 
 
 def _check_worker(worker: WorkerPlan) -> None:
-    for what, name, known in (("pin", worker.pin, PINS), ("access path", worker.access, PUTS)):
+    for what, name, known in (("pin", worker.pin, c_snippets.PINS), ("access path", worker.access, c_snippets.ACCESSES)):
         if name not in known:
             raise cannot(f"{what} {name}")
     stored = False
     for op in worker.ops:
         stored |= op.kind == "store"
-        if op.kind == "sync" and op.name not in SYNCS:
+        if op.kind == "sync" and op.name not in c_snippets.SYNCS:
             raise cannot(f"sync {op.name}")
-        if op.kind not in ("store", "sync", *DISTURBANCES):
+        if op.kind not in ("store", "sync", *c_snippets.DISTURBANCES):
             raise cannot(f"disturbance {op.kind}")
         if op.kind == "grow" and stored:
             raise cannot("extending a file after a store")

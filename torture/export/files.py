@@ -17,16 +17,18 @@ _ALTERNATIONS = 64
 
 @dataclass(frozen=True, slots=True)
 class FileText:
-    """`size`, `written` (bytes from the start) and `stride` as the C table has them; `lines` after the file was made.
-
-    `cloned`: the file brings a clone along, the next row of the table.
-    """
+    """A layout in C; `{row}` stands for the index of the file in the program's table."""
 
     size: str
+    """The size in bytes, as a C expression."""
     written: str = "0"
+    """So many bytes from the start hold the base, as a C expression."""
     stride: int = 0
+    """If not 0, every other run of so many pages holds the base."""
     lines: tuple[str, ...] = ()
+    """Statements that lay out the file after it was created."""
     cloned: bool = False
+    """Whether the file brings a clone along, which is the next row of the table."""
 
 
 _TRUNCATE = "must(!ftruncate(fd, files[{row}].size), files[{row}].name);"

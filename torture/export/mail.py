@@ -9,7 +9,7 @@ from textwrap import wrap
 
 from torture.errors import BadRequest
 from torture.export.exportable import LATE, PROMISES, circumstance, title
-from torture.export.subject import Source
+from torture.export.failure import Failure
 from torture.filesystems import filesystem
 from torture.plan import Plan
 from torture.results.statistics import wilson
@@ -26,22 +26,22 @@ _DUMP_BYTES = 128
 _ROW_BYTES = 16
 
 
-def write_mail(source: Source) -> str:
+def write_mail(failure: Failure) -> str:
     """The whole mail. BadRequest when there is no finding to report."""
-    finding = source.finding
-    if finding is None or source.directory is None:
+    finding = failure.finding
+    if finding is None or failure.directory is None:
         raise BadRequest("there is no finding to report", "give the directory of a finding, or a trial that failed")
     sections = [
-        f"Subject: {_subject(source.plan, finding)}",
+        f"Subject: {_subject(failure.plan, finding)}",
         "Hi,",
-        _wrapped(_summary(source.plan, finding)),
-        _section("Kernel and configuration", _configuration(source)),
-        _section("Steps", _numbered(_steps(source.plan, finding))),
+        _wrapped(_summary(failure.plan, finding)),
+        _section("Kernel and configuration", _configuration(failure)),
+        _section("Steps", _numbered(_steps(failure.plan, finding))),
         _section("Expected", [finding.expected, f"The promise: {_promise(finding)}"]),
         _section("Found", _found(finding)),
-        _section("Frequency", _frequency(source)),
-        "First bad page\n" + "\n".join(f"  {line}" for line in _dump(source.plan, finding, source.directory)),
-        "Kernel log\n" + "\n".join(_log(source.directory)),
+        _section("Frequency", _frequency(failure)),
+        "First bad page\n" + "\n".join(f"  {line}" for line in _dump(failure.plan, finding, failure.directory)),
+        "Kernel log\n" + "\n".join(_log(failure.directory)),
         _wrapped(
             "Found with torture. The plan, the ledger of stores and syncs, all observations and the logs are there on"
             " request, and so is a C program that reproduces this without torture."
@@ -51,7 +51,7 @@ def write_mail(source: Source) -> str:
 
 
 def _subject(plan: Plan, finding: Finding) -> str:
-    """The longest that fits."""
+    """The longest title that fits into the line."""
     whole = f"[BUG] {title(plan, finding)}"
     short = f"[BUG] {title(plan, replace(finding, layout='', pin=''))}"
     bare = short.rpartition(", ")[0]
@@ -61,19 +61,20 @@ def _subject(plan: Plan, finding: Finding) -> str:
 
 def _summary(plan: Plan, finding: Finding) -> str:
     pinned = f" ({finding.pin})" if finding.pin not in ("", "none") else ""
-    told = finding.reported
-    said = f"The loss was reported by {told}." if told else "Nothing was reported to the application."
-    return f"{title(plan, finding)}. The stores went through a shared file mapping{pinned}. {said}"
+    reported = (
+        f"The loss was reported by {finding.reported}." if finding.reported else "Nothing was reported to the application."
+    )
+    return f"{title(plan, finding)}. The stores went through a shared file mapping{pinned}. {reported}"
 
 
 def _promise(finding: Finding) -> str:
     return LATE if finding.kind == "late" else PROMISES[finding.promise]
 
 
-def _configuration(source: Source) -> Iterator[str]:
-    plan, versions = source.plan, source.versions
+def _configuration(failure: Failure) -> Iterator[str]:
+    plan, versions = failure.plan, failure.versions
     row = filesystem(plan.filesystem)
-    yield f"kernel: {source.record.kernel or versions.get('kernel', 'unknown')}"
+    yield f"kernel: {failure.record.kernel or versions.get('kernel', 'unknown')}"
     if versions.get("arguments"):
         yield f"kernel arguments: {versions['arguments']}"
     if versions.get("kernel_path"):
@@ -128,12 +129,12 @@ def _found(finding: Finding) -> Iterator[str]:
     if finding.pages:
         last = finding.first_page + finding.pages - 1
         yield f"{finding.name}, pages {finding.first_page}..{last}, sectors {finding.sectors:#x} of each page"
-    told = f"reported by {finding.reported}" if finding.reported else "not reported"
-    yield f"seen by the {finding.read} read; {told}"
+    reported = f"reported by {finding.reported}" if finding.reported else "not reported"
+    yield f"seen by the {finding.read} read; {reported}"
 
 
-def _frequency(source: Source) -> Iterator[str]:
-    frequency = source.frequency
+def _frequency(failure: Failure) -> Iterator[str]:
+    frequency = failure.frequency
     if frequency is None:
         yield "seen once; the run it belongs to is not here"
         return
@@ -164,7 +165,7 @@ def _dump(plan: Plan, finding: Finding, directory: Path) -> Iterator[str]:
 
 
 def _content(plan: Plan, finding: Finding, directory: Path) -> bytes | None:
-    """What the read saw: kept if it was irregular, else made again."""
+    """What the read saw: it was kept if it was irregular, and is made again if not. None if neither is possible."""
     path = directory / f"{finding.read}-{finding.file}.jsonl"
     for seen in read_observations(path) if path.exists() else ():
         if isinstance(seen, Page) and seen.page == finding.first_page and seen.raw:

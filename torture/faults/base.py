@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -27,8 +28,8 @@ class Parameter:
 
 
 START, MIDDLE, LATE, END = "start", "middle", "late", "end"
-"""Moments: before the first store, before the last store (what came before it is synced), after the last store, after
-everything."""
+"""Moments: before the first store; before the last store, when what came before is synced; after the last store; after
+the last operation."""
 
 AFTER_MS, AFTER_WRITES = "after_ms", "after_writes"
 TIMES: Mapping[str, Parameter] = {
@@ -36,6 +37,10 @@ TIMES: Mapping[str, Parameter] = {
     AFTER_WRITES: Parameter(0, 0, 1 << 30, "strike when the device has completed so many writes since then; 0: as above"),
 }
 """When a fault strikes that can do so amid what the workers do. What comes first counts."""
+
+
+SHUT_DOWN = frozenset({errno.EIO, errno.EROFS, errno.ESHUTDOWN, errno.EUCLEAN})
+"""What a filesystem says that stopped itself because of an error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,60 +53,86 @@ class Proof:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Further words for mkfs and mount, and limits of the workers in bytes (setrlimit(2)), None for the plan's."""
+    """What a trial has to do differently from the start."""
 
     mkfs: tuple[str, ...] = ()
+    """Further words for mkfs."""
     mount: tuple[str, ...] = ()
+    """Further mount options."""
     memlock_bytes: int | None = None
+    """RLIMIT_MEMLOCK of the workers; None: the plan's."""
     fsize_bytes: int | None = None
+    """RLIMIT_FSIZE of the workers; None: no limit."""
 
 
 @dataclass(frozen=True, slots=True)
 class Below:
-    """The bottom of a block stack that is being built: `disk` of `length_sectors`, spare disks, and a name for devices
-    between it and the top, which are entered into `held` and undone after it."""
+    """The bottom of a block stack that is being built."""
 
     disk: Path
     length_sectors: int
+    """The size of `disk` and of the whole stack."""
     spares: tuple[Path, ...]
     name: str
+    """How the names of devices between the disk and the top begin."""
     held: ExitStack
+    """Such devices are entered here, and removed after the top is."""
 
 
 class Fault:
     """Base of all faults: does nothing. One subclass per fault, one file each, registered in `torture.faults`.
 
-    `targets` are the device-mapper targets it needs, or features as "flakey drop_writes"; `crash` means unsynced
-    content may be lost; `replays` that crash states are judged, though nothing crashes in the trial itself; `canary`
-    means it plants a loss that must be found; `strikes_first` means it strikes before the first store instead of at the
-    gate or after the last operation, `moments` where in the work a drawn plan may let it strike (torture.faults.gates), the
-    first the plainest; `rounds` how often it heals while the workers go on, after it has waited `patience_s` for them to
-    come to a gate; without `readable_warm` the files cannot be read, or not be judged, before the unmount; `forgets`:
-    nor where workers went on after the strike, because what was written since then and is read again is not there.
-    `kills_workers`: those that it kills are missed by nobody. `for_volatile`: a canary of filesystems in memory.
-    `refuses_metadata`: metadata cannot be written until the unmount.
-    With an errno of `refuses` the filesystem may turn workers away, with one of `refuses_pins` their pins; with EIO
-    among the first, reads may fail until the unmount, and a pin of what cannot be read never returns.
+    Class attributes say when it strikes, what it excuses and what it needs; each is explained under it.
     """
 
     name: ClassVar[str]
+    """What plans and the command line call it."""
     meaning: ClassVar[str]
-    targets: ClassVar[frozenset[str]] = frozenset()
+    """One line of help."""
     parameters: ClassVar[Mapping[str, Parameter]] = {}
-    crash: ClassVar[bool] = False
-    replays: ClassVar[bool] = False
+    """Whole numbers that a plan may set."""
     canary: ClassVar[bool] = False
-    strikes_first: ClassVar[bool] = False
-    readable_warm: ClassVar[bool] = True
-    moments: ClassVar[tuple[str, ...]] = ("end",)
-    forgets: ClassVar[bool] = False
+    """It plants a loss, which the tool must find."""
+
+    # When it strikes.
+
+    strikes_before_stores: ClassVar[bool] = False
+    """Before the first store, instead of at a gate or after the last operation."""
+    moments: ClassVar[tuple[str, ...]] = (END,)
+    """Where among the operations a drawn plan may let it strike (torture.faults.gates), the plainest first."""
     rounds: ClassVar[int] = 0
-    patience_s: ClassVar[float] = 60.0
+    """How often it heals while the workers go on; it strikes again after each heal but the last."""
+    gate_timeout_s: ClassVar[float] = 60.0
+    """How long the workers may take to come to the gate where it heals; those that are late are not waited for."""
+
+    # What it excuses.
+
+    may_lose_unsynced: ClassVar[bool] = False
+    """Content that no successful sync vouches for may be gone afterwards, as after a crash."""
+    judges_crash_states: ClassVar[bool] = False
+    """Nothing crashes in the trial itself, and disks that a crash could have left are judged after it."""
+    readable_warm: ClassVar[bool] = True
+    """Before the unmount the files can be read, and what they show can be judged."""
+    loses_later_writes: ClassVar[bool] = False
+    """What is written after the strike may be gone when it is read again: where workers went on, nothing is read warm."""
     kills_workers: ClassVar[bool] = False
+    """A worker that ends by SIGKILL did not fail."""
+    excused_errnos: ClassVar[frozenset[int]] = frozenset()
+    """A worker that the filesystem turns away with one of these did not fail. With EIO among them reads may fail until the
+    unmount, and a pin of what cannot be read never returns."""
+    excused_pin_errnos: ClassVar[frozenset[int]] = frozenset()
+    """A pin may fail with one of these."""
+
+    # What it needs, and what cannot be had while it is in force.
+
+    needs: ClassVar[tuple[str, ...]] = ()
+    """Features that the filesystem must claim (torture.filesystems.base.FEATURES)."""
+    targets: ClassVar[frozenset[str]] = frozenset()
+    """Device-mapper targets, or features of one such as "flakey drop_writes"."""
     for_volatile: ClassVar[bool] = False
+    """A canary of filesystems in memory; all other canaries need a disk."""
     refuses_metadata: ClassVar[bool] = False
-    refuses: ClassVar[frozenset[int]] = frozenset()
-    refuses_pins: ClassVar[frozenset[int]] = frozenset()
+    """Metadata cannot be written until the unmount."""
 
     def __init__(self, given: Mapping[str, int | str]) -> None:
         taken = self.taken()
@@ -126,7 +157,7 @@ class Fault:
     @classmethod
     def missing(cls, row: Filesystem, machine: Machine) -> str:
         """Why it cannot strike `row` on `machine`, "" if it can; whether its targets are there is asked elsewhere."""
-        return ""
+        return row.lacking(*cls.needs)
 
     def options(self, row: Filesystem) -> Options:
         """What it needs of mkfs, mount and the limits of workers."""
@@ -140,6 +171,10 @@ class Fault:
         """The healthy table of the stack."""
         return Table.single(Linear(disk, 0), length_sectors)
 
+    def swap_back(self, scene: Scene) -> None:
+        """Put the healthy table in force again."""
+        scene.swap(self.table(str(scene.disk), scene.length_sectors))
+
     def arm(self, scene: Scene) -> None:
         """After the layout is on disk and before the workers start."""
 
@@ -149,18 +184,18 @@ class Fault:
     def heal(self, scene: Scene) -> None:
         """At the plan's gates for it, each after a strike: the workers go on, and what they sync from now on must hold."""
 
-    def during(self, scene: Scene) -> None:
+    def while_working(self, scene: Scene) -> None:
         """While the workers store and sync; it may wait for something, but not for long."""
 
-    def relent(self, scene: Scene) -> None:
+    def before_reading(self, scene: Scene) -> None:
         """When the workers are done and the fault has struck, before anything is read."""
 
     def mend(self, scene: Scene) -> None:
         """After the unmount and before the next mount."""
 
     def proof(self, scene: Scene) -> Proof:
-        """Called when the workers are done and the filesystem still mounted, or, with `targets`, after the unmount; if a
-        crash comes after it in the composition, right before that strikes."""
+        """Asked before the unmount, or of a canary and of a fault with `targets` after `mend`. If a fault without targets
+        stands before one that may lose what is not synced, it is asked right before that one strikes."""
         return Proof(True, "nothing to fire")
 
 

@@ -35,8 +35,8 @@ def with_gates(ops: Sequence[Op], fault: type[Fault], moment: str) -> tuple[Op, 
 
     After a heal only half of the pages are stored again: what the fault did to the others must not be covered up.
     """
-    moment = START if fault.strikes_first else moment
-    struck = _struck(list(ops), moment, gated=not fault.strikes_first)
+    moment = START if fault.strikes_before_stores else moment
+    struck = _struck(list(ops), moment, gated=not fault.strikes_before_stores)
     gates = list(gate_names(fault.rounds))[1:]
     if not gates:
         return tuple(struck)
@@ -59,7 +59,7 @@ def readable_warm(plan: Plan, faults: Iterable[Fault | type[Fault]]) -> bool:
     """Whether the files can be read and judged before the unmount."""
     gated = any(op.kind == "gate" and op.name == STRIKE for worker in plan.workers for op in worker.ops)
     amid = any(spec.parameters.get(name) for spec in plan.faults for name in (AFTER_MS, AFTER_WRITES))
-    return all(fault.readable_warm and not ((gated or amid) and fault.forgets) for fault in faults)
+    return all(fault.readable_warm and not ((gated or amid) and fault.loses_later_writes) for fault in faults)
 
 
 def _struck(ops: list[Op], moment: str, gated: bool) -> list[Op]:

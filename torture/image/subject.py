@@ -13,13 +13,12 @@ from torture.crash.outcome import STATES, AsOf, findings, read_states
 from torture.crash.replay import KEPT_STATE
 from torture.errors import BadRequest
 from torture.filesystems import FILESYSTEMS, Filesystem, filesystem
-from torture.judge import stored_pages
 from torture.lab.disk import image_chunks
 from verify import ledger, oracle, stamp
+from verify.completed import completed
 from verify.observation import Missing, Page, read_observations
 from verify.stamp import SECTOR_BYTES, Kind, Look, SectorLook, Span
 
-_EXTENDED = frozenset({"ext2", "ext3", "ext4"})
 _PROBE_TIMEOUT_S = 20.0
 
 
@@ -67,7 +66,7 @@ def read_ledger(path: Path) -> Ledger:
             f"{path} is of a machine with pages of {begin.page_bytes} bytes, this one has {mmap.PAGESIZE}",
             "judge the image where it was written",
         )
-    if not any(stored_pages(path)):
+    if not any(completed(records)):
         raise BadRequest(f"{path} holds no store, so nothing can be judged by it", asked)
     return Ledger(path, begin, records)
 
@@ -81,7 +80,7 @@ def choose_filesystem(image: Path, disk: Path, name: str | None) -> Filesystem:
             raise BadRequest(f"image {image} {what}", f"say what it is with --fs, one of {', '.join(FILESYSTEMS)}")
         return FILESYSTEMS[found]
     row = filesystem(name)
-    if found not in ("", row.type) and not {found, row.type} <= _EXTENDED:
+    if found not in ("", row.type, *row.signatures):
         raise BadRequest(f"image {image} holds {found}, not {row.type}", "give the ledger and --fs of this image")
     return row
 

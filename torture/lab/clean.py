@@ -10,7 +10,7 @@ import fcntl
 import os
 import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from devicemapper import device, loop, mounts
 from devicemapper.errors import BlockStackError
 from torture.lab import processes
 from torture.lab import run_id as runs
+from verify.descriptors import opened
 from workloads import memory_cgroup
 
 
@@ -56,16 +57,14 @@ def _remove_home(home: Path) -> list[str]:
 @contextmanager
 def locked(directory: Path) -> Iterator[bool]:
     """Hold `directory` against others who do the same (flock(2)); False if it is gone by then."""
-    try:
-        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        yield False
-        return
-    try:
+    with ExitStack() as held:
+        try:
+            descriptor = held.enter_context(opened(directory, os.O_RDONLY | os.O_DIRECTORY))
+        except FileNotFoundError:
+            yield False
+            return
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield directory.exists()
-    finally:
-        os.close(descriptor)
 
 
 def take_down(directory: Path, device_prefix: str) -> list[str]:

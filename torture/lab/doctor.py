@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from devicemapper import tools
+from devicemapper.packages import PACKAGES
 from torture.filesystems import FILESYSTEMS
 from torture.lab.base import GuestLost, Lab
 
@@ -14,12 +15,8 @@ _KINDS = {"filesystems": "", "faults": "fault", "layouts": "layout", "disturbanc
 """What the capabilities tell, and how each of it is called; filesystems have lines of their own form."""
 
 TOOLS = {
-    "dmsetup": "dmsetup",
-    "losetup": "mount",
-    "modprobe": "kmod",
-    "fio": "fio",
-    **{row.mkfs[0]: row.package for row in FILESYSTEMS.values()},
-    **{row.check.argv[0]: row.package for row in FILESYSTEMS.values()},
+    **{program: PACKAGES[program] for program in ("dmsetup", "losetup", "modprobe", "fio")},
+    **{program: row.package for row in FILESYSTEMS.values() for program in row.programs},
 }
 
 

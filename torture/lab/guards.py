@@ -11,6 +11,8 @@ from pathlib import Path
 
 from devicemapper import tools
 from torture.errors import BadRequest
+from verify.descriptors import opened
+from verify.stamp import SECTOR_BYTES
 
 
 def check_device(device: Path, needed_bytes: int) -> None:
@@ -22,7 +24,7 @@ def check_device(device: Path, needed_bytes: int) -> None:
     for reason in (_mounted(number), _swap(device), _held(system), _opened(device)):
         if reason:
             raise BadRequest(f"--destroy {device}: {reason}", "only a device that nobody uses can be destroyed")
-    size_bytes = int((system / "size").read_text()) * 512
+    size_bytes = int((system / "size").read_text()) * SECTOR_BYTES
     if size_bytes < needed_bytes:
         raise BadRequest(
             f"--destroy {device} has {size_bytes >> 20} MiB", f"a scratch disk needs at least {needed_bytes >> 20} MiB"
@@ -61,7 +63,7 @@ def _held(system: Path) -> str:
 def _opened(device: Path) -> str:
     """open(2): without O_CREAT, O_EXCL on a block device fails with EBUSY if the system uses it."""
     try:
-        os.close(os.open(device, os.O_RDWR | os.O_EXCL | os.O_CLOEXEC))
+        with opened(device, os.O_RDWR | os.O_EXCL):
+            return ""
     except OSError as error:
         return f"it cannot be opened for exclusive use ({error.strerror})"
-    return ""

@@ -69,7 +69,9 @@ def _copied(source: int, directory: Path) -> Iterator[str]:
     """Copy every plain file of an open directory; yields a sentence for each that is none or too much. What the host put
     there itself, such as the plan, is its own."""
     left_bytes = LIMIT_BYTES
-    for name in sorted(set(os.listdir(source)) - set(os.listdir(directory))):
+    with os.scandir(source) as entries:
+        names = {entry.name for entry in entries} - {file.name for file in directory.iterdir()}
+    for name in sorted(names):
         try:
             file = os.open(name, _READ, dir_fd=source)
         except OSError as error:

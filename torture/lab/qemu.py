@@ -75,13 +75,11 @@ class QemuLab(GuestLab):
         """Why there can be no guest, "" if there can."""
         if "\n" in str(self.scratch):
             return "virtme-run takes no path with a line break: give another --scratch"
-        for program, brought_by in (
-            (f"qemu-system-{platform.machine()}", "Debian package qemu-system-x86"),
-            ("busybox", "Debian package busybox-static"),
-            ("virtme-run", "virtme-ng on PyPI"),
-        ):
+        for program in (f"qemu-system-{platform.machine()}", "busybox"):
             if not _find(program):
-                return f"{program} is not installed ({brought_by})"
+                return str(tools.CommandMissing(program))
+        if not _find("virtme-run"):
+            return "virtme-run is not installed (virtme-ng on PyPI)"
         if not self.kernel and not self.default_kernel():
             return f"there is no kernel in {_IMAGES[0]} (Debian package linux-image-amd64), and none was named"
         return ""

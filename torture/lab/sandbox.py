@@ -38,7 +38,7 @@ KEEP_FILES = READ | WRITE_FILE | REMOVE_DIR | REMOVE_FILE | MAKE_DIR | MAKE_REG 
 USE_DEVICE = READ_FILE | WRITE_FILE | TRUNCATE | IOCTL_DEV
 _OF_FILES = EXECUTE | WRITE_FILE | READ_FILE | TRUNCATE | IOCTL_DEV
 """All that can be allowed of what is no directory."""
-_HARMLESS = {"/dev/null": READ_FILE | WRITE_FILE, "/dev/zero": READ_FILE, "/dev/urandom": READ_FILE, "/dev/random": READ_FILE}
+_HARMLESS = {"/dev/null": READ_FILE | WRITE_FILE, **dict.fromkeys(("/dev/zero", "/dev/urandom", "/dev/random"), READ_FILE)}
 
 PR_CAPBSET_DROP, PR_SET_SECUREBITS, PR_SET_NO_NEW_PRIVS, PR_CAP_AMBIENT = 24, 28, 38, 47
 PR_CAP_AMBIENT_RAISE = 2
@@ -98,8 +98,9 @@ def what_holds() -> str:
     user = "as a user of their own, without capabilities" if root else f"as user {os.geteuid()}"
     if abi:
         return f"guests run {user}, write to their own scratch files only (Landlock {abi}), and gain no privileges"
-    rest = "whatever that user may write to, they may" if root else "they may write to all files of that user"
-    return f"guests run {user}, and gain no privileges; this kernel has no Landlock (CONFIG_SECURITY_LANDLOCK, lsm=), so {rest}"
+    open_to_all = "they may write to whatever everybody may" if root else "they may write to all files of that user"
+    missing = "this kernel has no Landlock (CONFIG_SECURITY_LANDLOCK, lsm=landlock)"
+    return f"guests run {user}, and gain no privileges; {missing}, so {open_to_all}"
 
 
 def is_mapped(user: int) -> bool:
@@ -221,7 +222,7 @@ def main() -> None:
     wanted, argv = Confinement(**json.loads(sys.argv[1])), sys.argv[2:]
     try:
         print(f"torture: confined: {confine(wanted)}", file=sys.stderr, flush=True)
-        os.execvpe(argv[0], argv, {**os.environ, **{name: value for name, value in wanted.environment}})
+        os.execvpe(argv[0], argv, {**os.environ, **dict(wanted.environment)})
     except OSError as error:
         print(f"torture: cannot start {argv[0]} confined: {error}", file=sys.stderr, flush=True)
         sys.exit(EXIT_NOT_CONFINED)

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 
+from devicemapper import tools
 from torture.errors import BadRequest, BrokenTool
 from torture.lab import sandbox
 from torture.lab.connection import Launch
@@ -53,7 +54,7 @@ class UmlLab(GuestLab):
     def unavailable(self) -> str:
         """Why there can be no guest, "" if there can."""
         if not self.kernel and not self.default_kernel():
-            return f"{PACKAGED_KERNEL} is not installed (Debian package user-mode-linux)"
+            return str(tools.CommandMissing(PACKAGED_KERNEL))
         return ""
 
     def _launcher(self, files: GuestFiles) -> Launch:

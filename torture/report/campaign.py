@@ -1,6 +1,6 @@
 """The closing page of a campaign, for somebody who reads nothing else: what is known at its end, and how surely. Pure.
 
-Findings that `[[known]]` excuses are told apart from all others, and do not count for the outcome.
+Findings that `[[known]]` excuses have a part of their own, and do not count for the outcome.
 """
 
 from __future__ import annotations
@@ -24,22 +24,23 @@ from verify.outcome import Outcome
 
 WIDTH = 120
 MOST_FINDINGS = 4
-"""So many are told in full, as many more in a line each."""
+"""So many are described in full, and as many more in a line each."""
 MOST_REASONS = 3
 SHORT = 90
+"""Characters of what was found, in a line."""
 
 
 def render(trials: Sequence[Trial], facts: dict[str, Any], known: Sequence[Known], today: date) -> str:
     """The whole page."""
-    news = without_known(trials, known, today)
+    unexplained = without_known(trials, known, today)
     parts = (
         _opening(trials, facts),
-        render_matrix(trials, news),
-        _findings(news),
+        render_matrix(trials, unexplained),
+        _findings(unexplained),
         _known(trials, known, today),
         _unclear(trials),
         [*render_coverage(trials, facts), *render_time(trials, facts)],
-        _outcome(news, has_known=bool(excused(trials, known, today))),
+        _outcome(unexplained, has_known=bool(excused(trials, known, today))),
     )
     return "\n\n".join("\n".join(part) for part in map(list, parts) if part)
 
@@ -58,9 +59,9 @@ def _opening(trials: Sequence[Trial], facts: dict[str, Any]) -> Iterator[str]:
             yield f"STOPPED: trial {trial.number} did not find its planted loss, so nothing above or below is proven clean."
 
 
-def _findings(news: Sequence[Trial]) -> Iterator[str]:
-    labs = list(dict.fromkeys(trial.lab for trial in news))
-    groups = [(lab, group) for lab in labs for group in distinct([trial for trial in news if trial.lab == lab])]
+def _findings(unexplained: Sequence[Trial]) -> Iterator[str]:
+    labs = list(dict.fromkeys(trial.lab for trial in unexplained))
+    groups = [(lab, group) for lab in labs for group in distinct([trial for trial in unexplained if trial.lab == lab])]
     if not groups:
         return
     yield f"{count(len(groups), 'distinct finding')} that nobody has explained yet:"
@@ -74,12 +75,12 @@ def _findings(news: Sequence[Trial]) -> Iterator[str]:
 
 def _finding(number: int, group: Group, lab: str) -> Iterator[str]:
     key = group.key
-    told_by = f"reported by {group.example.reported}" if group.example.reported else "not reported"
+    reported = f"reported by {group.example.reported}" if group.example.reported else "not reported"
     shared = ", ".join(f"{name} {value}" for name, value in sorted(group.shared.items()) if value)
     yield f"{number}. {key.kind}: {lab}{_place(group)}: {KINDS[key.kind]}"
     sentences = (
         f"Seen in {_rates(group)}: {group.control}.",
-        f"Expected {group.example.expected}, found {_shorten(first_line(group.example.found), SHORT)}; {told_by}.",
+        f"Expected {group.example.expected}, found {_shorten(first_line(group.example.found), SHORT)}; {reported}.",
         f"All have {shared or 'nothing in common'}. See `torture show RUN --trial {group.trial}`.",
     )
     yield fill(" ".join(sentences), WIDTH, initial_indent="   ", subsequent_indent="   ")
@@ -128,7 +129,7 @@ def _unclear(trials: Iterable[Trial]) -> Iterator[str]:
             yield f"  {number} x {reason}"
 
 
-def _outcome(news: Sequence[Trial], has_known: bool) -> Iterator[str]:
-    outcome = overall(news)
+def _outcome(unexplained: Sequence[Trial], has_known: bool) -> Iterator[str]:
+    outcome = overall(unexplained)
     but = ", but for what is known" if has_known else ""
     yield f"Outcome{but}: {outcome.value} - {MEANING[outcome]} (exit code {outcome.exit_code})."

@@ -1,4 +1,4 @@
-"""Where the time of a campaign went: trials per minute, the share of each phase, cores, guests. Pure."""
+"""Says where the time of a campaign went: trials per minute, the share of each phase, cores, guests. Pure."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from typing import Any
 from torture.results.store import Trial
 
 BETWEEN = "between phases"
+"""Stands for the time that belongs to no phase."""
 MOST_LOST = 2
 
 
 def render(trials: Sequence[Trial], facts: dict[str, Any]) -> Iterator[str]:
-    """A line for each."""
+    """Lines for the rate, the time of a trial, and the guests; none if no time is known."""
     wall, jobs = float(facts.get("wall_seconds", 0)), int(facts.get("jobs", 1))
     if not wall or not trials:
         return

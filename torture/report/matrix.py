@@ -12,6 +12,7 @@ from verify.outcome import Outcome, worst
 
 WIDTH = 124
 LONG = 10
+"""With so many faults a matrix is shown in two halves, if they fit side by side."""
 GAP = "   "
 
 Place = tuple[str, str, str]
@@ -24,10 +25,12 @@ LEGEND = (
 )
 
 
-def render(trials: Sequence[Trial], news: Sequence[Trial]) -> Iterator[str]:
-    """A row for each fault, a column for each filesystem, a matrix for each kernel; long ones in two halves, side by
-    side. `news`: the trials without known findings."""
-    cells = _cells(trials, news)
+def render(trials: Sequence[Trial], unexplained: Sequence[Trial]) -> Iterator[str]:
+    """A matrix for each kernel, with a row for each fault and a column for each filesystem.
+
+    `unexplained`: the same trials without their known findings.
+    """
+    cells = _cells(trials, unexplained)
     if cells:
         yield from LEGEND
     labs = list(dict.fromkeys(lab for lab, _, _ in cells))
@@ -64,10 +67,10 @@ def short_label(lab: str) -> str:
     return " ".join((path.rpartition("/")[2], *arguments))
 
 
-def _cells(trials: Sequence[Trial], news: Sequence[Trial]) -> dict[Place, str]:
+def _cells(trials: Sequence[Trial], unexplained: Sequence[Trial]) -> dict[Place, str]:
     before: dict[Place, Counter[Outcome]] = {}
     after: dict[Place, Counter[Outcome]] = {}
-    for counted, of_these in ((before, trials), (after, news)):
+    for counted, of_these in ((before, trials), (after, unexplained)):
         for trial in of_these:
             if not trial.is_canary:
                 place = trial.lab, trial.plan.filesystem, trial.plan.fault_names

@@ -42,7 +42,7 @@ _PINS_WIDTH = 44
 
 
 def overall(trials: Iterable[Trial]) -> Outcome:
-    """The outcome of a run. A missing requirement of some trials does not spoil the others; nothing run is notrun."""
+    """The worst outcome of what could be run; notrun if that is canaries only, none of them unknown."""
     seen = [trial.verdict.outcome for trial in trials]
     ran = [outcome for outcome in seen if outcome != Outcome.notrun]
     judged = [trial for trial in trials if not trial.is_canary and trial.verdict.outcome != Outcome.notrun]
@@ -52,7 +52,7 @@ def overall(trials: Iterable[Trial]) -> Outcome:
 
 
 def render(trials: Sequence[Trial]) -> str:
-    """The whole summary."""
+    """The whole summary, which ends in a newline."""
     parts = ["\n".join(_table(outcomes(trials)))]
     groups = gather(trials)
     parts += [_finding(number, group) for number, group in enumerate(groups, 1)]
@@ -93,7 +93,8 @@ def _block(cells: dict[Cell, Outcome], faults: list[str]) -> Iterator[str]:
 
 
 def _rows(cells: dict[Cell, Outcome], faults: list[str]) -> list[tuple[str, ...]]:
-    """Rows by filesystem and layout; pins share a row when they fared the same under every fault they both met."""
+    """One row for each filesystem and layout, and for the pins of it that had the same outcome under every fault that they
+    share."""
     rows: dict[tuple[str, str], list[tuple[list[str], dict[str, str]]]] = {}
     order = list(dict.fromkeys(cell.filesystem for cell in cells))
     places = dict.fromkeys((cell.filesystem, cell.layout, cell.pin) for cell in cells)
@@ -199,7 +200,7 @@ def detail(trial: Trial, directory: Path) -> str:
 
 
 def finding_line(finding: Finding) -> str:
-    """One finding with its facts."""
+    """A finding in one line."""
     pages = f"{finding.first_page}..{finding.first_page + finding.pages - 1}" if finding.pages else "all"
     return (
         f"{finding.kind} ({finding.promise}, {finding.read}): {finding.name or 'filesystem'} pages {pages}"

@@ -137,8 +137,8 @@ def _fault(plan: Plan, known: Known) -> Phrase:
         return Standing.free, "no fault and no crash needed"
     named = " and ".join(f"{fault.name} ({FAULTS[fault.name].meaning})" for fault in plan.faults)
     kinds = [fault_class(fault.name) for fault in plan.faults]
-    crash = "" if any(kind.crash or kind.replays for kind in kinds) else "; no crash needed"
-    state = ": only a replayed crash state shows it" if any(kind.replays for kind in kinds) else ""
+    crash = "" if any(kind.may_lose_unsynced or kind.judges_crash_states for kind in kinds) else "; no crash needed"
+    state = ": only a replayed crash state shows it" if any(kind.judges_crash_states for kind in kinds) else ""
     return _told(f"the fault {named}{crash}{state}", plan, known, fewer_faults, "without it")
 
 

@@ -11,9 +11,12 @@ import click
 from torture import options as options_for
 from torture.campaign.artefacts import tool_versions
 from torture.draw import from_words
-from torture.draw.request import MAX_PAGES, choose, choose_faults
+from torture.draw.request import choose, choose_faults
+from torture.faults import parts
 from torture.filesystems import filesystem
 from torture.lab.choose import KernelChoice
+from torture.plan import MAX_PAGES
+from torture.plan_check import check
 from torture.reproduce import replay as replaying
 from torture.reproduce import workshop
 from torture.reproduce.compare_command import compare
@@ -105,7 +108,7 @@ def plan(**options: Any) -> int:
             layouts=choose("--layout", options["layouts"], LAYOUTS, ()),
             pins=choose("--pin", options["pins"], PINS, ()),
             access=options["access"],
-            faults=choose_faults(options["fault_names"]),
+            faults=tuple(part for spec in choose_faults(options["fault_names"]) for part in parts(spec)),
             ops=options["ops"] or f"store,sync {options['sync']},store,sync {options['sync']}",
             pages=options["pages"],
             seed=options["seed"],
@@ -113,6 +116,7 @@ def plan(**options: Any) -> int:
             mount_options=tuple(filter(None, options["mount_options"].split(","))),
         )
     )
+    check(built)
     click.echo(built.to_json())
     return 0
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from torture.draw.arm import Arm
 from torture.plan import Plan
+from torture.plan_check import read_plan
 from torture.reproduce.factors import variations
 from torture.reproduce.sequential import RateTest, Tally, rate_test
 from torture.reproduce.shrinkers import SHRINKERS, Step
@@ -65,7 +66,7 @@ class Shrink:
         self.position = position or Position(original.to_json())
         self.trials = 0
         self._lab, self._remember, self._say = lab, remember, say
-        self._plan = Plan.from_json(self.position.plan)
+        self._plan = read_plan(self.position.plan)
         self._shown: dict[str, Counter[Likeness]] = {}
         self._tried: Counter[str] = Counter()
         self._judged: Counter[str] = Counter()

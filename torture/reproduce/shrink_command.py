@@ -12,7 +12,7 @@ import click
 from torture import options as options_for
 from torture.campaign import session
 from torture.errors import BadRequest
-from torture.plan import Plan
+from torture.plan_check import read_plan
 from torture.reproduce import shrink as shrinking
 from torture.reproduce import shrunk, workshop
 from torture.reproduce.shared_options import (
@@ -85,7 +85,7 @@ def _carry_on(shop: workshop.Workshop, time_limit_s: float, as_json: bool) -> in
     """Search from where the store says it stands."""
     facts = shop.store.facts()
     search = shrinking.Shrink(
-        Plan.from_json(facts["original"]),
+        read_plan(facts["original"]),
         next(iter(shop.labs)),
         Likeness(**facts["target"]) if facts["target"] else None,
         before=shop.store.trials(),

@@ -14,9 +14,11 @@ from torture.errors import BadRequest
 from torture.lab.choose import LOCAL, UML, KernelChoice, lab_for
 from torture.lab.uml import PACKAGED_KERNEL
 from torture.plan import Plan
+from torture.plan_check import read_plan
 from torture.reproduce.signature import in_order, keys, signature
 from torture.results.groups import Key
 from torture.results.store import STORE, Trial
+from verify import codec
 from verify.finding import Finding
 from verify.outcome import Outcome
 
@@ -51,7 +53,7 @@ def find_subject(given: Path, results: Path) -> Subject:
     """The subject called `given`: a path, or a name below `results`. BadRequest says what may be given."""
     for candidate in (given, results / given):
         if candidate.is_file():
-            return Subject(Plan.from_json(_text(candidate)), str(candidate))
+            return Subject(read_plan(_text(candidate)), str(candidate))
         if (candidate / FINDING).is_file():
             return _of_finding(candidate)
         if (candidate / STORE).is_file():
@@ -92,7 +94,7 @@ def _of_shrink(run: Path, facts: dict[str, Any]) -> Subject:
     order = Order.from_dict(facts["order"])
     kernel = order.kernels[0]
     return Subject(
-        plan=Plan.from_json(facts["position"]["plan"]),
+        plan=read_plan(facts["position"]["plan"]),
         origin=str(run),
         lab=order.lab,
         kernel=kernel,
@@ -116,13 +118,13 @@ def _numbered(run: Path, trials: Sequence[Trial], number: int) -> Trial:
 
 
 def _of_finding(directory: Path) -> Subject:
-    plan = Plan.from_json(_text(directory / PLAN))
+    plan = read_plan(_text(directory / PLAN))
     try:
-        finding = Finding(**json.loads(_text(directory / FINDING)))
+        finding = codec.decode(Finding, _text(directory / FINDING))
         versions: dict[str, str] = json.loads(_text(directory / VERSIONS))
         path = "" if versions["lab"] == LOCAL else versions["kernel_path"]
     except (TypeError, ValueError, KeyError) as error:
-        raise BadRequest(f"{directory} is no whole finding: {error!r}", _FORMS) from error
+        raise BadRequest(f"{directory} is no whole finding: {error}", _FORMS) from error
     kernel = KernelChoice("" if path == PACKAGED_KERNEL else path, tuple(versions.get("arguments", "").split()))
     return Subject(
         plan=plan,

@@ -10,7 +10,7 @@ import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,12 @@ from torture.draw.arm import Arm
 from torture.errors import BadRequest, BrokenTool
 from torture.judge import Verdict
 from torture.plan import Plan
+from torture.plan_check import read_plan
+from verify import codec
 from verify.finding import Finding
 from verify.outcome import Outcome
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 STORE = "store.sqlite"
 
 _SCHEMA = """
@@ -37,6 +39,7 @@ CREATE TABLE result (
     outcome TEXT NOT NULL,
     reason TEXT NOT NULL,
     findings TEXT NOT NULL,
+    missed_canary INTEGER NOT NULL,
     phases TEXT NOT NULL,
     seconds REAL NOT NULL,
     kernel TEXT NOT NULL,
@@ -136,7 +139,7 @@ class Store:
         condition = "WHERE number NOT IN (SELECT number FROM result)" if unfinished else ""
         rows = self._connection.execute(f"SELECT number, arm, lab, plan FROM task {condition} ORDER BY number")
         for number, arm, lab, plan in rows:
-            yield Task(number, Arm(arm), Plan.from_json(plan), lab)
+            yield Task(number, Arm(arm), read_plan(plan), lab)
 
     def add(self, trial: Trial) -> None:
         """Store the result of a scheduled task."""
@@ -144,26 +147,26 @@ class Store:
             trial.number,
             trial.verdict.outcome.value,
             trial.verdict.reason,
-            json.dumps([asdict(finding) for finding in trial.verdict.findings]),
+            codec.encode(trial.verdict.findings),
+            trial.verdict.missed_canary,
             json.dumps(trial.phases),
             trial.seconds,
             trial.kernel,
             json.dumps(trial.evidence),
         )
         with self._transaction():
-            self._connection.execute("INSERT INTO result VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+            self._connection.execute("INSERT INTO result VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
 
     def trials(self) -> Iterator[Trial]:
         """All finished trials in the order of their numbers."""
         joined = "SELECT * FROM task JOIN result USING (number) ORDER BY number"
         for row in self._connection.execute(joined):
-            number, arm, lab, plan, outcome, reason, findings, phases, seconds, kernel, evidence = row
-            found = tuple(Finding(**finding) for finding in json.loads(findings))
-            verdict = Verdict(Outcome(outcome), reason, found)
+            number, arm, lab, plan, outcome, reason, findings, missed, phases, seconds, kernel, evidence = row
+            verdict = Verdict(Outcome(outcome), reason, _findings(number, findings), bool(missed))
             yield Trial(
                 number=number,
                 arm=Arm(arm),
-                plan=Plan.from_json(plan),
+                plan=read_plan(plan),
                 verdict=verdict,
                 phases=json.loads(phases),
                 seconds=seconds,
@@ -185,3 +188,10 @@ class Store:
                 f"cannot write the results: {error}",
                 "free some space on that disk; what was stored before is intact",
             ) from error
+
+
+def _findings(number: int, text: str) -> tuple[Finding, ...]:
+    try:
+        return codec.decode(tuple[Finding, ...], text)
+    except codec.Malformed as error:
+        raise BadRequest(f"findings of trial {number}, {error.wrong}", error.allowed) from None

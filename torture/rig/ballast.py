@@ -16,6 +16,8 @@ from pathlib import Path
 from torture.errors import StepFailed
 from torture.rig.scene import Scene
 from verify import stamp
+from verify.descriptors import opened
+from verify.stamp import SECTOR_BYTES
 from workloads import libc
 
 _STEPS_BYTES = (1 << 20, 1 << 16, 1 << 12)
@@ -101,8 +103,7 @@ def _preallocate(path: Path, mount_point: Path) -> int:
     """Preallocate all but the tail; 0 where the filesystem cannot."""
     view = os.statvfs(mount_point)
     want = view.f_bavail * view.f_frsize - _WRITTEN_TAIL_BYTES
-    descriptor = os.open(path, os.O_CREAT | os.O_WRONLY, 0o600)
-    try:
+    with opened(path, os.O_CREAT | os.O_WRONLY) as descriptor:
         while want > _WRITTEN_TAIL_BYTES:
             try:
                 libc.fallocate(descriptor, 0, 0, want)  # posix_fallocate(3) would write zeros instead of refusing
@@ -116,25 +117,20 @@ def _preallocate(path: Path, mount_point: Path) -> int:
             else:
                 os.fsync(descriptor)
                 return want
-        return 0
-    finally:
-        os.close(descriptor)
+    return 0
 
 
 def _write_until_full(directory: Path, scene: Scene) -> int:
     """Write ballast in falling steps, each until it is refused twice with a sync between."""
-    descriptor = os.open(directory / "tail", os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
     total = 0
-    try:
+    with opened(directory / "tail", os.O_CREAT | os.O_WRONLY | os.O_APPEND) as descriptor:
         for step in _STEPS_BYTES:
             total += _write_step(descriptor, step, scene, total)
-    finally:
-        os.close(descriptor)
     return total
 
 
 def _write_step(descriptor: int, step_bytes: int, scene: Scene, offset_bytes: int) -> int:
-    limit = scene.length_sectors * 512
+    limit = scene.length_sectors * SECTOR_BYTES
     wrote = refusals = 0
     while refusals < 2:
         try:
@@ -167,15 +163,13 @@ def _foreign(scene: Scene, offset_bytes: int, length_bytes: int) -> bytearray:
 
 
 def _write(path: Path, length_bytes: int, scene: Scene) -> None:
-    descriptor = os.open(path, os.O_CREAT | os.O_WRONLY, 0o600)
+    padded = -(-length_bytes // scene.plan.page_bytes) * scene.plan.page_bytes
     try:
-        padded = -(-length_bytes // scene.plan.page_bytes) * scene.plan.page_bytes
-        os.write(descriptor, _foreign(scene, 0, padded)[:length_bytes])
-        os.fsync(descriptor)
+        with opened(path, os.O_CREAT | os.O_WRONLY) as descriptor:
+            os.write(descriptor, _foreign(scene, 0, padded)[:length_bytes])
+            os.fsync(descriptor)
     except OSError as error:
         raise StepFailed(f"write {path.name}", str(error)) from error
-    finally:
-        os.close(descriptor)
 
 
 def _sync_tolerating_full(descriptor: int) -> None:
@@ -187,8 +181,5 @@ def _sync_tolerating_full(descriptor: int) -> None:
 
 
 def _sync(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
+    with opened(directory) as descriptor:
         os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

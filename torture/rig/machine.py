@@ -27,7 +27,8 @@ class Machine:
     """Handed to every trial in this kernel.
 
     `disk` is a block device or, where the lab has to make a loop device of it, an image file. `work` is a directory for
-    mounts, off the device under test. `modules` is the tree that modprobe reads, "" for none. `spares` are further disks, empty where the lab has none. `expendable`: a guest whose power may be cut.
+    mounts, off the device under test. `modules` is the tree that modprobe reads, "" for none. `spares` are further
+    disks, empty where the lab has none. `expendable`: a guest whose power may be cut.
     """
 
     disk: Path
@@ -40,7 +41,7 @@ class Machine:
 
     @property
     def uid(self) -> int:
-        """The user that workers run as, whom nobody else on the machine is: what runs as `nobody` could meddle with them."""
+        """The user that workers run as, whom nobody else is: what else runs as `nobody` could meddle with them."""
         return _FIRST_USER + int.from_bytes(hashlib.sha256(self.run_id.encode()).digest()[:3], "big")
 
     @property
@@ -58,11 +59,11 @@ def load_module(name: str, modules: str) -> None:
 
 def filesystem_missing(row: Filesystem, modules: str) -> str:
     """Why `row` cannot be tested here, "" if it can."""
-    for program in (row.mkfs[0], row.check.argv[0]):
+    for program in row.programs:
         if not tools.find(program):
             return f"{program} is not installed (Debian package {row.package})"
     if row.type not in kernel_filesystems():
-        load_module(row.module or row.type, modules)
+        load_module(row.type, modules)
     if row.type not in kernel_filesystems():
         return f"the kernel has no {row.type}"
     return ""

@@ -19,9 +19,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from torture.filesystems.base import Filesystem, Quota
+from torture.rig.machine import Machine, load_module
+from verify.descriptors import opened
+
 _GETQUOTA, _SETQUOTA, _BLOCK_LIMITS = 0x800007, 0x800008, 1
 _FSGETXATTR, _FSSETXATTR, _INHERIT_PROJECT = 0x801C581F, 0x401C5820, 0x200
 _DATAGRAM_BYTES = 1 << 16
+_SYMBOLS = Path("/proc/kallsyms")
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -30,6 +35,24 @@ class Kind(IntEnum):
 
     USER = 0
     PROJECT = 2
+
+
+def missing(row: Filesystem, kind: Kind, machine: Machine) -> str:
+    """Why the kernel limits nobody's usage of `row` for this kind of owner, "" if it can."""
+    quota = row.quotas.get(kind.name.lower())
+    if quota is None:
+        return f"{row.name} keeps no quotas of this kind"
+    if quota.module:
+        load_module(quota.module, machine.modules)
+    return "" if _kernel_keeps(quota) else f"the kernel was built without quotas for {row.type}"
+
+
+def _kernel_keeps(quota: Quota) -> bool:
+    """By what the row says; of a function only where the kernel shows its symbols at all."""
+    if quota.kernel_file:
+        return Path(quota.kernel_file).exists()
+    symbols = _SYMBOLS.read_text() if _SYMBOLS.exists() else ""
+    return not symbols or f" {quota.kernel_symbol}" in symbols
 
 
 class _Limits(ctypes.Structure):
@@ -62,15 +85,12 @@ def limit(device: Path, kind: Kind, owner: int, hard_kib: int) -> None:
 
 def assign_project(path: Path, project: int) -> None:
     """Put a file, or a directory and all that is made in it, into a project (struct fsxattr). OSError if refused."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
+    with opened(path) as descriptor:
         attributes = array.array("I", bytes(28))  # xflags, extsize, nextents, projid, cowextsize, padding
         fcntl.ioctl(descriptor, _FSGETXATTR, attributes, True)
         attributes[0] |= _INHERIT_PROJECT if path.is_dir() else 0
         attributes[3] = project
         fcntl.ioctl(descriptor, _FSSETXATTR, attributes)
-    finally:
-        os.close(descriptor)
 
 
 def _quotactl(command: int, device: Path, kind: Kind, owner: int, limits: _Limits) -> None:

@@ -5,14 +5,13 @@ Written inside the lab as record.json, read on the host by `torture.judge`. Plai
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 from torture.errors import BrokenTool
+from verify import codec
 
-RECORD_VERSION = 1
 RECORD = "record.json"
 LEDGER = "ledger.jsonl"
 KERNEL_LOG = "kernel.log"
@@ -24,42 +23,45 @@ POWER_OFF = "power-off"
 
 @dataclass(slots=True)
 class Record:
-    """`state`: ran (judge it), notrun or unknown (`reason` says why). Times in seconds by phase.
+    """How far a trial came, and all that was seen besides the ledger and the observations."""
 
-    `proofs` are (fault, fired, evidence). `checked` is the fsck: (command line, clean, output). `hung` names what did
-    not return, `unmountable` why the filesystem would not mount after the fault, each "" if all went well.
-    `tainted`: the kernel warned or worse during the trial (/proc/sys/kernel/tainted changed), so its guest should not
-    be used again.
-    """
-
-    state: str = "unknown"
+    state: Literal["ran", "notrun", "unknown"] = "unknown"
+    """What ran is judged."""
     reason: str = "the trial did not end"
+    """Why it did not run; "" if it did."""
     kernel: str = ""
+    """The release of the kernel under test."""
     phases: dict[str, float] = field(default_factory=dict)
+    """Seconds by name."""
     proofs: list[tuple[str, bool, str]] = field(default_factory=list)
+    """Fault, whether it fired, evidence."""
     checked: list[tuple[str, bool, str]] = field(default_factory=list)
+    """Command line of a check or recovery, whether the filesystem was clean, output."""
     alarms: list[str] = field(default_factory=list)
+    """Lines of the kernel log that no healthy kernel writes."""
     evidence: list[str] = field(default_factory=list)
+    """Sentences for people."""
     hung: str = ""
+    """What did not return; "" if all did."""
     unmountable: str = ""
+    """Why the filesystem would not mount after the fault; "" if it did."""
     tainted: bool = False
-    version: int = RECORD_VERSION
+    """The kernel warned or worse (/proc/sys/kernel/tainted changed), so its guest should not be used again."""
+    version: Literal[1] = 1
 
     def write(self, directory: Path) -> None:
         """Write record.json under a temporary name and rename it."""
         temporary = directory / (RECORD + ".new")
-        temporary.write_text(json.dumps(asdict(self), indent=1))
+        temporary.write_text(codec.encode(self, indent=1))
         temporary.rename(directory / RECORD)
 
     @staticmethod
     def read(directory: Path) -> Record:
-        """The record in `directory`; a missing one is a trial that did not end."""
+        """The record in `directory`; a missing one is a trial that did not end. BrokenTool if it is none of ours."""
         path = directory / RECORD
         if not path.exists():
             return Record()
-        raw: dict[str, Any] = json.loads(path.read_text())
-        if raw.get("version") != RECORD_VERSION:
-            raise BrokenTool(f"{path} has record version {raw.get('version')!r}", f"this tool reads {RECORD_VERSION}")
-        raw["proofs"] = [tuple(proof) for proof in raw["proofs"]]
-        raw["checked"] = [tuple(check) for check in raw["checked"]]
-        return Record(**raw)
+        try:
+            return codec.decode(Record, path.read_bytes())
+        except codec.Malformed as error:
+            raise BrokenTool(f"{path}: {error.wrong}", error.allowed) from error

@@ -10,6 +10,7 @@ from pathlib import Path
 from devicemapper import tools
 from torture.errors import NotRun
 from torture.filesystems import Filesystem, Recovery
+from verify.descriptors import opened
 from verify.ledger import File
 from verify.observation import write_observations
 from verify.reader import observe_file
@@ -55,9 +56,5 @@ def check(row: Filesystem, device: Path) -> tuple[str, bool, str]:
 def _take_pending_error(device: Path) -> None:
     """A write error of the device that nobody has seen yet is reported to the next one who opens and syncs it
     (errseq_sample() in lib/errseq.c): that must not be fsck, long after the fault was mended (seen with fsck.f2fs)."""
-    descriptor = os.open(device, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        with suppress(OSError):
-            os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    with opened(device) as descriptor, suppress(OSError):
+        os.fsync(descriptor)

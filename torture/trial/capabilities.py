@@ -56,4 +56,4 @@ def _fault(fault: type[Fault], rows: list[Filesystem], machine: Machine) -> Reas
 
 
 def _needing(feature: str, rows: list[Filesystem], kernel_lacks: str = "") -> Reasons:
-    return {row.name: kernel_lacks or ("" if row.has(feature) else f"{row.name} has no {feature}") for row in rows}
+    return {row.name: kernel_lacks or row.lacking(feature) for row in rows}

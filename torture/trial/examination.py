@@ -3,11 +3,10 @@ mend and judge phases; leaves the same files."""
 
 from __future__ import annotations
 
-import json
 import platform
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from devicemapper import mounts, tools
@@ -19,7 +18,7 @@ from torture.rig import remount
 from torture.rig.kernel_log import KernelLog, alarms
 from torture.rig.machine import Machine, filesystem_missing
 from torture.rig.record import COMMANDS, KERNEL_LOG, LEDGER, Record
-from verify import ledger
+from verify import codec, ledger
 
 EXAMINATION = "examination.json"
 
@@ -36,13 +35,12 @@ class Examination:
 
     def to_json(self) -> str:
         """One line."""
-        return json.dumps(asdict(self))
+        return codec.encode(self)
 
     @staticmethod
     def from_json(text: str) -> Examination:
         """The inverse of `to_json`."""
-        raw = json.loads(text)
-        return Examination(raw["filesystem"], tuple(raw["mount_options"]), raw["crashed"])
+        return codec.decode(Examination, text)
 
 
 def examine(machine: Machine, directory: Path, announce: Announce) -> Record:

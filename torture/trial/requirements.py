@@ -40,19 +40,20 @@ def check(plan: Plan, row: Filesystem, faults: Sequence[Fault], machine: Machine
 
 def disk_missing(row: Filesystem, fault: Fault | type[Fault]) -> str:
     """Why a fault cannot be judged on a filesystem that has no disk, or does not recover from a crash, "" otherwise."""
-    if fault.crash and row.unrecoverable:
-        return row.unrecoverable
-    needs = fault.targets or fault.crash or (fault.canary and not fault.for_volatile)
-    return f"{row.name} has no disk, which fault {fault.name} needs" if row.volatile and needs else ""
+    if row.volatile and (fault.targets or fault.may_lose_unsynced or (fault.canary and not fault.for_volatile)):
+        return f"{row.name} has no disk, which fault {fault.name} needs"
+    if not fault.may_lose_unsynced:
+        return ""
+    return row.unrecoverable or ("" if row.recovery else row.lacking("journal"))
 
 
 def stalling(plan: Plan, row: Filesystem, fault: Fault) -> str:
     """Why a step of the plan would not return as long as the fault is in force, "" if all should."""
-    steps = {op.kind for worker in plan.workers for op in worker.ops} & row.stalls if fault.refuses_metadata else set()
-    return "".join(
-        f"{row.name} tries for ever to write the metadata that {step} waits for, and fault {fault.name} refuses it"
-        for step in sorted(steps)[:1]
-    )
+    steps = sorted({op.kind for worker in plan.workers for op in worker.ops} & set(DISTURBANCES))
+    waiting = [step for step in steps if DISTURBANCES[step].awaits_metadata]
+    if not (waiting and fault.refuses_metadata and row.lacking("gives-up")):
+        return ""
+    return f"{row.lacking('gives-up')}, as fault {fault.name} does, and {waiting[0]} waits for it"
 
 
 def _features_missing(plan: Plan, row: Filesystem) -> str:
@@ -60,7 +61,7 @@ def _features_missing(plan: Plan, row: Filesystem) -> str:
     needed = [(LAYOUTS[file.layout].needs, f"layout {file.layout}") for file in plan.files]
     steps = {op.kind for worker in plan.workers for op in worker.ops} & set(DISTURBANCES)
     needed += [(DISTURBANCES[step].needs, f"disturbance {step}") for step in sorted(steps)]
-    lacking = [f"{row.name} has no {feature}, which {what} needs" for feature, what in needed if not row.has(feature)]
+    lacking = [f"{row.lacking(feature)}, which {what} needs" for feature, what in needed if not row.has(feature)]
     return "; ".join(dict.fromkeys(lacking))
 
 

@@ -8,7 +8,6 @@ the verdict is `torture.judge`'s, on the host, from what is left behind). A fail
 from __future__ import annotations
 
 import errno
-import os
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -36,7 +35,9 @@ from torture.rig.scene import Scene
 from torture.trial import requirements
 from torture.trial.workers import Workers
 from verify import ledger
+from verify.descriptors import opened
 from verify.ledger import LedgerWriter
+from verify.stamp import SECTOR_BYTES
 from workloads import layouts, libc
 from workloads.access import ACCESSES
 from workloads.extents import extent_table
@@ -173,7 +174,7 @@ class _Trial:
     def _build(self, row: Filesystem, stack: ExitStack) -> Scene:
         disk, length_sectors = self.machine.disk, row.size_mib * 2048
         if not disk.is_block_device():
-            disk = stack.enter_context(LoopDevice(disk, size_bytes=length_sectors * 512)).path
+            disk = stack.enter_context(LoopDevice(disk, size_bytes=length_sectors * SECTOR_BYTES)).path
         below = stack.enter_context(ExitStack())
         name = f"{self.machine.run_id}-{self.directory.name}"
         for fault in self.faults:
@@ -266,7 +267,7 @@ class _Trial:
             self.proofs = workers.proofs
             with self._phase("drop"):
                 for fault in self.faults:
-                    fault.relent(scene)
+                    fault.before_reading(scene)
                 scene.running.close()
                 if readable_warm(self.plan, self.faults):
                     self._observe(scene, "warm")
@@ -298,8 +299,9 @@ class _Trial:
         if row.volatile:
             return True
         try:
-            if row.recovery and any(fault.crash or fault.canary for fault in self.faults):
-                crashed = any(fault.crash for fault in self.faults)  # a canary judges the tool, and its loss is planted
+            if row.recovery and any(fault.may_lose_unsynced or fault.canary for fault in self.faults):
+                # A canary judges the tool, and its loss is planted.
+                crashed = any(fault.may_lose_unsynced for fault in self.faults)
                 self.record.checked.append(remount.recover(row.recovery, scene.block_device, must=crashed))
             self._mount(scene, mounted)
         except BlockStackError as error:
@@ -325,8 +327,5 @@ class _Trial:
 
 def _make_durable(mount_point: Path) -> None:
     """Sync all that was laid out, directory entries included: ext2 and jfs lose these if only files are synced."""
-    descriptor = os.open(mount_point, os.O_RDONLY | os.O_DIRECTORY)
-    try:
+    with opened(mount_point) as descriptor:
         libc.syncfs(descriptor)
-    finally:
-        os.close(descriptor)

@@ -6,7 +6,6 @@ Between `torture.trial`, which knows what comes before and after, and `workloads
 from __future__ import annotations
 
 import errno
-import re
 import signal
 import time
 from collections import Counter
@@ -62,7 +61,7 @@ class Workers:
             self._pass_gate(gate)
         with self._phase("work"):
             for fault in self._faults:
-                fault.during(scene)
+                fault.while_working(scene)
             for process in scene.workers:
                 self._wait(process)
             self._hear()
@@ -138,12 +137,12 @@ class Workers:
             process.release(gate)
 
     def _gather(self, gate: str, gated: Sequence[WorkerProcess]) -> None:
-        patience_s = min((fault.patience_s for fault in self._faults), default=WORKER_TIMEOUT_S)
-        deadline = time.monotonic() + patience_s
+        timeout_s = min((fault.gate_timeout_s for fault in self._faults), default=WORKER_TIMEOUT_S)
+        deadline = time.monotonic() + timeout_s
         for process in gated:
             if not process.wait_gate(gate, max(0.0, deadline - time.monotonic())) and process.is_alive():
                 self._scene.late.add(process.worker)
-                self._scene.note(f"worker {process.worker} was not at gate {gate} after {patience_s:g} s")
+                self._scene.note(f"worker {process.worker} was not at gate {gate} after {timeout_s:g} s")
 
     def _turn(self, gate: str) -> None:
         """What heals does so, or strikes again."""
@@ -155,11 +154,11 @@ class Workers:
 
     def _strike(self, first: bool) -> None:
         for fault in self._faults:
-            if fault.strikes_first == first and fault not in self._struck:
+            if fault.strikes_before_stores == first and fault not in self._struck:
                 self._strike_with(fault)
 
     def _strike_with(self, fault: Fault) -> None:
-        if fault.crash:
+        if fault.may_lose_unsynced:
             self._prove(self._faults[: self._faults.index(fault)])
         fault.strike(self._scene)
         self._struck.append(fault)
@@ -173,7 +172,7 @@ class Workers:
     # -- ends ----------------------------------------------------------------------------------------------------
 
     def _wait(self, process: WorkerProcess) -> None:
-        may_stall = any(errno.EIO in fault.refuses for fault in self._faults)
+        may_stall = any(errno.EIO in fault.excused_errnos for fault in self._faults)
         report = process.wait_finished(STALL_TIMEOUT_S if may_stall else WORKER_TIMEOUT_S)
         if report.state == "timeout" and may_stall:
             process.kill()
@@ -192,12 +191,11 @@ class Workers:
 
     def _was_refused(self, report: WorkerReport) -> bool:
         """Whether the filesystem turned the worker away (open, stat ...) as one of the faults makes it do."""
-        refuses = {number for fault in self._faults for number in fault.refuses}
-        ended = re.search(r"^\w+Error: \[Errno (\d+)\].*\Z", report.error.strip(), re.MULTILINE)
-        if ended is None or int(ended[1]) not in refuses:
+        refuses = {number for fault in self._faults for number in fault.excused_errnos}
+        if report.errno not in refuses:
             return False
-        self._turned_away[f"{TURNED_AWAY} {errno.errorcode[int(ended[1])]}"] += 1
-        self._scene.note(f"worker {report.worker} was turned away: {ended[0]}")
+        self._turned_away[f"{TURNED_AWAY} {errno.errorcode[report.errno]}"] += 1
+        self._scene.note(f"worker {report.worker} was turned away: {report.error.strip().splitlines()[-1]}")
         return True
 
     def _refusals(self) -> Counter[str]:
@@ -205,7 +203,7 @@ class Workers:
         counted = Counter(self._turned_away)
         for record in ledger.read_ledger(self._scene.ledger_path):
             if isinstance(record, ledger.Stored):
-                counted.update(f"store {fault.how}" for fault in record.faults)
+                counted.update(f"store {fault.how}" for fault in record.refused)
             elif isinstance(record, ledger.Synced) and record.errno:
                 counted[f"sync {errno.errorcode.get(record.errno, record.errno)}"] += 1
         return counted

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devicemapper.status import PoolStatus, State, Status, parse_state, parse_status, pool_status
+from devicemapper.status import PoolStatus, Status, parse_status, pool_status
 from devicemapper.table import Segment, Table
-from devicemapper.targets import TARGETS, Delay, Dust, Error, Flakey, Linear, Target, Zero
+from devicemapper.targets import Delay, Dust, Error, Flakey, Linear, LogWrites, Snapshot, Target, Thin, ThinPool, Zero
 
 _devices = st.sampled_from(["/dev/loop0", "/dev/mapper/torture-1", "254:3"])
 _sectors = st.integers(0, 2**40)
@@ -36,13 +36,6 @@ def tables(draw: st.DrawFn) -> Table:
     return Table(tuple(segments))
 
 
-@given(tables())
-def test_a_table_survives_its_text(table: Table) -> None:
-    assert Table.parse(str(table)) == table
-    assert Table.parse(f"{table}\n".replace(" \n", "\n")) == table
-    assert table.length_sectors == sum(segment.length_sectors for segment in table.segments)
-
-
 @given(tables(), st.data())
 def test_a_gap_or_overlap_is_refused(table: Table, data: st.DataObject) -> None:
     index = data.draw(st.integers(0, len(table.segments) - 1))
@@ -68,33 +61,6 @@ def test_flakey_always_announces_how_many_features_follow() -> None:
     assert " ".join(corrupt.arguments()) == "/dev/x 8 0 180 6 corrupt_bio_byte 32 r 1 0 error_writes"
 
 
-def test_flakey_as_an_old_kernel_prints_it_has_no_count() -> None:
-    assert Table.parse("0 8 flakey 7:0 0 180 0") == Table.single(Flakey("7:0", 0, 180, 0), 8)
-
-
-def test_the_kernel_prints_a_space_after_a_target_without_arguments() -> None:
-    text = "0 1000 linear 98:0 0\n1000 10 error \n1010 8 zero \n"
-    assert [segment.target.kind for segment in Table.parse(text).segments] == ["linear", "error", "zero"]
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "0 8 frobnicate",
-        "0 8 linear /dev/x",
-        "0 8 linear /dev/x y",
-        "0 8 error now",
-        "0 eight zero",
-        "0 8",
-        "0 8 flakey /dev/x 0 0 180 2 drop_writes",
-        "0 8 flakey /dev/x 0 0 180 1 frob",
-    ],
-)
-def test_text_that_is_no_table_is_refused(text: str) -> None:
-    with pytest.raises(ValueError):
-        Table.parse(text)
-
-
 @pytest.mark.parametrize("device", ["", "/dev/a b", "/dev/a\n"])
 def test_a_device_that_a_table_cannot_name_is_refused(device: str) -> None:
     with pytest.raises(ValueError, match="cannot name the device"):
@@ -110,15 +76,6 @@ def test_flakey_without_an_interval_or_with_an_unknown_feature_is_refused() -> N
         Flakey("/dev/x", 0, 0, 1, ("corrupt_bio_byte 32",))
 
 
-def test_every_target_is_registered_under_the_kernels_name() -> None:
-    assert all(name == target.kind for name, target in TARGETS.items())
-    assert {"linear", "flakey", "log-writes", "snapshot", "thin-pool", "thin", "delay", "dust"} <= set(TARGETS)
-
-
-def test_a_delay_of_one_device_treats_reads_and_writes_alike() -> None:
-    assert Table.parse("0 8 delay 7:0 16 50") == Table.single(Delay("7:0", 16, 50, "7:0", 16, 50), 8)
-
-
 def test_status_lines_keep_the_words_of_the_target() -> None:
     text = "0 100000 flakey \n100000 8 log-writes 26 100 logging_disabled\n"
     assert parse_status(text) == (
@@ -127,39 +84,31 @@ def test_status_lines_keep_the_words_of_the_target() -> None:
     )
 
 
-def test_the_state_of_a_device() -> None:
-    text = "t-x|Suspended|Writeable|1|3|Both|254|0\n"
-    assert parse_state(text) == State("t-x", True, False, 1, 3, True, True, 254, 0)
-    assert parse_state(text.replace("Suspended", "Active").replace("Both", "Live")).suspended is False
-    with pytest.raises(ValueError):
-        parse_state("No devices found\n")
-
-
 @pytest.mark.parametrize(
-    "line",
+    ("target", "words"),
     [
-        "0 8 log-writes /dev/a /dev/b",
-        "0 8 snapshot /dev/a /dev/b N 8",
-        "0 8 snapshot 7:0 7:1 P 16",
-        "0 8 thin-pool 7:0 7:1 128 0 1 error_if_no_space",
-        "0 8 thin-pool 7:0 7:1 256 0 0",
-        "0 8 thin /dev/pool 3",
+        (Linear("/dev/a", 8), "linear /dev/a 8"),
+        (LogWrites("/dev/a", "/dev/b"), "log-writes /dev/a /dev/b"),
+        (Snapshot("/dev/a", "/dev/b"), "snapshot /dev/a /dev/b N 8"),
+        (Snapshot("7:0", "7:1", 16, persistent=True), "snapshot 7:0 7:1 P 16"),
+        (ThinPool("7:0", "7:1", features=(ThinPool.ERROR_IF_NO_SPACE,)), "thin-pool 7:0 7:1 128 0 1 error_if_no_space"),
+        (ThinPool("7:0", "7:1", 256), "thin-pool 7:0 7:1 256 0 0"),
+        (Thin("/dev/pool", 3), "thin /dev/pool 3"),
+        (Delay("7:0", 16, 50, "7:1", 8, 0), "delay 7:0 16 50 7:1 8 0"),
+        (Dust("7:0", 8, 4096), "dust 7:0 8 4096"),
+        (Error(), "error"),
+        (Zero(), "zero"),
     ],
 )
-def test_the_targets_below_a_stack_read_as_they_are_written(line: str) -> None:
-    assert str(Table.parse(line)) == line
+def test_a_table_is_written_as_the_kernel_documents_it(target: Target, words: str) -> None:
+    assert str(Table((Segment(0, 8, target), Segment(8, 1, target)))) == f"0 8 {words}\n8 1 {words}"
 
 
-@pytest.mark.parametrize(
-    ("line", "wrong"),
-    [
-        ("0 8 snapshot /dev/a /dev/b X 8", "a snapshot is P or N"),
-        ("0 8 thin-pool /dev/a /dev/b 100 0 0", "no multiple of 128"),
-    ],
-)
-def test_what_the_kernel_would_refuse_is_refused(line: str, wrong: str) -> None:
-    with pytest.raises(ValueError, match=wrong):
-        Table.parse(line)
+def test_what_the_kernel_would_refuse_is_refused() -> None:
+    with pytest.raises(ValueError, match="no multiple of 128"):
+        ThinPool("/dev/a", "/dev/b", 100)
+    with pytest.raises(ValueError, match="no power of two"):
+        Snapshot("/dev/a", "/dev/b", 9)
 
 
 def test_the_status_of_a_thin_pool() -> None:

@@ -39,6 +39,12 @@ class FakeGuest:
         on_phase("work")
         leave(directory, plan, record=ran(alarms=["WARNING: planted"] if self.lab.fails(plan) else []))
 
+    def contract(self, filesystem: str, directory: Path, on_phase: Callable[[str], None]) -> None:
+        """Carries out no experiment, and leaves no entry."""
+
+    def examine(self, directory: Path, on_phase: Callable[[str], None]) -> None:
+        """Reads no image, and leaves nothing about it."""
+
     def end(self) -> None:
         """Nothing to end."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -52,7 +53,7 @@ def test_a_guest_whose_timers_are_dead_accuses_nobody(
     def never(_: float) -> None:
         raise DeadTimer
 
-    monkeypatch.setattr(agent.time, "sleep", never)
+    monkeypatch.setattr(time, "sleep", never)
     with pytest.raises(DeadTimer):
         dump(tmp_path, ends[1])
     with pytest.raises(BlockingIOError):

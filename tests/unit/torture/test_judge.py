@@ -5,15 +5,20 @@ from __future__ import annotations
 import errno
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.unit.torture.stories import finding, leave, plan, ran
+from torture.crash.outcome import STATES, StateSeen
+from torture.errors import BrokenTool
+from torture.faults.canaries.planted import PLANTED, Planted
 from torture.judge import judge
-from torture.rig.record import LEDGER, Record
-from verify import checker, ledger
+from torture.rig.record import LEDGER, RECORD, Record
+from verify import checker, codec, ledger
 from verify.breach import MIXED_SECTOR
 from verify.ledger import LedgerWriter
+from verify.observation import Size
 from verify.outcome import Outcome
 from verify.stamp import Look
 
@@ -108,7 +113,74 @@ def test_a_canary_passes_only_if_every_planted_loss_is_found(tmp_path: Path) -> 
         leave(directory, canary, record=ran(proofs=proofs), cold=cold)
     assert judge(canary, found).outcome is Outcome.passed
     verdict = judge(canary, missed)
-    assert verdict.outcome is Outcome.unknown and "canary missed" in verdict.reason
+    assert verdict.outcome is Outcome.unknown and verdict.missed_canary
+    assert not judge(canary, found).missed_canary
+
+
+@pytest.mark.parametrize(("first_page", "missed"), [(0, False), (1, True)])
+def test_planted_damage_must_be_found_where_it_is(tmp_path: Path, first_page: int, missed: bool) -> None:
+    canary, proofs = plan("torn-write"), [("torn-write", True, "1 page damaged")]
+    leave(tmp_path, canary, record=ran(proofs=proofs), cold=Look.ZERO)
+    pages = range(first_page, 4)
+    (tmp_path / PLANTED).write_text(codec.encode([Planted("lost", 1, page, 0xFF) for page in pages]))
+    assert judge(canary, tmp_path).missed_canary is missed
+
+
+def test_words_of_a_reason_decide_nothing(tmp_path: Path) -> None:
+    Record(state="unknown", reason="canary missed the boat").write(tmp_path)
+    assert not judge(plan("lying-disk"), tmp_path).missed_canary
+
+
+@pytest.mark.parametrize(("fault", "cold"), [("none", Look.OWN), ("lying-disk", Look.ZERO)])
+def test_a_verdict_takes_one_pass_over_the_ledger(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str, cold: Look
+) -> None:
+    leave(tmp_path, plan(fault), record=ran(proofs=[(fault, True, "")]), cold=cold)
+    (tmp_path / STATES).write_text(StateSeen("all of it", 3, "", "", {1: (Size(0),)}).to_json())
+    opened: list[str] = []
+    really_open = open
+
+    def counting(path: Path, *rest: Any, **more: Any) -> Any:
+        opened.append(Path(path).name)
+        return really_open(path, *rest, **more)
+
+    monkeypatch.setattr("builtins.open", counting)
+    verdict = judge(plan(fault), tmp_path)
+    monkeypatch.undo()
+    assert "crashed" not in verdict.reason
+    assert opened.count(LEDGER) == 1 and STATES in opened
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        (RECORD, '{"version":7}', "version: 7 is unknown; allowed are 1"),
+        (RECORD, '{"version":1}', "field 'state' is missing; the fields are state, reason, kernel"),
+        (RECORD, "", "is not JSON"),
+        (RECORD, b"\xff", "is not JSON"),
+    ],
+)
+def test_a_record_that_is_none_is_an_error_of_the_tool(tmp_path: Path, name: str, text: str | bytes, said: str) -> None:
+    leave(tmp_path, plan(), record=ran())
+    (tmp_path / name).write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(BrokenTool) as caught:
+        judge(plan(), tmp_path)
+    assert said in str(caught.value) and name in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        (STATES, '{"label":"x","position":"3"}\n', "field 'unmountable' is missing"),
+        (PLANTED, '[{"kind":"torn","file":1,"page":0,"sectors":"all"}]', "[0].sectors: found 'all'"),
+    ],
+)
+def test_what_was_damaged_in_the_store_is_unknown(tmp_path: Path, name: str, text: str, said: str) -> None:
+    canary = plan("torn-write")
+    leave(tmp_path, canary, record=ran(proofs=[("torn-write", True, "")]))
+    (tmp_path / name).write_text(text)
+    verdict = judge(canary, tmp_path)
+    assert verdict.outcome is Outcome.unknown and said in verdict.reason and not verdict.missed_canary
 
 
 @pytest.mark.parametrize(

@@ -9,14 +9,14 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from errno import EIO, ENOSPC
-from typing import Any
+from typing import Any, get_args
 
 from hypothesis import strategies as st
 
 from tests.unit.verify.story import RUN
 from verify import ledger
-from verify.history import ZERO, Content
-from verify.ledger import Base, Fault, Record
+from verify.history import BASE, ZERO, Content
+from verify.ledger import Base, Record, RefusedPage
 
 PAGES = 3
 
@@ -65,7 +65,7 @@ def deeds_at(records: list[Record], page: int | None, byte: int) -> list[Deed]:
     syncing: dict[int, tuple[int, ledger.Sync]] = {}
     altering: Deed | None = None
     swapped = False
-    page_bytes = records[0].page_bytes
+    page_bytes = page_bytes_of(records)
     size = PAGES * page_bytes
     for now, record in enumerate(records):
         match record:
@@ -76,7 +76,7 @@ def deeds_at(records: list[Record], page: int | None, byte: int) -> list[Deed]:
             case ledger.Stored(worker=worker):
                 deed = storing.pop(worker)
                 deed.ended = now
-                deed.sure = page not in [fault.page for fault in record.faults]
+                deed.sure = page not in [fault.page for fault in record.refused]
             case ledger.Zeroed(file=1) if page is not None:
                 if 0 <= page * page_bytes + byte - record.first_byte < record.length_bytes:
                     deeds.append(altering := Deed(ZERO, now))
@@ -103,6 +103,17 @@ def deeds_at(records: list[Record], page: int | None, byte: int) -> list[Deed]:
                     for deed in deeds:
                         deed.provable = deed.provable and deed.state == "acked"
     return deeds
+
+
+def page_bytes_of(records: list[Record]) -> int:
+    (begin,) = (record for record in records if isinstance(record, ledger.Begin))
+    return begin.page_bytes
+
+
+def base_of(records: list[Record]) -> Content:
+    """What file 1, whose base is one kind throughout, held at first."""
+    file = next(record for record in records if isinstance(record, ledger.File))
+    return BASE if file.base[0].kind == "stamp" else ZERO
 
 
 def stores_to(store: ledger.Store, page: int, byte: int, page_bytes: int) -> bool:
@@ -176,7 +187,7 @@ WHAT = ["store", "store", "store", "sync", "sync", "swap", "zero", "resize"]
 @st.composite
 def ledgers(draw: st.DrawFn, page_bytes: int, steps: int = 14, resize: bool = True) -> list[Record]:
     """Two workers storing and syncing over each other, with all that can go wrong."""
-    base = draw(st.sampled_from(["zero", "stamp"]))
+    base = draw(st.sampled_from(get_args(ledger.BaseKind)))
     size = PAGES * page_bytes
     records: list[Record] = [
         ledger.Begin(ledger.LEDGER_VERSION, RUN, page_bytes, ""),
@@ -199,7 +210,7 @@ def ledgers(draw: st.DrawFn, page_bytes: int, steps: int = 14, resize: bool = Tr
         if what == "store" and worker in storing:
             store = storing.pop(worker)
             refused = draw(st.sets(st.integers(store.first_page, store.first_page + store.pages - 1)))
-            records.append(ledger.Stored(worker, tuple(Fault(page, "SIGBUS", 2, 0) for page in refused)))
+            records.append(ledger.Stored(worker, tuple(RefusedPage(page, "SIGBUS", 2, 0) for page in refused)))
         elif what == "store":
             lo, hi = draw(st.sampled_from([(0, 8), (0, 8), (0, 3), (2, 6), (5, 8)]))
             crossing = pages > 1 and draw(st.booleans())

@@ -1,12 +1,12 @@
 """Builds small ledgers and the files that a filesystem may have made of them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from verify import checker, ledger, oracle, reader, stamp
 from verify.finding import Finding, Read
-from verify.ledger import Base, Fault, Record
-from verify.stamp import FOREIGN_FILE, Kind
+from verify.ledger import Base, Record, RefusedPage
+from verify.stamp import FOREIGN_FILE, Buffer, Kind
 
 RUN = 0xFEED
 PAGE = 4096
@@ -55,7 +55,7 @@ class Story:
         lo, hi = bytes_ or (0, self.page_bytes)
         self.records.append(ledger.Store(worker, file, first, pages, generation, lo, hi))
         if returns:
-            refused = tuple(Fault(page, "SIGBUS", 2, 0) for page in faults)
+            refused = tuple(RefusedPage(page, "SIGBUS", 2, 0) for page in faults)
             self.records.append(ledger.Stored(worker, refused))
 
     def sync(
@@ -109,7 +109,12 @@ class Story:
         return oracle.expectations(self.records)
 
     def check(
-        self, content: bytes, *, others: dict[int, bytes] | None = None, read: Read = "cold", **reading: int
+        self,
+        content: Buffer,
+        *,
+        others: Mapping[int, Buffer] | None = None,
+        read: Read = "cold",
+        raw_limit_pages: int = 4096,
     ) -> list[Finding]:
         """Findings when file 1 holds this content, read back from a real file."""
         looks = {}
@@ -117,6 +122,10 @@ class Story:
             path = self.directory / f"file{file}"
             path.write_bytes(held)
             looks[file] = reader.observe_file(
-                path, run=RUN, content_file=self.content_files[file], page_bytes=self.page_bytes, **reading
+                path,
+                run=RUN,
+                content_file=self.content_files[file],
+                page_bytes=self.page_bytes,
+                raw_limit_pages=raw_limit_pages,
             )
         return checker.check(self.expectations(), looks, read)

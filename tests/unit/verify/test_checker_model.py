@@ -3,10 +3,11 @@
 from collections.abc import Iterable
 from functools import cache
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.unit.verify.brute_force import PAGES, Truth, ledgers, truth_at
+from tests.unit.verify.brute_force import PAGES, Truth, base_of, ledgers, truth_at
 from tests.unit.verify.story import RUN
 from verify import checker, ledger, oracle, reader, reference
 from verify.finding import Finding
@@ -124,8 +125,10 @@ def contents(draw: st.DrawFn, records: list[Record], truths: list[list[Truth]], 
 
 @settings(max_examples=150, deadline=None)
 @given(data=st.data(), crash=st.booleans(), records=ledgers(PAGE, steps=9, resize=False))
-def test_findings_say_what_the_model_says(data, crash, records, tmp_path_factory):
-    base = BASE if records[1].base[0].kind == "stamp" else ZERO
+def test_findings_say_what_the_model_says(
+    data: st.DataObject, crash: bool, records: list[Record], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    base = base_of(records)
     truths = [truths_of(records, base, page) for page in range(PAGES)]
     content = data.draw(contents(records, truths, base, crash))
     path = tmp_path_factory.getbasetemp() / "file"

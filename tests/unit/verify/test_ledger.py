@@ -1,6 +1,7 @@
 """The ledger: what is appended is read back, whatever instant its writers were killed at."""
 
 import os
+from pathlib import Path
 from typing import get_args
 
 import pytest
@@ -12,7 +13,7 @@ from verify.ledger import LedgerError, LedgerWriter, Record, decode, read_ledger
 
 U64 = st.integers(0, 2**64 - 1)
 BASES = st.builds(ledger.Base, U64, U64, st.sampled_from(["zero", "stamp"]))
-FAULTS = st.builds(ledger.Fault, U64, st.text(), st.integers(-200, 200), U64)
+FAULTS = st.builds(ledger.RefusedPage, U64, st.text(), st.integers(-200, 200), U64)
 SPECIAL = {
     ledger.File: st.builds(ledger.File, base=st.lists(BASES, max_size=3).map(tuple)),
     ledger.Stored: st.builds(ledger.Stored, U64, st.lists(FAULTS, max_size=3).map(tuple)),
@@ -23,7 +24,7 @@ RECORDS = st.one_of([SPECIAL.get(record, st.builds(record)) for record in get_ar
 
 @settings(max_examples=150)
 @given(record=RECORDS)
-def test_records_survive_encoding(record):
+def test_records_survive_encoding(record: Record) -> None:
     line = record.encode()
     assert line.count(b"\n") == 1
     assert line.endswith(b"\n")
@@ -32,7 +33,9 @@ def test_records_survive_encoding(record):
 
 @settings(max_examples=60)
 @given(records=st.lists(RECORDS, max_size=5), lost_bytes=st.integers(0, 400))
-def test_a_torn_tail_loses_whole_records_from_the_end_only(tmp_path_factory, records, lost_bytes):
+def test_a_torn_tail_loses_whole_records_from_the_end_only(
+    tmp_path_factory: pytest.TempPathFactory, records: list[Record], lost_bytes: int
+) -> None:
     path = tmp_path_factory.mktemp("ledger") / "ledger"
     with LedgerWriter(path) as writer:
         for record in records:
@@ -69,7 +72,7 @@ def test_a_torn_tail_loses_whole_records_from_the_end_only(tmp_path_factory, rec
         b'["note","a"]["note","b"]\n',
     ],
 )
-def test_a_bad_line_elsewhere_is_an_error_that_says_where(tmp_path, line):
+def test_a_bad_line_elsewhere_is_an_error_that_says_where(tmp_path: Path, line: bytes) -> None:
     path = tmp_path / "ledger"
     path.write_bytes(ledger.Note("x").encode() + line + ledger.Note("y").encode())
     with pytest.raises(LedgerError) as caught:
@@ -78,7 +81,7 @@ def test_a_bad_line_elsewhere_is_an_error_that_says_where(tmp_path, line):
     assert caught.value.reason in str(caught.value)
 
 
-def test_processes_share_a_ledger_without_mixing_lines(tmp_path):
+def test_processes_share_a_ledger_without_mixing_lines(tmp_path: Path) -> None:
     path = tmp_path / "ledger"
     children = []
     with LedgerWriter(path) as writer:
@@ -97,7 +100,7 @@ def test_processes_share_a_ledger_without_mixing_lines(tmp_path):
         assert pages == list(range(200))
 
 
-def test_appending_goes_on_where_another_writer_stopped(tmp_path):
+def test_appending_goes_on_where_another_writer_stopped(tmp_path: Path) -> None:
     path = tmp_path / "ledger"
     for text in "ab":
         with LedgerWriter(path, durable=True) as writer:
@@ -105,7 +108,7 @@ def test_appending_goes_on_where_another_writer_stopped(tmp_path):
     assert list(read_ledger(path)) == [ledger.Note("a"), ledger.Note("b")]
 
 
-def test_a_short_write_is_an_error(tmp_path, monkeypatch):
+def test_a_short_write_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with LedgerWriter(tmp_path / "ledger") as writer:
         monkeypatch.setattr(os, "write", lambda descriptor, line: len(line) - 1)
         with pytest.raises(OSError, match="of a ledger record"):

@@ -6,11 +6,10 @@ from errno import EIO, ENOSPC, EUCLEAN
 import pytest
 from hypothesis import given, settings
 
-from tests.unit.verify.brute_force import PAGES, ledgers, truth_at, truth_of_size
+from tests.unit.verify.brute_force import PAGES, base_of, ledgers, truth_at, truth_of_size
 from tests.unit.verify.story import RUN
 from verify import ledger, oracle
-from verify.history import BASE, ZERO
-from verify.ledger import Base, Fault
+from verify.ledger import Base, Record, RefusedPage
 from verify.oracle import HistoryError
 
 SMALL_PAGE = 8
@@ -24,9 +23,9 @@ SYNC = ledger.Sync(1, "msync", (1,), 0, 0)
 
 @settings(max_examples=400, deadline=None)
 @given(records=ledgers(SMALL_PAGE))
-def test_the_oracle_allows_what_the_model_allows(records):
+def test_the_oracle_allows_what_the_model_allows(records: list[Record]) -> None:
     expectation = oracle.expectations(records).files[1]
-    base = BASE if records[1].base[0].kind == "stamp" else ZERO
+    base = base_of(records)
     reached = 0
     for segment in expectation.segments(PAGES):
         assert segment.first_page == reached
@@ -46,7 +45,7 @@ def test_the_oracle_allows_what_the_model_allows(records):
 
 @settings(max_examples=150, deadline=None)
 @given(records=ledgers(SMALL_PAGE))
-def test_the_oracle_allows_the_sizes_that_the_model_allows(records):
+def test_the_oracle_allows_the_sizes_that_the_model_allows(records: list[Record]) -> None:
     truth = truth_of_size(records, PAGES * SMALL_PAGE)
     for crash in (False, True):
         size = oracle.expectations(records).files[1].size(crash=crash)
@@ -71,45 +70,45 @@ def test_the_oracle_allows_the_sizes_that_the_model_allows(records):
         ("no store under way", [BEGIN, FILE, ledger.Stored(1, ())]),
         ("sync under way", [BEGIN, FILE, SYNC, SYNC]),
         ("no sync under way", [BEGIN, FILE, ledger.Synced(1, 0)]),
-        ("outside the store", [BEGIN, FILE, STORE, ledger.Stored(1, (Fault(8, "SIGBUS", 2, 0),))]),
+        ("outside the store", [BEGIN, FILE, STORE, ledger.Stored(1, (RefusedPage(8, "SIGBUS", 2, 0),))]),
         ("of nothing", [BEGIN, FILE, ledger.Store(1, 1, 0, 8, 1, 5, 5)]),
         ("of nothing", [BEGIN, FILE, ledger.Store(1, 1, 0, 8, 1, 0, 4097)]),
         ("of nothing", [BEGIN, FILE, ledger.Store(1, 1, 0, 0, 1, 0, 4096)]),
         ("of nothing", [BEGIN, FILE, ledger.Store(1, 1, 0, 1, 0, 0, 4096)]),
     ],
 )
-def test_impossible_ledgers_are_refused(reason, records):
+def test_impossible_ledgers_are_refused(reason: str, records: list[Record]) -> None:
     with pytest.raises(HistoryError, match=reason):
         oracle.expectations(records)
 
 
-def test_workers_may_be_announced_before_their_file():
-    records = [BEGIN, ledger.Worker(1, 1, "mlock", "store", 2, 3), FILE]
+def test_workers_may_be_announced_before_their_file() -> None:
+    records: list[Record] = [BEGIN, ledger.Worker(1, 1, "mlock", "store", 2, 3), FILE]
     segments = oracle.expectations(records).files[1].segments(8)
     assert [(s.first_page, s.end_page, len(s.workers)) for s in segments] == [(0, 2, 0), (2, 5, 1), (5, 8, 0)]
 
 
-def test_a_crash_counts_wherever_it_stands():
+def test_a_crash_counts_wherever_it_stands() -> None:
     assert not oracle.expectations([BEGIN, ledger.Struck("enospc", False)]).crash
     assert oracle.expectations([BEGIN, ledger.Struck("cut", True), ledger.Struck("x", False)]).crash
 
 
-def test_a_report_names_the_sync_and_its_errno():
-    records = [BEGIN, FILE, STORE, ledger.Stored(1, ()), SYNC, ledger.Synced(1, ENOSPC)]
+def test_a_report_names_the_sync_and_its_errno() -> None:
+    records: list[Record] = [BEGIN, FILE, STORE, ledger.Stored(1, ()), SYNC, ledger.Synced(1, ENOSPC)]
     (segment,) = oracle.expectations(records).files[1].segments(8)
     assert [event.reported for event in segment.history.events] == ["msync ENOSPC"]
 
 
-def test_an_error_of_the_filesystem_reports_what_was_stored_before_it_and_nothing_later():
-    later = [ledger.Store(1, 1, 0, 8, 2, 0, 4096), ledger.Stored(1, ())]
-    records = [BEGIN, FILE, STORE, ledger.Stored(1, ()), ledger.FsError(EUCLEAN, 1), *later]
+def test_an_error_of_the_filesystem_reports_what_was_stored_before_it_and_nothing_later() -> None:
+    later: list[Record] = [ledger.Store(1, 1, 0, 8, 2, 0, 4096), ledger.Stored(1, ())]
+    records: list[Record] = [BEGIN, FILE, STORE, ledger.Stored(1, ()), ledger.FsError(EUCLEAN, 1), *later]
     (segment,) = oracle.expectations(records).files[1].segments(8)
     assert [event.reported for event in segment.history.events] == ["FAN_FS_ERROR EUCLEAN", None]
 
 
-def test_an_error_of_the_filesystem_takes_back_no_sync():
+def test_an_error_of_the_filesystem_takes_back_no_sync() -> None:
     """Unlike a failed sync: who synced after it and was told that all is well may rely on that."""
-    records = [BEGIN, FILE, STORE, ledger.Stored(1, ()), ledger.FsError(EIO, 1), SYNC, ledger.Synced(1, 0)]
+    records: list[Record] = [BEGIN, FILE, STORE, ledger.Stored(1, ()), ledger.FsError(EIO, 1), SYNC, ledger.Synced(1, 0)]
     (segment,) = oracle.expectations(records).files[1].segments(8)
     assert [(event.acked, event.reported) for event in segment.history.events] == [(True, None)]
 
@@ -118,11 +117,11 @@ def walk_peak_bytes(pages: int) -> int:
     """Peak memory of reading a ledger about a file of so many pages and walking through it."""
     tracemalloc.start()
     try:
-        records = [BEGIN, ledger.File(1, "a", pages * 4096, "hole", "target", 1, (Base(0, pages, "stamp"),))]
+        records: list[Record] = [BEGIN, ledger.File(1, "a", pages * 4096, "hole", "target", 1, (Base(0, pages, "stamp"),))]
         for number in range(50):
             first = pages // 100 * number
             records.append(ledger.Store(1, 1, first, pages // 2, number + 1, 0, 4096))
-            records.append(ledger.Stored(1, (Fault(first, "SIGBUS", 2, 0),)))
+            records.append(ledger.Stored(1, (RefusedPage(first, "SIGBUS", 2, 0),)))
             records += [ledger.Sync(1, "msync", (1,), first, pages // 4), ledger.Synced(1, 0)]
         for segment in oracle.expectations(records).files[1].segments(pages):
             segment.history.allowances(4096, crash=True)
@@ -131,6 +130,6 @@ def walk_peak_bytes(pages: int) -> int:
         tracemalloc.stop()
 
 
-def test_memory_does_not_grow_with_the_pages():
+def test_memory_does_not_grow_with_the_pages() -> None:
     walk_peak_bytes(1000)
     assert walk_peak_bytes((20 << 30) // 4096) < 1.1 * walk_peak_bytes((200 << 20) // 4096)

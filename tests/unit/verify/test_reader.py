@@ -10,6 +10,7 @@ import pytest
 from verify import reader, stamp
 from verify.observation import (
     Missing,
+    Observation,
     ObservationError,
     Page,
     Size,
@@ -29,8 +30,11 @@ def stamped(pages: int, *, first_page: int = 0, generation: int = 1) -> bytearra
     return content
 
 
-def observe(path: Path, **options):
-    return list(reader.observe_file(path, run=RUN, content_file=1, page_bytes=PAGE, **options))
+def observe(path: Path, *, raw_limit_pages: int = 4096, direct: bool = False) -> list[Observation]:
+    looks = reader.observe_file(
+        path, run=RUN, content_file=1, page_bytes=PAGE, raw_limit_pages=raw_limit_pages, direct=direct
+    )
+    return list(looks)
 
 
 @pytest.fixture
@@ -38,7 +42,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "file"
 
 
-def test_likes_are_merged_across_chunks(path):
+def test_likes_are_merged_across_chunks(path: Path) -> None:
     with path.open("wb") as file:
         file.write(stamped(600))
         file.truncate(1000 * PAGE)
@@ -49,12 +53,12 @@ def test_likes_are_merged_across_chunks(path):
     ]
 
 
-def test_an_empty_file_has_a_size_only(path):
+def test_an_empty_file_has_a_size_only(path: Path) -> None:
     path.touch()
     assert observe(path) == [Size(0)]
 
 
-def test_irregular_pages_come_sector_by_sector_with_their_bytes(path):
+def test_irregular_pages_come_sector_by_sector_with_their_bytes(path: Path) -> None:
     content = stamped(3)
     content[PAGE + 600] ^= 1
     path.write_bytes(content)
@@ -70,7 +74,7 @@ def test_irregular_pages_come_sector_by_sector_with_their_bytes(path):
     ]
 
 
-def test_raw_bytes_are_kept_up_to_the_limit(path):
+def test_raw_bytes_are_kept_up_to_the_limit(path: Path) -> None:
     path.write_bytes(b"x" * (5 * PAGE))
     pages = [look for look in observe(path, raw_limit_pages=2) if isinstance(look, Page)]
     assert [len(page.raw) for page in pages] == [PAGE, PAGE, 0, 0, 0]
@@ -78,7 +82,7 @@ def test_raw_bytes_are_kept_up_to_the_limit(path):
 
 
 @pytest.mark.parametrize("tail_bytes", [1, 512, 1000, 4095])
-def test_a_last_partial_page_is_padded_with_zeros(path, tail_bytes):
+def test_a_last_partial_page_is_padded_with_zeros(path: Path, tail_bytes: int) -> None:
     """A whole irregular chunk comes first, so that padding with leftovers of the buffer would show."""
     content = b"x" * (256 * PAGE) + stamped(1, first_page=256)[:tail_bytes]
     path.write_bytes(content)
@@ -88,7 +92,7 @@ def test_a_last_partial_page_is_padded_with_zeros(path, tail_bytes):
     assert last.raw == content[256 * PAGE :].ljust(PAGE, b"\0")
 
 
-def test_a_file_that_cannot_be_opened_is_missing(path):
+def test_a_file_that_cannot_be_opened_is_missing(path: Path) -> None:
     assert observe(path) == [Missing(errno.ENOENT)]
 
 
@@ -112,7 +116,7 @@ class Disk:
         return self.real(descriptor, [buffers[0][:wanted]], offset)
 
 
-def test_errors_are_narrowed_to_the_page(path, monkeypatch):
+def test_errors_are_narrowed_to_the_page(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path.write_bytes(stamped(300))
     Disk(monkeypatch, {7: errno.EIO, 8: errno.EIO, 290: errno.EUCLEAN})
     assert observe(path) == [
@@ -125,27 +129,27 @@ def test_errors_are_narrowed_to_the_page(path, monkeypatch):
     ]
 
 
-def test_a_read_that_ends_before_the_size_is_unreadable(path, monkeypatch):
+def test_a_read_that_ends_before_the_size_is_unreadable(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path.write_bytes(stamped(300))
     Disk(monkeypatch, {}, end_bytes=257 * PAGE)
     assert observe(path) == [Size(300 * PAGE), Span(0, 257, Look.OWN, 1, 2), Unreadable(257, 43, 0)]
 
 
-def test_short_reads_are_continued(path, monkeypatch):
+def test_short_reads_are_continued(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path.write_bytes(stamped(10))
     real = os.preadv
     monkeypatch.setattr(os, "preadv", lambda fd, buffers, offset: real(fd, [buffers[0][:1000]], offset))
     assert observe(path) == [Size(10 * PAGE), Span(0, 10, Look.OWN, 1, 2)]
 
 
-def test_a_wrong_request_is_no_observation(path, monkeypatch):
+def test_a_wrong_request_is_no_observation(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path.write_bytes(stamped(1))
     Disk(monkeypatch, {0: errno.EINVAL})
     with pytest.raises(OSError, match="planted"):
         observe(path)
 
 
-def test_direct_reads_show_the_same(path):
+def test_direct_reads_show_the_same(path: Path) -> None:
     path.write_bytes(stamped(300)[:-100])
     try:
         direct = observe(path, direct=True)
@@ -155,7 +159,7 @@ def test_direct_reads_show_the_same(path):
     assert direct == observe(path)
 
 
-def test_observations_survive_storage(path, tmp_path, monkeypatch):
+def test_observations_survive_storage(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     content = stamped(20)
     content[5 * PAGE] ^= 1
     path.write_bytes(content)
@@ -166,7 +170,7 @@ def test_observations_survive_storage(path, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("line", [b"", b"[]\n", b'["size"]\n', b'["size","1"]\n', b'["page",0,[],"*"]\n', b'["huh"]\n'])
-def test_damaged_storage_is_refused(tmp_path, line):
+def test_damaged_storage_is_refused(tmp_path: Path, line: bytes) -> None:
     (tmp_path / "looks").write_bytes(b'["size",1]\n' + (line or b'["size",1'))
     with pytest.raises(ObservationError, match="line 2"):
         list(read_observations(tmp_path / "looks"))
@@ -184,7 +188,7 @@ def peak_bytes(path: Path, size_bytes: int) -> int:
         tracemalloc.stop()
 
 
-def test_memory_does_not_grow_with_the_file(path, monkeypatch):
+def test_memory_does_not_grow_with_the_file(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The buffer is an anonymous mapping of 1 MiB; the rest must stay below another. Reads cost nothing here."""
     monkeypatch.setattr(os, "preadv", lambda descriptor, buffers, offset: len(buffers[0]))
     peak_bytes(path, 1 << 20)

@@ -1,9 +1,10 @@
 """Stamps: the native core agrees with the plain reference, and every kind of damage shows."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from threading import Thread
 from time import monotonic
+from typing import Any, TypedDict
 
 import pytest
 from hypothesis import given, settings
@@ -25,8 +26,20 @@ GOLDEN = (
 )
 
 
+class Origin(TypedDict):
+    kind: Kind
+    generation: int
+    writer: int
+
+
+class Place(TypedDict):
+    run: int
+    file: int
+    first_page: int
+
+
 @st.composite
-def origins(draw: st.DrawFn) -> dict[str, int | Kind]:
+def origins(draw: st.DrawFn) -> Origin:
     """Kind, generation and writer that go together."""
     kind = draw(st.sampled_from(Kind))
     if kind == Kind.BASE:
@@ -43,14 +56,16 @@ def origins(draw: st.DrawFn) -> dict[str, int | Kind]:
     pages=st.integers(0, 3),
     page_bytes=PAGE_BYTES,
 )
-def test_fill_makes_the_bytes_of_the_reference(run, file, page, origin, pages, page_bytes):
+def test_fill_makes_the_bytes_of_the_reference(
+    run: int, file: int, page: int, origin: Origin, pages: int, page_bytes: int
+) -> None:
     content = bytearray(pages * page_bytes)
     stamp.fill(content, run=run, file=file, first_page=page, page_bytes=page_bytes, **origin)
     expected = [reference.page(run=run, file=file, page=page + i, page_bytes=page_bytes, **origin) for i in range(pages)]
     assert content == b"".join(expected)
 
 
-def test_the_format_does_not_change_unnoticed():
+def test_the_format_does_not_change_unnoticed() -> None:
     """Stored runs must stay readable: a change of these bytes needs another FORMAT_VERSION."""
     page = stamp.page(run=0x0123456789ABCDEF, file=3, page=42, generation=7, writer=5)
     assert page[1024:].startswith(bytes.fromhex(GOLDEN))
@@ -66,17 +81,15 @@ def sectors(draw: st.DrawFn, run: int, file: int, page: int, index: int) -> byte
         return bytes(512)
     if how == "noise":
         return draw(st.binary(min_size=512, max_size=512))
-    if how == "own":
-        place = (run, file, page, index)
-    else:
-        place = tuple(value + draw(st.integers(0, 1)) for value in (run, file, page, index))
+    if how != "own":
+        run, file, page, index = (value + draw(st.integers(0, 1)) for value in (run, file, page, index))
     origin = draw(st.sampled_from([(1, 1, 1), (1, 2, 1), (2, 0, 0), (1, 0, 1), (2, 1, 0), (3, 1, 0), (1, 1, 2)]))
     content = bytearray(
         reference.sector(
-            run=place[0],
-            file=place[1],
-            page=place[2],
-            sector=place[3],
+            run=run,
+            file=file,
+            page=page,
+            sector=index,
             kind=origin[0],
             generation=origin[1],
             writer=origin[2],
@@ -89,7 +102,7 @@ def sectors(draw: st.DrawFn, run: int, file: int, page: int, index: int) -> byte
 
 @settings(max_examples=150)
 @given(data=st.data(), page_bytes=PAGE_BYTES)
-def test_scan_and_classify_see_what_the_reference_sees(data, page_bytes):
+def test_scan_and_classify_see_what_the_reference_sees(data: st.DataObject, page_bytes: int) -> None:
     run, file, first = 11, 2, 7
     content = b""
     for page in range(data.draw(st.integers(0, 4))):
@@ -116,14 +129,14 @@ def test_scan_and_classify_see_what_the_reference_sees(data, page_bytes):
 
 @settings(max_examples=60)
 @given(at=st.integers(0, 511), flip=st.integers(1, 255))
-def test_every_flipped_byte_is_seen(at, flip):
+def test_every_flipped_byte_is_seen(at: int, flip: int) -> None:
     content = bytearray(stamp.page(run=1, file=2, page=3, generation=4, writer=5))
     content[512 + at] ^= flip
     assert stamp.scan(content, run=1, file=2, first_page=3)[0].look == Look.IRREGULAR
     assert stamp.classify(content[512:1024]).look == (SectorLook.GARBAGE if at < 8 else SectorLook.BAD_CHECKSUM)
 
 
-def test_flips_that_cancel_in_the_checksum_are_seen():
+def test_flips_that_cancel_in_the_checksum_are_seen() -> None:
     """Top bits of two words: their sum is a multiple of 2**64, so only the payload gives them away."""
     content = bytearray(stamp.page(run=1, file=2, page=3, generation=4, writer=5))
     content[8 * 20 + 7] ^= 0x80
@@ -132,14 +145,14 @@ def test_flips_that_cancel_in_the_checksum_are_seen():
     assert stamp.scan(content, run=1, file=2, first_page=3)[0].look == Look.IRREGULAR
 
 
-def test_a_stamp_says_where_it_belongs():
+def test_a_stamp_says_where_it_belongs() -> None:
     content = stamp.page(run=1, file=2, page=3, generation=4, writer=5)
     view = stamp.classify(content[1024:1536])
     assert (view.kind, view.run, view.file, view.page, view.sector) == (Kind.STORE, 1, 2, 3, 2)
     assert (view.generation, view.writer) == (4, 5)
 
 
-def test_another_place_is_not_own():
+def test_another_place_is_not_own() -> None:
     content = stamp.page(run=1, file=2, page=3, generation=4, writer=5)
     own = {"run": 1, "file": 2, "first_page": 3}
     assert stamp.scan(content, **own) == [Span(3, 1, Look.OWN, 4, 5)]
@@ -147,7 +160,7 @@ def test_another_place_is_not_own():
         assert stamp.scan(content, **{**own, field: 9})[0].look == Look.IRREGULAR
 
 
-def test_adjacent_likes_are_one_span_and_irregular_pages_are_single():
+def test_adjacent_likes_are_one_span_and_irregular_pages_are_single() -> None:
     content = bytearray(6 * 4096)
     stamp.fill(memoryview(content)[4096 : 3 * 4096], run=1, file=1, first_page=1, generation=1, writer=1)
     content[3 * 4096] = content[4 * 4096] = 1
@@ -177,24 +190,24 @@ def test_adjacent_likes_are_one_span_and_irregular_pages_are_single():
         {"kind": Kind.BASE},
     ],
 )
-def test_fill_refuses_what_does_not_fit(wrong):
+def test_fill_refuses_what_does_not_fit(wrong: dict[str, Any]) -> None:
     arguments = {"run": 1, "file": 1, "first_page": 0, "generation": 1, "writer": 1}
     with pytest.raises(ValueError):
         stamp.fill(bytearray(4096), **{**arguments, **wrong})
 
 
-def test_classify_takes_one_sector_only():
+def test_classify_takes_one_sector_only() -> None:
     with pytest.raises(ValueError, match="512"):
         stamp.classify(bytes(1024))
 
 
-def test_fill_needs_a_writable_buffer():
+def test_fill_needs_a_writable_buffer() -> None:
     with pytest.raises((TypeError, BufferError)):
         stamp.fill(bytes(4096), run=1, file=1, first_page=0, generation=1, writer=1)
 
 
 @pytest.fixture
-def eager_threads():
+def eager_threads() -> Iterator[None]:
     """Threads ask for the GIL every tenth of a millisecond."""
     before = sys.getswitchinterval()
     sys.setswitchinterval(1e-4)
@@ -221,10 +234,10 @@ def turns_while(work: Callable[[], object]) -> list[float]:
 
 
 @pytest.mark.parametrize("call", ["fill", "scan"])
-def test_other_threads_run_in_the_middle_of_the_work(call, eager_threads):
+def test_other_threads_run_in_the_middle_of_the_work(call: str, eager_threads: None) -> None:
     """The GIL is released. A busy machine may keep this thread from running, hence several attempts."""
     content = bytearray(64 << 20)
-    place = {"run": 1, "file": 1, "first_page": 0}
+    place: Place = {"run": 1, "file": 1, "first_page": 0}
     stamp.fill(content, generation=1, writer=1, **place)
     works = {
         "fill": lambda: stamp.fill(content, generation=1, writer=1, **place),

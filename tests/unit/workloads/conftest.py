@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from verify import descriptors
 from workloads import libc
 from workloads.mapped_file import MappedFile
 
@@ -129,14 +130,13 @@ def fill() -> Callable[[Path], None]:
     """Writes a file until nothing more fits."""
 
     def write(path: Path) -> None:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
-        for chunk in (1 << 20, PAGE):
-            try:
-                while os.write(descriptor, bytes(chunk)):
-                    pass
-            except OSError as error:
-                assert error.errno == errno.ENOSPC
-        os.fsync(descriptor)
-        os.close(descriptor)
+        with descriptors.opened(path, os.O_WRONLY | os.O_CREAT) as descriptor:
+            for chunk in (1 << 20, PAGE):
+                try:
+                    while os.write(descriptor, bytes(chunk)):
+                        pass
+                except OSError as error:
+                    assert error.errno == errno.ENOSPC
+            os.fsync(descriptor)
 
     return write

@@ -3,7 +3,6 @@
 import errno
 import fcntl
 import mmap
-import os
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -11,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from verify import stamp
+from verify.descriptors import opened
 from verify.ledger import Base, File
 from workloads import layouts, libc
-from workloads.layouts import CLONE_ID_OFFSET, LAYOUTS, Unsupported
+from workloads.layouts import CLONE_ID_OFFSET, LAYOUTS
+from workloads.unsupported import Unsupported
 
 PAGE = mmap.PAGESIZE
 RUN = 77
@@ -28,9 +29,8 @@ def create(layout: str, directory: Path, pages: int = 300) -> tuple[File, ...]:
 def extent_flags(path: Path) -> list[int]:
     """The flags of the file's extents, without LAST (FS_IOC_FIEMAP, include/uapi/linux/fiemap.h)."""
     request = bytearray(struct.pack("=QQIIII", 0, 2**64 - 1, 0, 0, 16, 0) + bytes(16 * 56))
-    descriptor = os.open(path, os.O_RDONLY)
-    fcntl.ioctl(descriptor, FS_IOC_FIEMAP, request)
-    os.close(descriptor)
+    with opened(path) as descriptor:
+        fcntl.ioctl(descriptor, FS_IOC_FIEMAP, request)
     count = struct.unpack_from("=I", request, 20)[0]
     return [struct.unpack_from("=I", request, 32 + 56 * index + 40)[0] & ~EXTENT_LAST for index in range(count)]
 

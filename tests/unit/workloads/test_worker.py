@@ -1,5 +1,6 @@
 """Workers carry out their plan as somebody unprivileged, tell how it went, and never outlive who started them."""
 
+import errno
 import fcntl
 import mmap
 import os
@@ -15,8 +16,9 @@ import pytest
 
 from verify import stamp
 from verify.ledger import Pinned, Record, Store, Stored, Sync, Synced, Worker, read_ledger
-from workloads import worker
-from workloads.access import ACCESSES
+from workloads import libc, worker
+from workloads.access import ACCESSES, SecondProcess
+from workloads.children import in_child
 from workloads.plan import Op, WorkerPlan
 from workloads.worker import WorkerProcess
 
@@ -113,8 +115,26 @@ def test_faults_are_recorded_by_page(access: str, start: Start, new_file: NewFil
     finish(process)
     stored = list(read_ledger(ledger_path))[-1]
     assert isinstance(stored, Stored)
-    assert [fault.page for fault in stored.faults] == list(range(290, 300))
+    assert [fault.page for fault in stored.refused] == list(range(290, 300))
     assert look(path) == [(0, 290, 1, 1)]
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("access", ["store", "proc-mem"])
+def test_a_worker_cannot_be_driven_by_others_of_its_user(access: str, start: Start, new_file: NewFile) -> None:
+    """It gains no privileges either. Once a worker that stores through /proc/self/mem was open to every `nobody`."""
+    process = start(new_file(1), Op("store"), pages=1, access=access)
+    finish(process)
+
+    def try_it() -> int:
+        os.setgroups([])
+        os.setresgid(GID, GID, GID)
+        os.setresuid(UID, UID, UID)
+        return libc.errno_of(lambda: Path(f"/proc/{process.pid}/mem").open("r+b").close())
+
+    assert in_child(try_it) == errno.EACCES
+    fields = dict(line.split(":\t", 1) for line in Path(f"/proc/{process.pid}/status").read_text().splitlines())
+    assert fields["NoNewPrivs"] == "1"
 
 
 def test_crossing_stores_are_recorded_pair_by_pair(start: Start, new_file: NewFile, ledger_path: Path) -> None:
@@ -214,9 +234,17 @@ def test_a_ledger_that_only_root_may_write_is_opened_before(start: Start, new_fi
 def test_a_worker_that_breaks_says_why(start: Start, new_file: NewFile, directory: Path) -> None:
     report = start(directory / "absent", pages=1).wait_finished(TIMEOUT_S)
     assert (report.state, report.exit_code, report.signal) == ("died", worker.EXIT_BROKE, None)
-    assert "FileNotFoundError" in report.error
+    assert "FileNotFoundError" in report.error and report.errno == errno.ENOENT
     report = start(new_file(1), pages=1, pin="glue").wait_finished(TIMEOUT_S)
-    assert "KeyError: 'glue'" in report.error
+    assert "KeyError: 'glue'" in report.error and report.errno is None
+
+
+def test_an_error_of_a_workers_child_is_the_workers(
+    start: Start, new_file: NewFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(SecondProcess, "_store_elsewhere", lambda *_: os.open("/absent", os.O_RDONLY))
+    report = start(new_file(1), Op("store"), pages=1, access="second-process").wait_finished(TIMEOUT_S)
+    assert (report.state, report.errno) == ("died", errno.ENOENT)
 
 
 def test_a_worker_that_is_killed_died_of_its_signal(start: Start, new_file: NewFile) -> None:
@@ -248,7 +276,8 @@ ORPHAN = """
 import os, sys, time
 from pathlib import Path
 from workloads import worker
-plan = worker.WorkerPlan(1, 5, sys.argv[1], 0, 1, "none", "store", (worker.Op("gate", name="a"),))
+from workloads.plan import Op, WorkerPlan
+plan = WorkerPlan(1, 5, sys.argv[1], 0, 1, "none", "store", (Op("gate", name="a"),))
 process = worker.start(plan, run=1, ledger_path=Path(sys.argv[2]), uid=int(sys.argv[3]), gid=int(sys.argv[4]),
                        memlock_bytes=-1, page_bytes=int(sys.argv[5]))
 assert process.wait_gate("a", 20)
@@ -299,4 +328,4 @@ def test_a_full_filesystem_refuses_pages_it_cannot_allocate(
     pinned, _, stored = list(read_ledger(ledger_path))[-3:]
     assert pinned == Pinned(1, 0)
     assert isinstance(stored, Stored)
-    assert [(fault.page, fault.how) for fault in stored.faults] == [(page, how) for page in range(8)]
+    assert [(fault.page, fault.how) for fault in stored.refused] == [(page, how) for page in range(8)]

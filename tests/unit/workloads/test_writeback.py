@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from verify import descriptors
 from workloads import libc, writeback
 from workloads.mapped_file import MappedFile
 from workloads.writeback import write_back
@@ -76,9 +77,8 @@ def test_its_error_is_still_the_workers_to_hear(dirty: MappedFile) -> None:
 def test_waiting_by_cachestat_leaves_the_error_unseen(dirty: MappedFile) -> None:
     """A descriptor opened after background writeback still hears of the error, as after the flusher's own."""
     write_back(dirty)
-    late = os.open(dirty.path, os.O_RDONLY)
-    assert libc.errno_of(lambda: os.fsync(late)) in WRITE_FAILED
-    os.close(late)
+    with descriptors.opened(dirty.path) as late:
+        assert libc.errno_of(lambda: os.fsync(late)) in WRITE_FAILED
 
 
 @pytest.mark.root

@@ -25,7 +25,6 @@ from workloads.extents import extents
 
 _ASKED = ("msync", "fsync", "syncfs")
 _SECTOR_BYTES = 512
-_IN_PLACE = ("ext2", "ext3", "ext4", "xfs")
 _JOURNALLED = "data=journal"
 
 
@@ -41,7 +40,7 @@ class Reports(Experiment):
     by_sync: bool
 
     def missing(self, row: Filesystem) -> str:
-        if self.by_sync and row.type not in _IN_PLACE:
+        if self.by_sync and not row.has("in-place"):
             return f"{row.name} gives no place where only the data of a file is written"
         if _JOURNALLED in row.mount_options:
             return "data goes to the journal, where a refused write ends the filesystem"

@@ -1,0 +1,1 @@
+"""Planted losses, which the tool must find before a clean result is believed."""

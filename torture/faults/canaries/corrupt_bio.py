@@ -14,16 +14,14 @@ from typing import ClassVar
 
 from devicemapper.table import Segment, Table
 from devicemapper.targets import Flakey
-from torture.crash.disk import opened
 from torture.errors import NotRun
 from torture.faults.base import Parameter, Proof
 from torture.faults.canaries.planted import Damage, Place, Planted, leave, stamped, stored_places, stored_whole_only
-from torture.faults.io_errors.data_sectors import data_sectors, untold_or_moving
+from torture.faults.io_errors.data_sectors import data_sectors
 from torture.faults.io_errors.failing_writes import refusing
 from torture.faults.power.dropping import flakey_table
-from torture.filesystems import Filesystem
-from torture.rig.machine import Machine
 from torture.rig.scene import Scene
+from verify.descriptors import opened
 from verify.stamp import SECTOR_BYTES
 
 
@@ -33,19 +31,15 @@ class CorruptBio(Damage):
     name = "corrupt-bio"
     meaning = "canary: dm-flakey changes a byte of each write of file data; must be found as corrupt, sector exact"
     kind = "corrupt"
+    needs = ("extents", "in-place", "raw-data")
     targets: ClassVar[frozenset[str]] = frozenset({"flakey", "flakey corrupt_bio_byte 1 w 0 0"})
     parameters: ClassVar[Mapping[str, Parameter]] = {
         "byte": Parameter(700, 1, 1 << 20, "which byte of each write, from 1 on"),
         "value": Parameter(165, 0, 255, "what it is changed to"),
     }
-    strikes_first = True
+    strikes_before_stores = True
 
     _damaged: tuple[Planted, ...] = ()
-
-    @classmethod
-    def missing(cls, row: Filesystem, machine: Machine) -> str:
-        """What is stored must go to the sectors that the file has."""
-        return untold_or_moving(row)
 
     def table(self, disk: str, length_sectors: int) -> Table:
         """A flakey target that is always up."""
@@ -53,11 +47,10 @@ class CorruptBio(Damage):
 
     def strike(self, scene: Scene) -> None:
         """From before the first store to the unmount."""
-        assert scene.mapped is not None
         broken = refusing(str(scene.disk), scene.length_sectors, data_sectors(scene))
-        scene.mapped.swap_table(Table(tuple(map(self._corrupting, broken.segments))))
+        scene.swap(Table(tuple(map(self._corrupting, broken.segments))))
 
-    def relent(self, scene: Scene) -> None:
+    def before_reading(self, scene: Scene) -> None:
         """Note where the stored pages lie, while the filesystem is mounted."""
         os.sync()
         if not stored_whole_only(scene):
@@ -66,8 +59,7 @@ class CorruptBio(Damage):
 
     def mend(self, scene: Scene) -> None:
         """Corrupt no more, look what it did, and write down what must be found."""
-        assert scene.mapped is not None
-        scene.mapped.swap_table(self.table(str(scene.disk), scene.length_sectors))
+        self.swap_back(scene)
         self._damaged = tuple(self._differing(scene))
         if not self._damaged:
             raise NotRun("no write of a stored page went to a sector that the file had when the fault struck")
@@ -87,7 +79,7 @@ class CorruptBio(Damage):
 
     def _differing(self, scene: Scene) -> Iterator[Planted]:
         page = memoryview(mmap.mmap(-1, scene.plan.page_bytes))
-        with opened(scene.block_device, os.O_RDONLY) as descriptor:
+        with opened(scene.block_device, os.O_RDONLY | os.O_DIRECT) as descriptor:
             for place in self._places:
                 os.preadv(descriptor, [page], place.device_bytes)
                 if sectors := _differing_sectors(page, place, scene):

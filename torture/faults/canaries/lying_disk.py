@@ -19,7 +19,7 @@ class LyingDisk(Fault):
     meaning = "canary: writes are dropped, no crash; must be found"
     targets = frozenset({"flakey"})
     canary = True
-    strikes_first = True
+    strikes_before_stores = True
 
     _dropped: DroppedWrites
 
@@ -33,9 +33,8 @@ class LyingDisk(Fault):
 
     def mend(self, scene: Scene) -> None:
         """The disk answers reads as before; what it dropped stays lost."""
-        assert scene.mapped is not None
         self._dropped.stop_counting()
-        scene.mapped.swap_table(self.table(str(scene.disk), scene.length_sectors))
+        self.swap_back(scene)
 
     def proof(self, scene: Scene) -> Proof:
         """It fired when writes were taken and none passed on."""

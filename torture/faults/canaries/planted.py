@@ -6,23 +6,21 @@ exactly that. Works in every lab, on filesystems that tell where their extents a
 
 from __future__ import annotations
 
-import json
 import mmap
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import ClassVar
 
-from torture.crash.disk import opened
 from torture.errors import NotRun
 from torture.faults.base import Fault, Proof
-from torture.filesystems import Filesystem
-from torture.rig.machine import Machine
 from torture.rig.scene import Scene
-from verify import ledger, stamp
+from verify import codec, ledger, stamp
+from verify.completed import completed
+from verify.descriptors import opened
 from verify.finding import FindingKind
 from workloads.extents import extents
 
@@ -62,12 +60,9 @@ class Damage(Fault):
 class PlantedDamage(Damage, ABC):
     """A subclass says the `kind` that must be found, and what one page of each file is turned into after the unmount."""
 
-    @classmethod
-    def missing(cls, row: Filesystem, machine: Machine) -> str:
-        """A btrfs that is damaged refuses to be read, and does not tell where its extents are."""
-        return f"{row.name} does not tell where on the device its extents are" if row.type == "btrfs" else ""
+    needs = ("extents", "raw-data")
 
-    def relent(self, scene: Scene) -> None:
+    def before_reading(self, scene: Scene) -> None:
         """Choose one page of each file, while the filesystem is mounted."""
         os.sync()
         self._places = tuple(_places(scene))
@@ -78,7 +73,7 @@ class PlantedDamage(Damage, ABC):
         """Do the damage, and write down what must be found."""
         page = memoryview(mmap.mmap(-1, scene.plan.page_bytes))
         planted = []
-        with opened(scene.block_device, os.O_RDWR) as descriptor:
+        with opened(scene.block_device, os.O_RDWR | os.O_DIRECT) as descriptor:
             for place in self._places:
                 os.preadv(descriptor, [page], place.device_bytes)
                 sectors = self.damage(page, place, scene)
@@ -97,13 +92,13 @@ class PlantedDamage(Damage, ABC):
 
 def leave(damage: Iterable[Planted], scene: Scene) -> None:
     """Write down for the judge what must be found."""
-    (scene.directory / PLANTED).write_text(json.dumps([asdict(each) for each in damage]))
+    (scene.directory / PLANTED).write_text(codec.encode(list(damage)))
 
 
 def planted(directory: Path) -> tuple[Planted, ...]:
     """What was planted in the trial of `directory`; nothing if no such canary ran."""
     path = directory / PLANTED
-    return tuple(Planted(**each) for each in json.loads(path.read_text())) if path.exists() else ()
+    return codec.decode(tuple[Planted, ...], path.read_bytes()) if path.exists() else ()
 
 
 def stamped(place: Place, scene: Scene, *, page: int, generation: int, kind: stamp.Kind = stamp.Kind.STORE) -> bytearray:
@@ -152,15 +147,8 @@ def stored_whole_only(scene: Scene) -> bool:
 def _stored_whole(scene: Scene) -> dict[tuple[int, int], tuple[int, int]]:
     """(generation, worker) of the last store to each (file, page)."""
     stored: dict[tuple[int, int], tuple[int, int]] = {}
-    outstanding: dict[int, ledger.Store] = {}
-    for record in ledger.read_ledger(scene.ledger_path):
-        if isinstance(record, ledger.Store):
-            outstanding[record.worker] = record
-        elif isinstance(record, ledger.Stored) and not record.faults:
-            store = outstanding.pop(record.worker)
-            if (store.lo, store.hi) == (0, scene.plan.page_bytes):
-                stored |= {
-                    (store.file, page): (store.generation, store.worker)
-                    for page in range(store.first_page, store.first_page + store.pages)
-                }
+    for each in completed(ledger.read_ledger(scene.ledger_path)):
+        store = each.store
+        if (store.lo, store.hi) == (0, scene.plan.page_bytes) and not each.refused:
+            stored |= {(store.file, page): (store.generation, store.worker) for page in each.accepted}
     return stored

@@ -12,6 +12,8 @@ from pathlib import Path
 from torture.errors import StepFailed
 from torture.faults.base import Fault, Proof
 from torture.rig.scene import Scene
+from verify.descriptors import opened
+from verify.stamp import SECTOR_BYTES
 
 _CHUNK_BYTES = 1 << 20
 
@@ -22,7 +24,7 @@ class StaleDisk(Fault):
     name = "stale-disk"
     meaning = "canary: the disk is put back to before the stores; must be found"
     canary = True
-    strikes_first = True
+    strikes_before_stores = True
 
     _image: Path
     _restored_bytes = 0
@@ -31,11 +33,11 @@ class StaleDisk(Fault):
         """Remember the disk as it is now, all of it synced."""
         os.sync()
         self._image = scene.directory / "stale-disk.img"
-        _copy(scene.block_device, self._image, scene.length_sectors * 512)
+        _copy(scene.block_device, self._image, scene.length_sectors * SECTOR_BYTES)
 
     def mend(self, scene: Scene) -> None:
         """Put the old image back."""
-        self._restored_bytes = _copy(self._image, scene.block_device, scene.length_sectors * 512)
+        self._restored_bytes = _copy(self._image, scene.block_device, scene.length_sectors * SECTOR_BYTES)
         self._image.unlink()
 
     def proof(self, scene: Scene) -> Proof:
@@ -47,7 +49,8 @@ def _copy(source: Path, target: Path, length_bytes: int) -> int:
     """Copy around the page cache where it is a device's; returns the bytes that differed from what the target held."""
     chunk, held = mmap.mmap(-1, _CHUNK_BYTES), mmap.mmap(-1, _CHUNK_BYTES)
     changed = 0
-    with _open(source, os.O_RDONLY) as reading, _open(target, os.O_RDWR | os.O_CREAT) as writing:
+    writable = os.O_RDWR | os.O_CREAT
+    with opened(source, _direct(source)) as reading, opened(target, writable | _direct(target)) as writing:
         for offset_bytes in range(0, length_bytes, _CHUNK_BYTES):
             take = min(_CHUNK_BYTES, length_bytes - offset_bytes)
             if os.preadv(reading, [memoryview(chunk)[:take]], offset_bytes) != take:
@@ -60,14 +63,5 @@ def _copy(source: Path, target: Path, length_bytes: int) -> int:
     return changed
 
 
-class _open:
-    """A descriptor as a context manager; block devices are opened O_DIRECT, the saved image is not."""
-
-    def __init__(self, path: Path, flags: int) -> None:
-        self._descriptor = os.open(path, flags | (os.O_DIRECT if path.is_block_device() else 0), 0o600)
-
-    def __enter__(self) -> int:
-        return self._descriptor
-
-    def __exit__(self, *_: object) -> None:
-        os.close(self._descriptor)
+def _direct(path: Path) -> int:
+    return os.O_DIRECT if path.is_block_device() else 0

@@ -1,0 +1,1 @@
+"""The disk fails reads or writes, or is slow."""

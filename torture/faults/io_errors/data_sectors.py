@@ -1,25 +1,11 @@
-"""Shared by the faults that strike file data only: where on the device the files lie, by FIEMAP or FIBMAP."""
+"""Shared by the faults that strike file data only: where on the device the files lie, by FIEMAP."""
 
 from __future__ import annotations
 
 from torture.errors import NotRun
-from torture.filesystems import Filesystem
 from torture.rig.scene import Scene
+from verify.stamp import SECTOR_BYTES
 from workloads.extents import extents
-
-_SECTOR_BYTES = 512
-
-
-def untold(row: Filesystem) -> str:
-    """Why the addresses of extents on `row` are not the device's, "" if they are."""
-    return "btrfs does not tell where on the device its extents are" if row.type == "btrfs" else ""
-
-
-def untold_or_moving(row: Filesystem) -> str:
-    """Why what is stored does not go to the sectors that the file has now, "" if it does."""
-    if row.type == "f2fs":
-        return "f2fs writes what is stored to other sectors than the file has"
-    return untold(row)
 
 
 def data_sectors(scene: Scene, *, readable: bool = False) -> list[tuple[int, int]]:
@@ -34,7 +20,7 @@ def data_sectors(scene: Scene, *, readable: bool = False) -> list[tuple[int, int
         except OSError as error:
             raise NotRun(f"{scene.filesystem.name} does not tell where its extents are: {error}") from error
         found += [
-            (each.device_bytes // _SECTOR_BYTES, each.length_bytes // _SECTOR_BYTES)
+            (each.device_bytes // SECTOR_BYTES, each.length_bytes // SECTOR_BYTES)
             for each in placed
             if not (readable and each.unwritten)
         ]

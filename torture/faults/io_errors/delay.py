@@ -26,24 +26,22 @@ class Delay(Fault):
         "ms": Parameter(10, 1, 5000, "milliseconds that each write is held back"),
         "read_ms": Parameter(2, 0, 5000, "milliseconds that each read is held back"),
     }
-    strikes_first = True
+    strikes_before_stores = True
 
     _before = (0, 0)
     _proof = Proof(False, "the delay was never lifted")
 
     def strike(self, scene: Scene) -> None:
         """Slow down from before the first store to the unmount."""
-        assert scene.mapped is not None
-        scene.mapped.swap_table(slow(str(scene.disk), scene.length_sectors, self.values))
-        self._before = _written(scene.mapped.path)
+        scene.swap(slow(str(scene.disk), scene.length_sectors, self.values))
+        self._before = _written(scene.dm.path)
 
     def mend(self, scene: Scene) -> None:
         """As fast as before."""
-        assert scene.mapped is not None
-        writes, spent_ms = (now - then for now, then in zip(_written(scene.mapped.path), self._before, strict=True))
+        writes, spent_ms = (now - then for now, then in zip(_written(scene.dm.path), self._before, strict=True))
         mean_ms = spent_ms / writes if writes else 0
         self._proof = Proof(mean_ms >= _SHARE * self.values["ms"], f"{writes} writes took {mean_ms:.0f} ms each")
-        scene.mapped.swap_table(self.table(str(scene.disk), scene.length_sectors))
+        self.swap_back(scene)
 
     def proof(self, scene: Scene) -> Proof:
         """It fired when the writes took as long as that."""

@@ -9,8 +9,8 @@ from devicemapper.table import Table
 from torture.faults.io_errors.eio_reads import EioReads
 from torture.faults.io_errors.failing_writes import RefusedReads
 from torture.rig.scene import Scene
+from verify.stamp import SECTOR_BYTES
 
-_SECTOR_BYTES = 512
 _ONE_IN = 2
 
 
@@ -35,21 +35,19 @@ class Dust(EioReads):
         return f"{self._bad} bad blocks"
 
     def _break(self, scene: Scene, ranges: list[tuple[int, int]]) -> None:
-        assert scene.mapped is not None
-        block = _block_sectors(scene.plan.page_bytes // _SECTOR_BYTES, ranges)
+        block = _block_sectors(scene.plan.page_bytes // SECTOR_BYTES, ranges)
         blocks = [number for first, sectors in ranges for number in range(first // block, (first + sectors) // block)]
         bad = [number for number in blocks if scene.random.randrange(_ONE_IN) == 0] or blocks[:1]
-        table = Table.single(dm.Dust(str(scene.disk), 0, block * _SECTOR_BYTES), scene.length_sectors)
-        scene.mapped.swap_table(table)
-        scene.mapped.send(dm.Dust.QUIET)
+        table = Table.single(dm.Dust(str(scene.disk), 0, block * SECTOR_BYTES), scene.length_sectors)
+        scene.swap(table)
+        scene.dm.send(dm.Dust.QUIET)
         self._bad = len(set(bad))
         for number in set(bad):
-            scene.mapped.send(f"{dm.Dust.ADD_BAD} {number}")
-        scene.mapped.send(dm.Dust.ENABLE)
+            scene.dm.send(f"{dm.Dust.ADD_BAD} {number}")
+        scene.dm.send(dm.Dust.ENABLE)
 
     def _repair(self, scene: Scene) -> None:
-        assert scene.mapped is not None
-        scene.note(f"when the disk healed: {scene.mapped.ask(dm.Dust.COUNT_BAD)}")
+        scene.note(f"when the disk healed: {scene.dm.ask(dm.Dust.COUNT_BAD)}")
         super()._repair(scene)
 
 

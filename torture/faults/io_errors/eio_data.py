@@ -7,11 +7,9 @@ there.
 from __future__ import annotations
 
 from devicemapper.table import Table
-from torture.faults.io_errors.data_sectors import count, data_sectors, untold_or_moving
+from torture.faults.io_errors.data_sectors import count, data_sectors
 from torture.faults.io_errors.eio_writes import EioWrites
 from torture.faults.io_errors.failing_writes import refusing
-from torture.filesystems import Filesystem
-from torture.rig.machine import Machine
 from torture.rig.scene import Scene
 
 
@@ -20,12 +18,8 @@ class EioData(EioWrites):
 
     name = "eio-data"
     meaning = "writes to file data fail with EIO, all others succeed"
+    needs = ("extents", "in-place")
     refuses_metadata = False
-
-    @classmethod
-    def missing(cls, row: Filesystem, machine: Machine) -> str:
-        """Addresses of extents must be the device's."""
-        return untold_or_moving(row)
 
     def _broken(self, scene: Scene) -> Table:
         ranges = data_sectors(scene)

@@ -57,15 +57,13 @@ class EioFlapping(EioOnce):
 
     def mend(self, scene: Scene) -> None:
         """No more intervals."""
-        assert scene.mapped is not None
-        scene.mapped.swap_table(self.table(str(scene.disk), scene.length_sectors))
+        self.swap_back(scene)
         self._stop_counting()
 
     def _load(self, scene: Scene) -> None:
-        assert scene.mapped is not None
         seconds = self.values["seconds"]
         table = Table(tuple(_flapping(each, seconds) for each in self._broken(scene).segments))
-        scene.mapped.exchange_table(table)
+        scene.dm.exchange_table(table)
         self._began_s = time.monotonic()
 
     def _wait(self, odd: bool) -> None:

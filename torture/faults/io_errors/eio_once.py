@@ -6,18 +6,15 @@ stored and synced once the disk is healed must be there.
 
 from __future__ import annotations
 
-import os
 from typing import ClassVar
 
 from devicemapper.table import Table
 from torture.faults.base import Proof
-from torture.faults.io_errors.data_sectors import untold_or_moving
 from torture.faults.io_errors.eio_data import EioData
 from torture.faults.io_errors.failing_writes import RefusedWrites
-from torture.filesystems import Filesystem
-from torture.rig.machine import Machine
 from torture.rig.scene import Scene
 from verify import ledger
+from verify.descriptors import opened
 from workloads import writeback
 
 
@@ -26,7 +23,7 @@ class EioOnce(EioData):
 
     name = "eio-once"
     meaning = "writes to file data fail with EIO, then the disk heals and the workers go on"
-    strikes_first = False
+    strikes_before_stores = False
     moments: ClassVar[tuple[str, ...]] = ("middle", "start")
     rounds = 1
 
@@ -34,18 +31,12 @@ class EioOnce(EioData):
     _counting: RefusedWrites | None = None
     _table: Table | None = None
 
-    @classmethod
-    def missing(cls, row: Filesystem, machine: Machine) -> str:
-        """What is stored must go to the sectors that the file has."""
-        return untold_or_moving(row)
-
     def strike(self, scene: Scene) -> None:
         """Refuse from now on."""
-        assert scene.mapped is not None
         scene.ledger.append(ledger.Struck(self.name, crash=True))
         self._table = self._table or self._broken(scene)  # later, the errors that the files met make FIEMAP fail
         self._counting = RefusedWrites(scene)
-        scene.mapped.swap_table(self._table)
+        scene.swap(self._table)
 
     def heal(self, scene: Scene) -> None:
         """Take writes again."""
@@ -64,8 +55,7 @@ class EioOnce(EioData):
 
     def _take_writes(self, scene: Scene) -> None:
         """I/O under way is waited for by the swap."""
-        assert scene.mapped is not None
-        scene.mapped.swap_table(self.table(str(scene.disk), scene.length_sectors))
+        self.swap_back(scene)
         self._stop_counting()
 
     def _have_written(self, scene: Scene) -> None:
@@ -73,11 +63,8 @@ class EioOnce(EioData):
         if self._counting is None or self._counting.so_far():
             return
         for file in scene.files:
-            descriptor = os.open(scene.mount_point / "files" / file.name, os.O_RDONLY | os.O_CLOEXEC)
-            try:
+            with opened(scene.mount_point / "files" / file.name) as descriptor:
                 writeback.start(descriptor, scene.plan.page_bytes)
-            finally:
-                os.close(descriptor)
 
     def _stop_counting(self) -> None:
         if self._counting is not None:

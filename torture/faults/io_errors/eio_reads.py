@@ -13,14 +13,13 @@ from typing import ClassVar
 
 from devicemapper.device import MappedDevice
 from devicemapper.table import Table
-from devicemapper.targets import Delay, Error, Linear
+from devicemapper.targets import Delay, Error
 from torture.faults.base import Fault, Proof
-from torture.faults.io_errors.data_sectors import count, data_sectors, untold
+from torture.faults.io_errors.data_sectors import count, data_sectors
 from torture.faults.io_errors.failing_writes import RefusedReads, covering
-from torture.filesystems import Filesystem
-from torture.rig.machine import Machine
 from torture.rig.scene import Scene
 from verify import ledger
+from verify.descriptors import opened
 
 
 class EioReads(Fault):
@@ -30,21 +29,17 @@ class EioReads(Fault):
 
     name = "eio-reads"
     meaning = "reads of file data fail with EIO until the disk heals; the workers go on"
+    needs = ("extents",)
     targets: ClassVar[frozenset[str]] = frozenset({"delay", "error", "linear"})
-    strikes_first = True
+    strikes_before_stores = True
     moments: ClassVar[tuple[str, ...]] = ("start",)
     rounds = 1
-    patience_s = 5.0
-    refuses: ClassVar[frozenset[int]] = frozenset({errno.EIO})
-    refuses_pins: ClassVar[frozenset[int]] = frozenset({errno.ENOMEM, errno.EIO})
+    gate_timeout_s = 5.0
+    excused_errnos: ClassVar[frozenset[int]] = frozenset({errno.EIO})
+    excused_pin_errnos: ClassVar[frozenset[int]] = frozenset({errno.ENOMEM, errno.EIO})
 
     _refused: RefusedReads | None = None
     _ended: RefusedReads | None = None
-
-    @classmethod
-    def missing(cls, row: Filesystem, machine: Machine) -> str:
-        """Addresses of extents must be the device's."""
-        return untold(row)
 
     def strike(self, scene: Scene) -> None:
         """Forget what is cached of the files, and refuse to read it again."""
@@ -57,9 +52,9 @@ class EioReads(Fault):
 
     def heal(self, scene: Scene) -> None:
         """Reads work again."""
-        self.relent(scene)
+        self.before_reading(scene)
 
-    def relent(self, scene: Scene) -> None:
+    def before_reading(self, scene: Scene) -> None:
         """Before the files are read, at the latest."""
         if self._refused is None:
             return
@@ -69,7 +64,7 @@ class EioReads(Fault):
 
     def mend(self, scene: Scene) -> None:
         """Nothing is left to do."""
-        self.relent(scene)
+        self.before_reading(scene)
 
     def proof(self, scene: Scene) -> Proof:
         """It fired when reads were refused, and the workers met it."""
@@ -87,25 +82,18 @@ class EioReads(Fault):
         return refused.proof().evidence
 
     def _break(self, scene: Scene, ranges: list[tuple[int, int]]) -> None:
-        assert scene.mapped is not None
-        broken = MappedDevice(f"{scene.mapped.name}-unreadable", Table.single(Error(), scene.length_sectors))
+        broken = MappedDevice(f"{scene.dm.name}-unreadable", Table.single(Error(), scene.length_sectors))
         unreadable = str(scene.below.enter_context(broken).path)
         disk = str(scene.disk)
-        scene.mapped.swap_table(
-            covering(disk, scene.length_sectors, ranges, lambda first: Delay(unreadable, first, 0, disk, first, 0))
-        )
+        scene.swap(covering(disk, scene.length_sectors, ranges, lambda first: Delay(unreadable, first, 0, disk, first, 0)))
 
     def _repair(self, scene: Scene) -> None:
-        assert scene.mapped is not None
-        scene.mapped.swap_table(Table.single(Linear(str(scene.disk)), scene.length_sectors))
+        self.swap_back(scene)
 
 
 def _forget(scene: Scene) -> None:
     """Drop the clean pages of all files from the cache (posix_fadvise(2)); everything was synced by the layout."""
     for file in scene.files:
-        descriptor = os.open(scene.mount_point / "files" / file.name, os.O_RDONLY)
-        try:
+        with opened(scene.mount_point / "files" / file.name) as descriptor:
             os.fsync(descriptor)
             os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
-        finally:
-            os.close(descriptor)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import errno
 from typing import ClassVar
 
 from devicemapper.table import Table
-from torture.faults.base import Fault, Proof
+from torture.faults.base import SHUT_DOWN, Fault, Proof
 from torture.faults.io_errors.failing_writes import RefusedWrites, refusing
 from torture.faults.power.dropping import flakey_table
 from torture.rig.scene import Scene
@@ -19,11 +18,11 @@ class EioWrites(Fault):
     name = "eio-writes"
     meaning = "every write fails with EIO until the unmount"
     targets: ClassVar[frozenset[str]] = frozenset({"flakey"})
-    crash = True
-    strikes_first = True
+    may_lose_unsynced = True
+    strikes_before_stores = True
     readable_warm = False
     refuses_metadata: ClassVar[bool] = True
-    refuses: ClassVar[frozenset[int]] = frozenset({errno.EIO, errno.EROFS, errno.ESHUTDOWN, errno.EUCLEAN})
+    excused_errnos = SHUT_DOWN
 
     _refused: RefusedWrites
 
@@ -33,19 +32,17 @@ class EioWrites(Fault):
 
     def strike(self, scene: Scene) -> None:
         """Refuse from now on. Syncs still prove what they say: that is the point."""
-        assert scene.mapped is not None
         scene.ledger.append(ledger.Struck(self.name, crash=True))
         self._refused = RefusedWrites(scene)
-        scene.mapped.swap_table(self._broken(scene))
+        scene.swap(self._broken(scene))
 
     def _broken(self, scene: Scene) -> Table:
         return refusing(str(scene.disk), scene.length_sectors, [(0, scene.length_sectors)])
 
     def mend(self, scene: Scene) -> None:
         """The disk takes writes again."""
-        assert scene.mapped is not None
         self._refused.stop()
-        scene.mapped.swap_table(self.table(str(scene.disk), scene.length_sectors))
+        self.swap_back(scene)
 
     def proof(self, scene: Scene) -> Proof:
         """It fired when writes were refused."""

@@ -15,7 +15,6 @@ from torture.faults.base import Proof
 from torture.rig.scene import Scene
 
 FOREVER_S = 180
-_SECTOR_BYTES = 512
 
 
 def refusing(disk: str, length_sectors: int, ranges: Iterable[tuple[int, int]]) -> Table:
@@ -48,8 +47,7 @@ class RefusedWrites:
     field = 6
 
     def __init__(self, scene: Scene) -> None:
-        assert scene.mapped is not None
-        self._upper, self._lower = scene.mapped.path, scene.disk
+        self._upper, self._lower = scene.dm.path, scene.disk
         self._before = self._difference()
         self.sectors = 0
 

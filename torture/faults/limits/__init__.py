@@ -1,0 +1,1 @@
+"""The workers are limited, or killed; nothing is wrong with the disk."""

@@ -21,8 +21,8 @@ class MemlockLimit(Fault):
     name = "memlock-limit"
     meaning = "RLIMIT_MEMLOCK of the workers is too small, so that pins fail"
     parameters: ClassVar[Mapping[str, Parameter]] = {"kib": Parameter(8, 0, 1 << 40, "the limit in KiB")}
-    refuses_pins: ClassVar[frozenset[int]] = frozenset({errno.ENOMEM, errno.EAGAIN, errno.EPERM})
-    refuses: ClassVar[frozenset[int]] = frozenset({errno.ENOMEM, errno.EAGAIN, errno.EPERM})
+    excused_pin_errnos: ClassVar[frozenset[int]] = frozenset({errno.ENOMEM, errno.EAGAIN, errno.EPERM})
+    excused_errnos: ClassVar[frozenset[int]] = frozenset({errno.ENOMEM, errno.EAGAIN, errno.EPERM})
 
     def options(self, row: Filesystem) -> Options:
         """For all workers."""
@@ -43,6 +43,6 @@ class MemlockLimit(Fault):
         pins = (record for record in read_ledger(scene.ledger_path) if isinstance(record, Pinned))
         failed = Counter(errno.errorcode.get(pin.errno, str(pin.errno)) for pin in pins if pin.errno)
         words = [f"{count} pins failed with {name}" for name, count in failed.items()]
-        ours = {f"{TURNED_AWAY} {errno.errorcode[number]}" for number in self.refuses}
+        ours = {f"{TURNED_AWAY} {errno.errorcode[number]}" for number in self.excused_errnos}
         words += [f"{count} workers {what}" for what, count in scene.refusals.items() if what in ours]
         return Proof(bool(words), ", ".join(words) or "no pin failed")

@@ -13,8 +13,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from devicemapper.device import MappedDevice
-from devicemapper.table import Table
-from devicemapper.targets import Flakey, Linear
+from devicemapper.targets import Flakey
 from torture.errors import StepFailed
 from torture.faults.base import Fault, Parameter, Proof
 from torture.faults.io_errors.delay import slow
@@ -36,8 +35,8 @@ class DelayCut(Fault):
         "ms": Parameter(20, 1, 5000, "milliseconds that each write is held back"),
         "read_ms": Parameter(0, 0, 5000, "milliseconds that each read is held back"),
     }
-    crash = True
-    refuses = REFUSES
+    may_lose_unsynced = True
+    excused_errnos = REFUSES
     readable_warm = False
     moments: ClassVar[tuple[str, ...]] = ("middle", "start", "late")
 
@@ -47,10 +46,9 @@ class DelayCut(Fault):
 
     def arm(self, scene: Scene) -> None:
         """Put the layer that will drop below the filesystem's device, and the delay on that."""
-        assert scene.mapped is not None
-        layer = MappedDevice(f"{scene.mapped.name}-below", flakey_table(str(scene.disk), scene.length_sectors))
+        layer = MappedDevice(f"{scene.dm.name}-below", flakey_table(str(scene.disk), scene.length_sectors))
         self._below = scene.below.enter_context(layer)
-        scene.mapped.swap_table(slow(str(self._below.path), scene.length_sectors, self.values))
+        scene.swap(slow(str(self._below.path), scene.length_sectors, self.values))
 
     def strike(self, scene: Scene) -> None:
         """Cut the power a little later, when the workers have gone on."""
@@ -59,18 +57,17 @@ class DelayCut(Fault):
         self._cut = threading.Thread(target=self._cut_power, args=(scene, after_s))
         self._cut.start()
 
-    def relent(self, scene: Scene) -> None:
+    def before_reading(self, scene: Scene) -> None:
         """Wait until the power has gone."""
         if self._cut is not None:
             self._cut.join()
 
     def mend(self, scene: Scene) -> None:
         """The disk obeys again, without the layer."""
-        assert scene.mapped is not None
         if self._dropped is None:
             raise StepFailed("power cut", "the table that drops writes could not be loaded")
         self._dropped.stop_counting()
-        scene.mapped.swap_table(Table.single(Linear(str(scene.disk)), scene.length_sectors))
+        self.swap_back(scene)
         self._below.remove()
 
     def proof(self, scene: Scene) -> Proof:

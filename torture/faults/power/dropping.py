@@ -14,11 +14,11 @@ from devicemapper.block_stat import block_stat
 from devicemapper.device import MappedDevice
 from devicemapper.table import Table
 from devicemapper.targets import Flakey
-from torture.faults.base import Proof
+from torture.faults.base import SHUT_DOWN, Proof
 from torture.rig.scene import Scene
 
 _FOREVER_S = 180
-REFUSES = frozenset({errno.EIO, errno.ENOENT, errno.EROFS, errno.ESHUTDOWN, errno.EUCLEAN})
+REFUSES = SHUT_DOWN | {errno.ENOENT}
 """What workers that go on may be told: what was dropped cannot be read again, and is not what the filesystem wrote. A
 directory, too, is read again from the disk as it was before: a file that was made since is not in it."""
 
@@ -39,8 +39,7 @@ class DroppedWrites:
     """Swaps the dropping table of the stack's device (or another) in, and counts what is dropped until `stop_counting`."""
 
     def __init__(self, scene: Scene, table: Table, device: MappedDevice | None = None) -> None:
-        device = device or scene.mapped
-        assert device is not None
+        device = device or scene.dm
         device.swap_table(table)
         self._upper, self._lower = device.path, scene.disk
         self._before = (writes_completed(self._upper), writes_completed(self._lower))

@@ -23,7 +23,7 @@ class KilledGuest(Fault):
 
     name = "killed-guest"
     meaning = "every process of the guest is killed, and a fresh one boots on the same disk"
-    crash = True
+    may_lose_unsynced = True
     readable_warm = False
 
     @classmethod

@@ -20,9 +20,9 @@ class PowerCut(Fault):
     name = "power-cut"
     meaning = "dm-flakey drop_writes, then unmount and mount"
     targets = frozenset({"flakey"})
-    crash = True
-    refuses = REFUSES
-    forgets = True
+    may_lose_unsynced = True
+    excused_errnos = REFUSES
+    loses_later_writes = True
     moments = ("end", "middle", "late")
 
     _dropped: DroppedWrites
@@ -33,7 +33,6 @@ class PowerCut(Fault):
 
     def strike(self, scene: Scene) -> None:
         """Drop all writes from now on. The ledger is told first: a sync that ends after this proves nothing."""
-        assert scene.mapped is not None
         table = flakey_table(str(scene.disk), scene.length_sectors, Flakey.DROP_WRITES)
         scene.ledger.append(ledger.Swap(str(table)))
         self._dropped = DroppedWrites(scene, table)
@@ -41,9 +40,8 @@ class PowerCut(Fault):
 
     def mend(self, scene: Scene) -> None:
         """The disk obeys again, with what it had when the power went."""
-        assert scene.mapped is not None
         self._dropped.stop_counting()
-        scene.mapped.swap_table(self.table(str(scene.disk), scene.length_sectors))
+        self.swap_back(scene)
 
     def proof(self, scene: Scene) -> Proof:
         """It fired when writes reached the dm device and none reached the disk."""

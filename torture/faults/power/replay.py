@@ -13,7 +13,7 @@ from typing import ClassVar
 from devicemapper.device import MappedDevice
 from devicemapper.log_writes import LogReader, is_logging
 from devicemapper.table import Table
-from devicemapper.targets import Linear, LogWrites, Snapshot
+from devicemapper.targets import LogWrites, Snapshot
 from torture.crash.marker import Marker
 from torture.crash.replay import Choice, Replay
 from torture.errors import StepFailed
@@ -29,7 +29,7 @@ class ReplayedCrashStates(Fault):
     name = "replay"
     meaning = "every disk that a power loss could have left, from dm-log-writes"
     targets = frozenset({"linear", "log-writes", "snapshot"})
-    replays = True
+    judges_crash_states = True
     parameters: ClassVar[Mapping[str, Parameter]] = {
         "states": Parameter(60, 1, 1 << 20, "crash states to check at most"),
         "samples": Parameter(3, 0, 1000, "states drawn from the unflushed writes between two barriers"),
@@ -52,29 +52,27 @@ class ReplayedCrashStates(Fault):
 
     def arm(self, scene: Scene) -> None:
         """Begin to log. What is on the disk now counts as durable."""
-        assert scene.mapped is not None
         log, store = scene.spares[:2]
         length = scene.length_sectors
-        layer = MappedDevice(f"{scene.mapped.name}-live", Table.single(Snapshot(str(scene.disk), str(store)), length))
+        layer = MappedDevice(f"{scene.dm.name}-live", Table.single(Snapshot(str(scene.disk), str(store)), length))
         self._live = scene.below.enter_context(layer)
-        self._marker = Marker(scene.mapped, scene.ledger_path)
-        scene.mapped.swap_table(Table.single(LogWrites(str(layer.path), str(log)), length))
+        self._marker = Marker(scene.dm, scene.ledger_path)
+        scene.swap(Table.single(LogWrites(str(layer.path), str(log)), length))
         self._position = self._marker.start()
 
     def mend(self, scene: Scene) -> None:
         """Check the crash states; afterwards the scratch disk holds everything that was written."""
-        assert scene.mapped is not None
         self._marker.stop()
-        if not is_logging(scene.mapped.status()):
+        if not is_logging(scene.dm.status()):
             raise StepFailed("log of writes", "the log device was full, and the kernel stopped logging")
-        scene.mapped.swap_table(Table.single(Linear(str(scene.disk)), scene.length_sectors))
+        self.swap_back(scene)
         log, store = scene.spares[:2]
         with LogReader(log) as reader:
             self._replay = Replay(scene, reader, self._position, Choice(**self.values))
             self._replay.survey(self._live.path)
             self._live.remove()
             self._replay.run(store)
-        scene.mapped.swap_table(Table.single(Linear(str(scene.disk)), scene.length_sectors))
+        self.swap_back(scene)
 
     def proof(self, scene: Scene) -> Proof:
         """It fired when there were writes to replay and states were checked."""

@@ -7,17 +7,15 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import os
 import struct
 from collections.abc import Mapping
 from typing import ClassVar
 
 from torture.errors import StepFailed
-from torture.faults.base import Fault, Parameter, Proof
-from torture.filesystems import Filesystem
-from torture.rig.machine import Machine
+from torture.faults.base import SHUT_DOWN, Fault, Parameter, Proof
 from torture.rig.scene import Scene
 from verify import ledger
+from verify.descriptors import opened
 
 _SHUTDOWN = 0x8004587D
 _DEAD = (errno.EIO, errno.EROFS, errno.ESHUTDOWN)
@@ -31,30 +29,24 @@ class Shutdown(Fault):
     parameters: ClassVar[Mapping[str, Parameter]] = {
         "flags": Parameter(2, 0, 2, "0: freeze and sync first, 1: write the log first, 2: write nothing (as a crash)")
     }
-    crash = True
+    needs = ("shutdown",)
+    may_lose_unsynced = True
     readable_warm = False
     moments: ClassVar[tuple[str, ...]] = ("end", "middle", "late")
-    refuses: ClassVar[frozenset[int]] = frozenset({errno.EIO, errno.EROFS, errno.ESHUTDOWN, errno.EUCLEAN})
+    excused_errnos = SHUT_DOWN
 
     _proof = Proof(False, "it was not struck")
-
-    @classmethod
-    def missing(cls, row: Filesystem, machine: Machine) -> str:
-        """Only some filesystems have it."""
-        return "" if row.has("shutdown") else f"{row.name} has no shutdown ioctl"
 
     def strike(self, scene: Scene) -> None:
         """Shut down. The ledger is told first: a sync that ends after this proves nothing."""
         flags = self.values["flags"]
         scene.ledger.append(ledger.Swap(f"shutdown {flags}"))
         scene.ledger.append(ledger.Struck(self.name, crash=True))
-        descriptor = os.open(scene.mount_point, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            fcntl.ioctl(descriptor, _SHUTDOWN, struct.pack("=I", flags))
+            with opened(scene.mount_point) as descriptor:
+                fcntl.ioctl(descriptor, _SHUTDOWN, struct.pack("=I", flags))
         except OSError as error:
             raise StepFailed("shutdown ioctl", str(error)) from error
-        finally:
-            os.close(descriptor)
         self._proof = _probe(scene)
 
     def proof(self, scene: Scene) -> Proof:

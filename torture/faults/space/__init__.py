@@ -1,0 +1,1 @@
+"""Space runs out: of blocks, inodes, quota, or of the thin pool or snapshot below the filesystem."""

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from itertools import chain
-from typing import ClassVar
 
-from torture.faults.base import Options
 from torture.faults.space.over_quota import OverQuota
 from torture.rig.quota import Kind, assign_project
 from torture.rig.scene import Scene
@@ -20,10 +17,6 @@ class EdquotProject(OverQuota):
     name = "edquot-project"
     meaning = "the project that the files belong to is at its quota but for a few blocks"
     kind = Kind.PROJECT
-    setups: ClassVar[Mapping[str, Options]] = {
-        "ext4": Options(("-O", "quota,project"), ("prjquota",)),
-        "xfs": Options(mount=("pquota",)),
-    }
 
     def owner(self, scene: Scene) -> int:
         """Put the directory and all in it into the project."""

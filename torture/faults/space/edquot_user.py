@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from typing import ClassVar
 
-from torture.faults.base import Options
 from torture.faults.space.over_quota import OverQuota
 from torture.rig.quota import Kind
 from torture.rig.scene import Scene
@@ -18,11 +15,6 @@ class EdquotUser(OverQuota):
     name = "edquot-user"
     meaning = "the user who owns the files is at its quota but for a few blocks"
     kind = Kind.USER
-    setups: ClassVar[Mapping[str, Options]] = {
-        "ext4": Options(("-O", "quota"), ("usrquota",)),
-        "xfs": Options(mount=("uquota",)),
-        "f2fs": Options(("-O", "extra_attr,quota"), ("usrquota",)),
-    }
 
     def owner(self, scene: Scene) -> int:
         """Chown the directory and all in it."""

@@ -1,7 +1,7 @@
 """ENOSPC of metadata: no inode is to be had any more, while there is room for data.
 
-A store needs no inode, but on btrfs and f2fs it needs the kind of block that is gone. There, tiny files live in
-metadata; on ext4 and xfs mkfs is told to allow few inodes.
+A store needs no inode, but where inodes live among other metadata it needs the kind of block that is gone. Elsewhere mkfs
+is told to allow few inodes.
 """
 
 from __future__ import annotations
@@ -19,16 +19,7 @@ from torture.filesystems import Filesystem
 from torture.rig.machine import Machine
 from torture.rig.scene import Scene
 
-_MKFS: Mapping[str, tuple[str, ...]] = {
-    "ext4": ("-N", "256"),
-    "ext3": ("-N", "256"),
-    "ext2": ("-N", "256"),
-    "xfs": ("-i", "maxpct=1"),
-    "btrfs": (),
-}
 _FILES_PER_DIRECTORY = 1000
-_XATTR_BYTES = 15_000
-"""Nearly a leaf (nodesize 16 KiB, mkfs.btrfs(8))."""
 _SLACK_FILES = 64
 """A directory that was split, or a chunk of inodes, may leave room for some more."""
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -46,17 +37,16 @@ class EnospcMetadata(Fault):
     @classmethod
     def missing(cls, row: Filesystem, machine: Machine) -> str:
         """Where the number of inodes cannot be limited, data space would be gone before them."""
-        return "" if row.type in _MKFS else f"{row.name} has no limit on inodes but its size"
+        return f"{row.name} has no limit on inodes but its size" if row.few_inodes is None else ""
 
     def options(self, row: Filesystem) -> Options:
         """Few inodes."""
-        return Options(_MKFS[row.type])
+        return Options(row.few_inodes or ())
 
     def arm(self, scene: Scene) -> None:
-        """Make files until refused, on btrfs first with as much metadata each as can be."""
-        sizes_bytes = (_XATTR_BYTES, 0) if scene.filesystem.type == "btrfs" else (0,)
+        """Make files until refused, first with as much metadata each as can be."""
         paths: list[Path] = []
-        for place, xattr_bytes in enumerate(sizes_bytes):
+        for place, xattr_bytes in enumerate(dict.fromkeys((scene.filesystem.xattr_bytes, 0))):
             paths += _make_until_refused(scene.mount_point / f"tiny-{place}", xattr_bytes)
         for path in paths[len(paths) - self.values["free_files"] :]:
             path.unlink()
@@ -76,7 +66,7 @@ class EnospcMetadata(Fault):
 
 
 def _make_until_refused(directory: Path, xattr_bytes: int) -> list[Path]:
-    """Empty files, each with an extended attribute of so many bytes, which a btrfs keeps in its leaves."""
+    """Empty files, each with an extended attribute of so many bytes, which take metadata only."""
     made = []
     try:
         for number in count():

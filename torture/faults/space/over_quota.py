@@ -7,13 +7,13 @@ import os
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Mapping
-from pathlib import Path
 from typing import ClassVar
 
 from torture.errors import NotRun, StepFailed
 from torture.faults.base import Fault, Options, Parameter, Proof
 from torture.filesystems import Filesystem
-from torture.rig.machine import Machine, load_module
+from torture.rig import quota
+from torture.rig.machine import Machine
 from torture.rig.quota import Kind, QuotaWarnings, limit, used_bytes
 from torture.rig.scene import Scene
 from workloads.children import in_child
@@ -22,11 +22,6 @@ _SIGNS = ("store SIGBUS", "store EFAULT", "sync EDQUOT", "sync ENOSPC")
 _REFUSED = (errno.EDQUOT, errno.ENOSPC)
 """xfs says ENOSPC for a project over its limit (xfs_trans_dqresv() in fs/xfs/xfs_trans_dquot.c)."""
 _PROBE_BLOCKS = 64
-_FORMAT = "quota_v2"
-"""The module with the format that ext4 and f2fs keep quotas in (CONFIG_QFMT_V2)."""
-_OF_THE_FORMAT = " v2_check_quota_file"
-_XFS_QUOTA = Path("/proc/fs/xfs/xqm")
-_SYMBOLS = Path("/proc/kallsyms")
 
 
 class OverQuota(Fault, ABC):
@@ -36,22 +31,18 @@ class OverQuota(Fault, ABC):
         "free_blocks": Parameter(4, 0, 1 << 20, "filesystem blocks that the quota leaves")
     }
     kind: ClassVar[Kind]
-    setups: ClassVar[Mapping[str, Options]]
-    """By filesystem type: what mkfs and mount need to be told for such a quota."""
 
     _warnings: QuotaWarnings
 
     @classmethod
     def missing(cls, row: Filesystem, machine: Machine) -> str:
         """Only some filesystems keep such quotas, and not on every kernel."""
-        if row.type not in cls.setups:
-            return f"{row.name} keeps no quotas of this kind"
-        load_module(row.type if row.type == "xfs" else _FORMAT, machine.modules)
-        return "" if _kernel_keeps(row.type) else f"the kernel was built without quotas for {row.type}"
+        return quota.missing(row, cls.kind, machine)
 
     def options(self, row: Filesystem) -> Options:
         """Quotas kept and enforced."""
-        return self.setups[row.type]
+        wanted = row.quotas[self.kind.name.lower()]
+        return Options(wanted.mkfs, wanted.mount)
 
     @abstractmethod
     def owner(self, scene: Scene) -> int:
@@ -72,7 +63,7 @@ class OverQuota(Fault, ABC):
             raise StepFailed("set the quota", str(error)) from error
         scene.note(f"quota: {self.kind.name.lower()} {owner} uses {used >> 10} KiB and may use {more >> 10} KiB more")
 
-    def relent(self, scene: Scene) -> None:
+    def before_reading(self, scene: Scene) -> None:
         """Nothing is lifted; what the kernel said is kept."""
         for warning, times in Counter(self._warnings.come()).items():
             scene.note(f"{times} x quota warning {warning.code} for {Kind(warning.kind).name.lower()} {warning.owner}")
@@ -85,15 +76,6 @@ class OverQuota(Fault, ABC):
         failed = in_child(lambda: _write_as_worker(scene))
         said = errno.errorcode.get(failed, "no error")
         return Proof(failed in _REFUSED, f"a probe write of {_PROBE_BLOCKS} blocks gave {said}")
-
-
-def _kernel_keeps(fstype: str) -> bool:
-    """xfs tells by a file (fs/xfs/xfs_stats.c, CONFIG_XFS_QUOTA); the format of the others by a function of it, where the
-    kernel shows its symbols at all."""
-    if fstype == "xfs":
-        return _XFS_QUOTA.exists()
-    symbols = _SYMBOLS.read_text() if _SYMBOLS.exists() else ""
-    return not symbols or _OF_THE_FORMAT in symbols
 
 
 def _write_as_worker(scene: Scene) -> int:

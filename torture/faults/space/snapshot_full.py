@@ -19,12 +19,13 @@ from devicemapper.device import MappedDevice
 from devicemapper.table import Table
 from devicemapper.targets import Linear, Snapshot
 from torture.errors import StepFailed
-from torture.faults.base import Fault, Parameter, Proof
+from torture.faults.base import SHUT_DOWN, Fault, Parameter, Proof
 from torture.faults.space.probe import write_probe
 from torture.filesystems import Filesystem
 from torture.rig.machine import Machine
 from torture.rig.scene import Scene
 from verify import ledger
+from verify.descriptors import opened
 
 _HEADER = struct.Struct("<4I")  # struct disk_header: magic, valid, version, chunk size
 _MAGIC = 0x70416E53
@@ -42,11 +43,11 @@ class SnapshotFull(Fault):
     parameters: ClassVar[Mapping[str, Parameter]] = {
         "store_kib": Parameter(256, 16, 1 << 18, "size of the store in KiB, its own metadata included")
     }
-    crash = True
-    strikes_first = True
+    may_lose_unsynced = True
+    strikes_before_stores = True
     readable_warm = False
     refuses_metadata: ClassVar[bool] = True
-    refuses: ClassVar[frozenset[int]] = frozenset({errno.EIO, errno.ENOSPC, errno.EROFS, errno.ESHUTDOWN, errno.EUCLEAN})
+    excused_errnos = SHUT_DOWN | {errno.ENOSPC}
 
     _store: MappedDevice
     _live: MappedDevice
@@ -63,50 +64,44 @@ class SnapshotFull(Fault):
         Syncs prove nothing from now on: that all of what a snapshot completed before it overflowed can be read again is
         not established (docs/faults.md).
         """
-        assert scene.mapped is not None
         scene.ledger.append(ledger.Swap("a snapshot that will overflow"))
         scene.ledger.append(ledger.Struck(self.name, crash=True))
         spare = scene.spares[0]
         _pwrite(spare, mmap.mmap(-1, _PAGE_BYTES))
         small = Table.single(Linear(str(spare)), 2 * self.values["store_kib"])
-        self._store = scene.below.enter_context(MappedDevice(f"{scene.mapped.name}-store", small))
+        self._store = scene.below.enter_context(MappedDevice(f"{scene.dm.name}-store", small))
         self._live = self._snapshot(scene, "live")
-        scene.mapped.swap_table(Table.single(Linear(str(self._live.path)), scene.length_sectors))
+        scene.swap(Table.single(Linear(str(self._live.path)), scene.length_sectors))
 
-    def relent(self, scene: Scene) -> None:
+    def before_reading(self, scene: Scene) -> None:
         """The workers may have found room in what was handed out before: then a write of the tool's own meets the end."""
         scene.note(f"a probe write of {_PROBE_BYTES >> 20} MiB gave {write_probe(scene, _PROBE_BYTES) or 'no error'}")
 
     def mend(self, scene: Scene) -> None:
         """A larger store, declared valid again, and the same snapshot on it."""
-        assert scene.mapped is not None
         self._said = " ".join(self._live.status()[0].rest)
-        scene.mapped.swap_table(Table.single(Linear(str(scene.disk)), scene.length_sectors))
+        self.swap_back(scene)
         self._live.remove()
         self._store.swap_table(Table.single(Linear(str(scene.spares[0])), _ENLARGED_SECTORS))
         _declare_valid(self._store.path)
         revived = self._snapshot(scene, "revived")
-        scene.mapped.swap_table(Table.single(Linear(str(revived.path)), scene.length_sectors))
+        scene.swap(Table.single(Linear(str(revived.path)), scene.length_sectors))
 
     def proof(self, scene: Scene) -> Proof:
         """It fired when the snapshot became invalid."""
         return Proof(self._said == "Invalid", f"status of the snapshot after the unmount: {self._said}")
 
     def _snapshot(self, scene: Scene, name: str) -> MappedDevice:
-        assert scene.mapped is not None
         target = Snapshot(str(scene.disk), str(self._store.path), persistent=True)
-        device = MappedDevice(f"{scene.mapped.name}-{name}", Table.single(target, scene.length_sectors))
+        device = MappedDevice(f"{scene.dm.name}-{name}", Table.single(target, scene.length_sectors))
         return scene.below.enter_context(device)
 
 
 def _declare_valid(store: Path) -> None:
     """Take back the kernel's mark. StepFailed if there is no store."""
-    descriptor = os.open(store, os.O_RDONLY | os.O_DIRECT | os.O_CLOEXEC)
     page = mmap.mmap(-1, _PAGE_BYTES)
-    try:
+    with opened(store, os.O_RDONLY | os.O_DIRECT) as descriptor:
         os.preadv(descriptor, [page], 0)
-    finally:
-        os.close(descriptor)
     magic, _, version, chunk = _HEADER.unpack_from(page)
     if magic != _MAGIC:
         raise StepFailed("revive the snapshot", f"its store begins with {magic:#x} instead of {_MAGIC:#x}")
@@ -115,8 +110,5 @@ def _declare_valid(store: Path) -> None:
 
 
 def _pwrite(device: Path, page: mmap.mmap) -> None:
-    descriptor = os.open(device, os.O_WRONLY | os.O_DIRECT | os.O_CLOEXEC)
-    try:
+    with opened(device, os.O_WRONLY | os.O_DIRECT) as descriptor:
         os.pwrite(descriptor, page, 0)
-    finally:
-        os.close(descriptor)

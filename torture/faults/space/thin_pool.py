@@ -19,18 +19,20 @@ from devicemapper.status import PoolStatus, pool_status
 from devicemapper.table import Table
 from devicemapper.targets import Linear, Thin, ThinPool
 from torture.errors import StepFailed
-from torture.faults.base import Below, Fault, Proof
+from torture.faults.base import SHUT_DOWN, Below, Fault, Proof
 from torture.faults.space.probe import write_probe
 from torture.filesystems import Filesystem
 from torture.rig.kernel_log import KernelLog
 from torture.rig.machine import Machine
 from torture.rig.scene import Scene
 from verify import ledger
+from verify.descriptors import opened
+from verify.stamp import SECTOR_BYTES
 
 BLOCK_SECTORS = 128
 PROBE_BYTES = 48 << 20
 """More than the filesystems of a trial have room for in blocks that were handed out before."""
-_BLOCK_BYTES = BLOCK_SECTORS * 512
+_BLOCK_BYTES = BLOCK_SECTORS * SECTOR_BYTES
 _FILESYSTEM, _RIVAL = 0, 1
 _PIECE_BYTES = 4096
 
@@ -134,11 +136,11 @@ class Exhausted(OnThinPool, ABC):
     freed brings a pool back before anybody looks.
     """
 
-    crash = True
-    strikes_first = True
+    may_lose_unsynced = True
+    strikes_before_stores = True
     readable_warm = False
     refuses_metadata: ClassVar[bool] = True
-    refuses: ClassVar[frozenset[int]] = frozenset({errno.EIO, errno.ENOSPC, errno.EROFS, errno.ESHUTDOWN, errno.EUCLEAN})
+    excused_errnos = SHUT_DOWN | {errno.ENOSPC}
     exhausted: ClassVar[str]
     announced: ClassVar[str]
 
@@ -163,7 +165,7 @@ class Exhausted(OnThinPool, ABC):
         self._log = KernelLog()
         scene.note(self.take())
 
-    def relent(self, scene: Scene) -> None:
+    def before_reading(self, scene: Scene) -> None:
         """The workers may have found room in what was handed out before: then a write of the tool's own meets the end."""
         scene.note(f"a probe write of up to {PROBE_BYTES >> 20} MiB gave {write_probe(scene, PROBE_BYTES) or 'no error'}")
 
@@ -183,8 +185,5 @@ class Exhausted(OnThinPool, ABC):
 
 
 def _write_zeros(device: Path, offset_bytes: int = 0) -> None:
-    descriptor = os.open(device, os.O_WRONLY | os.O_DIRECT | os.O_CLOEXEC)
-    try:
+    with opened(device, os.O_WRONLY | os.O_DIRECT) as descriptor:
         os.pwrite(descriptor, mmap.mmap(-1, _PIECE_BYTES), offset_bytes)
-    finally:
-        os.close(descriptor)

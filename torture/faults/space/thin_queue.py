@@ -26,7 +26,7 @@ class ThinQueue(OnThinPool):
         "free_blocks": Parameter(0, 0, 1 << 20, "blocks of 64 KiB that the pool can still hand out"),
         "hold_ms": Parameter(100, 0, 30_000, "how long writes wait before there are blocks again"),
     }
-    strikes_first = True
+    strikes_before_stores = True
 
     _waited = False
 
@@ -39,7 +39,7 @@ class ThinQueue(OnThinPool):
         taken = self.pool.take_space(self.values["free_blocks"])
         scene.note(f"a rival took {taken} blocks of the thin pool")
 
-    def during(self, scene: Scene) -> None:
+    def while_working(self, scene: Scene) -> None:
         """Once writes wait, give back what was taken: nothing else could be written at the end. If all workers are done
         and nobody had to wait, a write of the tool's own does."""
         self._waited = self._watch(lambda: not _all_done(scene))

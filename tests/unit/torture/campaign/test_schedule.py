@@ -13,7 +13,7 @@ from torture.campaign.confirm import shape_of
 from torture.campaign.schedule import CONFIRM_EVERY, FixedList, Schedule
 from torture.draw.combination import combinations_of
 from torture.draw.request import Request, whole_space
-from torture.judge import CANARY_MISSED, Verdict
+from torture.judge import Verdict
 from torture.plan import FaultSpec
 from torture.results.known import Known
 from torture.results.store import Task, Trial
@@ -200,7 +200,7 @@ def test_a_missed_canary_ends_the_campaign() -> None:
     source = schedule()
     task = source.next()
     assert task is not None and task.is_canary
-    missed = Verdict(Outcome.unknown, f"{CANARY_MISSED}: the planted loss of 8 pages was not found", ())
+    missed = Verdict(Outcome.unknown, "8 pages are not as planted", (), missed_canary=True)
     source.finished(replace(result(task), verdict=missed))
     assert source.next() is None
     assert schedule(finished=[replace(result(task), verdict=missed)]).next() is None, "nor is it resumed"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 
+from tests.unit.torture import fake_lab
 from torture.contract.conformance import Conformance
+from torture.contract.table import Column
 from torture.contract.verdict import Entry, Verdict
 from torture.errors import BrokenTool
 from torture.lab.base import GuestLost
@@ -15,12 +17,10 @@ from torture.lab.base import GuestLost
 ENTRY = Entry(1, "hole", "mlock", Verdict.holds, "fine")
 
 
-class FakeGuest:
+class FakeGuest(fake_lab.FakeGuest):
     """Leaves one entry for every filesystem but `hang`, which it does not survive."""
 
-    def __init__(self, kernel: str) -> None:
-        self.kernel = kernel
-        self.ended = False
+    ended = False
 
     def contract(self, filesystem: str, directory: Path, on_phase: Callable[[str], None]) -> None:
         assert not self.ended
@@ -32,17 +32,18 @@ class FakeGuest:
         self.ended = True
 
 
-class FakeLab:
+class FakeLab(fake_lab.FakeLab):
     """Boots guests, and counts them; `boots` False if none comes up."""
 
     def __init__(self, kernel: str, boots: bool = True) -> None:
+        super().__init__(lambda plan: 0)
         self.kernel, self.boots = kernel, boots
         self.guests: list[FakeGuest] = []
 
     def boot(self, index: int) -> FakeGuest:
         if not self.boots:
             raise GuestLost("nothing", "", Path("console"))
-        self.guests.append(FakeGuest(self.kernel))
+        self.guests.append(FakeGuest(self, kernel=self.kernel))
         return self.guests[-1]
 
 
@@ -77,5 +78,5 @@ def test_a_kernel_that_does_not_boot_is_an_error_of_its_own(tmp_path: Path) -> N
         _run({"a": FakeLab("6.1", boots=False)}, ("xfs",), tmp_path)
 
 
-def _run(labs: dict[str, FakeLab], filesystems: tuple[str, ...], directory: Path, jobs: int = 1) -> list:
-    return Conformance(labs, filesystems, directory, jobs).run()
+def _run(labs: Mapping[str, FakeLab], filesystems: tuple[str, ...], directory: Path, jobs: int = 1) -> list[Column]:
+    return Conformance(dict(labs), filesystems, directory, jobs).run()

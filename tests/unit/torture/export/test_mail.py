@@ -14,11 +14,12 @@ import pytest
 from tests.failures import failure
 from tests.unit.torture import stories
 from torture.campaign.run_config import Order
+from torture.draw.arm import Arm
 from torture.draw.request import Request
 from torture.errors import BadRequest
 from torture.export.bundle import write_bundle
+from torture.export.failure import Failure, Frequency, find_failure
 from torture.export.mail import COLUMNS, dump, write_mail
-from torture.export.subject import Frequency, Source, find_source
 from torture.judge import judge
 from torture.reproduce.subject import PLAN, find_subject
 from torture.results.store import Store, Task, Trial
@@ -40,8 +41,8 @@ def _run(results: Path) -> Path:
         stories.leave(directory, plan, record=stories.ran(kernel="6.1.0"), cold=cold)
         (directory / PLAN).write_text(plan.to_json())
         (directory / KERNEL_LOG).write_text("1.000000 EXT4-fs (dm-0): mounted filesystem " + "with a long line " * 9)
-        store.schedule(Task(number, "pinned", plan, ""))
-        store.add(Trial(number, "pinned", plan, judge(plan, directory), {}, 1.0, "6.1.0", (), ""))
+        store.schedule(Task(number, Arm.pinned, plan, ""))
+        store.add(Trial(number, Arm.pinned, plan, judge(plan, directory), {}, 1.0, "6.1.0", (), ""))
     store.close()
     return run
 
@@ -52,7 +53,7 @@ def _made(directory: Path) -> Path:
 
 
 def test_a_mail_says_everything_in_72_columns(tmp_path: Path) -> None:
-    text = write_mail(find_source(_run(tmp_path), tmp_path, 1, ""))
+    text = write_mail(find_failure(_run(tmp_path), tmp_path, 1, ""))
     assert text.startswith("Subject: [BUG] ext4: ")
     assert max(map(len, text.splitlines())) <= COLUMNS
     for heading in ("Kernel and configuration", "Steps", "Expected", "Found", "Frequency", "First bad page", "Kernel log"):
@@ -67,24 +68,41 @@ def test_a_mail_says_everything_in_72_columns(tmp_path: Path) -> None:
 def test_subjects_fit_whatever_the_finding(tmp_path: Path, kind: str, filesystem: str) -> None:
     plan, finding = failure(filesystem, "alternating", "power-cut", pin="mlockall-future-onfault")
     finding = replace(finding, kind=kind, found="x" * 200, expected="word " * 60)  # type: ignore[arg-type]
-    text = write_mail(Source(plan, finding, tmp_path, frequency=Frequency(3, 10, "no control arm was run")))
+    text = write_mail(Failure(plan, finding, tmp_path, frequency=Frequency(3, 10, "no control arm was run")))
     assert max(len(line) for line in text.splitlines() if "xxx" not in line) <= COLUMNS
 
 
 def test_a_subject_is_not_cut_within_a_phrase(tmp_path: Path) -> None:
     plan, finding = failure("xfs", "hole", "replay", pin="mlock")
-    text = write_mail(Source(plan, finding, tmp_path, frequency=Frequency(3, 10, "no control arm was run")))
+    text = write_mail(Failure(plan, finding, tmp_path, frequency=Frequency(3, 10, "no control arm was run")))
     assert text.splitlines()[0] == "Subject: [BUG] xfs: accepted mmap stores silently lost"
+
+
+@pytest.mark.parametrize(
+    ("pin", "mapping"),
+    [
+        ("mlock", " of an mlocked mapping"),
+        ("munlocked", " of a mapping that was munlocked again"),
+        ("map-populate", " of a MAP_POPULATE mapping"),
+        ("none", ""),
+    ],
+)
+def test_a_mail_says_what_the_pin_did_to_the_mapping(tmp_path: Path, pin: str, mapping: str) -> None:
+    plan, finding = failure("xfs", "hole", pin=pin)
+    text = write_mail(Failure(plan, finding, tmp_path))
+    assert f"xfs: accepted mmap stores silently lost on hole pages{mapping}, clean remount. The stores" in " ".join(
+        text.split()
+    )
 
 
 def test_a_trial_without_a_finding_is_no_bug_report(tmp_path: Path) -> None:
     with pytest.raises(BadRequest, match="no finding to report"):
-        write_mail(find_source(_run(tmp_path), tmp_path, 2, ""))
+        write_mail(find_failure(_run(tmp_path), tmp_path, 2, ""))
 
 
 def test_a_kind_that_was_not_found_names_those_that_were(tmp_path: Path) -> None:
     with pytest.raises(BadRequest, match="no finding of kind torn; it has lost"):
-        find_source(_run(tmp_path), tmp_path, 1, "torn")
+        find_failure(_run(tmp_path), tmp_path, 1, "torn")
 
 
 def test_a_dump_leaves_out_what_repeats() -> None:
@@ -97,8 +115,8 @@ def test_a_dump_leaves_out_what_repeats() -> None:
 
 def test_a_bundle_replays_elsewhere(tmp_path: Path) -> None:
     archive, out = tmp_path / "bundle.tar.gz", tmp_path / "out"
-    source = find_source(_run(tmp_path), tmp_path, 1, "")
-    write_bundle(source, archive)
+    found = find_failure(_run(tmp_path), tmp_path, 1, "")
+    write_bundle(found, archive)
     with tarfile.open(archive) as packed:
         packed.extractall(out)
     home = out / "bundle"
@@ -107,15 +125,15 @@ def test_a_bundle_replays_elsewhere(tmp_path: Path) -> None:
     assert {"reproduce.c", "reproduce.sh", "mail.txt", "kernel.log"} <= names
     readme = (home / "README").read_text()
     assert "torture replay ." in readme and all(name in readme for name in names - {"README"})
-    assert find_source(home / "plan.json", tmp_path, None, "").plan == source.plan
-    assert find_source(home, tmp_path, None, "").finding == source.finding
+    assert find_failure(home / "plan.json", tmp_path, None, "").plan == found.plan
+    assert find_failure(home, tmp_path, None, "").finding == found.finding
     unpacked = find_subject(home, tmp_path)
-    assert unpacked.plan == source.plan and [key.kind for key in unpacked.expected] == ["lost"]
+    assert unpacked.plan == found.plan and [key.kind for key in unpacked.expected] == ["lost"]
     assert unpacked.recorded["kernel"] == "6.1.0" and unpacked.directory == home
 
 
 def _torture(*words: object) -> subprocess.CompletedProcess[str]:
-    command = [TORTURE, "export", *map(str, words)]
+    command = [str(TORTURE), "export", *map(str, words)]
     return subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
 
 
@@ -134,7 +152,7 @@ def test_a_plan_is_enough_for_a_program_but_not_for_a_mail(tmp_path: Path) -> No
     plan.write_text(json.dumps(json.loads(stories.plan().to_json())))
     assert _torture(plan, "--c", tmp_path / "c").returncode == 0
     with pytest.raises(BadRequest, match="a plan without findings"):
-        find_source(plan, tmp_path, None, "lost")
+        find_failure(plan, tmp_path, None, "lost")
     refused = _torture(plan, "--mail")
     assert refused.returncode == 2 and "no finding to report" in refused.stderr
 

@@ -9,8 +9,8 @@ from torture.faults.base import Fault
 from torture.faults.gates import gate_names, with_gates
 from workloads.plan import Op
 
-OPS = (Op("punch", 0, 8), Op("store", 0, 8), Op("background"), Op("sync", name="msync"), Op("store", 0, 8))
-OPS = (*OPS, Op("sync", name="msync"))
+_SYNC = Op("sync", name="msync")
+OPS = (Op("punch", 0, 8), Op("store", 0, 8), Op("background"), _SYNC, Op("store", 0, 8), _SYNC)
 
 
 def words(fault: type[Fault], moment: str, ops: tuple[Op, ...] = OPS) -> str:
@@ -18,8 +18,10 @@ def words(fault: type[Fault], moment: str, ops: tuple[Op, ...] = OPS) -> str:
     return " ".join(op.name if op.kind == "gate" else op.kind[:2] for op in with_gates(ops, fault, moment))
 
 
-def a_fault(rounds: int = 0, strikes_first: bool = False) -> type[Fault]:
-    return type("AFault", (Fault,), {"name": "a", "meaning": "", "rounds": rounds, "strikes_first": strikes_first})
+def a_fault(rounds: int = 0, strikes_before_stores: bool = False) -> type[Fault]:
+    return type(
+        "AFault", (Fault,), {"name": "a", "meaning": "", "rounds": rounds, "strikes_before_stores": strikes_before_stores}
+    )
 
 
 @pytest.mark.parametrize(
@@ -50,8 +52,8 @@ def test_what_failed_is_not_covered_up_by_the_store_after_a_heal(moment: str) ->
 
 
 def test_a_fault_that_strikes_first_has_no_gate_to_strike_at() -> None:
-    assert words(a_fault(strikes_first=True), "end") == "pu st ba sy st sy"
-    assert words(a_fault(1, strikes_first=True), "end") == "pu st ba sy heal st sy"
+    assert words(a_fault(strikes_before_stores=True), "end") == "pu st ba sy st sy"
+    assert words(a_fault(1, strikes_before_stores=True), "end") == "pu st ba sy heal st sy"
 
 
 def test_gates_have_an_order() -> None:
@@ -64,5 +66,5 @@ def test_every_fault_strikes_somewhere(fault: type[Fault]) -> None:
     assert fault.moments and set(fault.moments) <= {"start", "middle", "late", "end"}
     for moment in fault.moments:
         gates = [op.name for op in with_gates(OPS, fault, moment) if op.kind == "gate"]
-        assert ("strike" in gates) == (moment != "end" and not fault.strikes_first)
+        assert ("strike" in gates) == (moment != "end" and not fault.strikes_before_stores)
         assert len([gate for gate in gates if gate.startswith("heal")]) == fault.rounds

@@ -58,10 +58,20 @@ def test_the_kernel_of_this_machine_comes_before_one_that_was_fetched(
         assert QemuLab.default_kernel() == str(place / name)
 
 
-@pytest.mark.parametrize("program", ["qemu-system", "busybox", "virtme-run"])
-def test_what_is_missing_is_said_with_what_brings_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str) -> None:
-    monkeypatch.setattr(qemu, "_find", lambda name: "" if name.startswith(program) else name)
-    assert lab(tmp_path, "kernel").unavailable().startswith(f"{program}")
+@pytest.mark.parametrize(
+    ("program", "brought_by"),
+    [
+        ("qemu-system-x86_64", "Debian package qemu-system-x86"),
+        ("busybox", "Debian package busybox-static"),
+        ("virtme-run", "virtme-ng on PyPI"),
+    ],
+)
+def test_what_is_missing_is_said_with_what_brings_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str, brought_by: str
+) -> None:
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
+    monkeypatch.setattr(qemu, "_find", lambda name: "" if name == program else name)
+    assert lab(tmp_path, "kernel").unavailable() == f"{program} is not installed ({brought_by})"
 
 
 def test_without_a_kernel_there_is_no_guest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

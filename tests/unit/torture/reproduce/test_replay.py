@@ -19,8 +19,8 @@ EXPECTED = Key("ext4", "none", "", "kernel", "liveness", "", "")
 OTHER = Key("ext4", "none", "hole", "lost", "sync", "", "")
 
 
-def replay(path: Path, rate: float, expected: tuple[Key, ...] = (EXPECTED,), **options: bool) -> Again:
-    source = Again(plan(), "fake", 40, expected, **options)
+def replay(path: Path, rate: float, expected: tuple[Key, ...] = (EXPECTED,), *, until_failure: bool = False) -> Again:
+    source = Again(plan(), "fake", 40, expected, until_failure)
     follow(source, {"fake": FakeLab(lambda plan: rate)}, path).close()
     return source
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.unit.torture.stories import finding, trial
+from torture.draw.arm import Arm
 from torture.errors import BadRequest, BrokenTool
 from torture.results.store import STORE, Store, Task, Trial
 from verify.outcome import Outcome
@@ -24,7 +26,7 @@ def put_in(store: Store, one: Trial) -> None:
 def test_what_was_handed_out_and_has_no_result_is_known(tmp_path: Path) -> None:
     store = Store(tmp_path, create=True)
     put_in(store, trial(1, Outcome.passed))
-    in_flight = Task(2, "pinned", trial(2, Outcome.passed).plan, "packaged")
+    in_flight = Task(2, Arm.pinned, trial(2, Outcome.passed).plan, "packaged")
     store.schedule(in_flight)
     store.schedule(in_flight)
     assert list(store.tasks(unfinished=True)) == [in_flight]
@@ -46,6 +48,32 @@ def test_trials_and_facts_come_back(tmp_path: Path) -> None:
     again = Store(tmp_path)
     assert list(again.trials()) == sorted(put, key=lambda one: one.number)
     assert again.facts() == {"seed": 3, "request": {"pages": 8}}
+
+
+def test_a_missed_canary_is_missed_when_it_comes_back_too(tmp_path: Path) -> None:
+    store = Store(tmp_path, create=True)
+    for number, missed in enumerate((True, False), 1):
+        one = trial(number, Outcome.unknown)
+        put_in(store, replace(one, verdict=replace(one.verdict, missed_canary=missed)))
+    assert [one.verdict.missed_canary for one in store.trials()] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('"kind":"lost"', '"kind":"stolen"', "[0].kind: 'stolen' is unknown; allowed are lost, torn"),
+        ('"pages":1', '"pages":"1"', "[0].pages: found '1'; allowed is a whole number"),
+        ('"writer":1,', "", "[0]: field 'writer' is missing; the fields are kind, promise"),
+    ],
+)
+def test_a_finding_that_was_changed_is_refused(tmp_path: Path, old: str, new: str, said: str) -> None:
+    store = Store(tmp_path, create=True)
+    put_in(store, trial(7, Outcome.failed, finding()))
+    with sqlite3.connect(tmp_path / STORE) as connection:
+        connection.execute("UPDATE result SET findings = replace(findings, ?, ?)", [old, new])
+    with pytest.raises(BadRequest) as caught:
+        list(store.trials())
+    assert f"findings of trial 7, {said}" in str(caught.value)
 
 
 def test_what_was_added_survives_a_kill_at_once(tmp_path: Path) -> None:

@@ -40,9 +40,19 @@ def a_scene(tmp_path: Path, **more: object) -> Scene:
 
 def recorder(name: str, told: list[str], *, crash: bool) -> Fault:
     def say(what: str, answer: object = None) -> Callable[[Fault, Scene], object]:
-        return lambda fault, scene: told.append(f"{what} {name}") or answer
+        def told_so(fault: Fault, scene: Scene) -> object:
+            told.append(f"{what} {name}")
+            return answer
 
-    body = {"name": name, "meaning": "", "crash": crash, "strike": say("strike"), "proof": say("proof", Proof(True, name))}
+        return told_so
+
+    body = {
+        "name": name,
+        "meaning": "",
+        "may_lose_unsynced": crash,
+        "strike": say("strike"),
+        "proof": say("proof", Proof(True, name)),
+    }
     return cast(type[Fault], type(name, (Fault,), body))({})
 
 
@@ -55,20 +65,30 @@ def test_what_comes_before_a_crash_proves_itself_before_it(tmp_path: Path) -> No
     assert set(workers.proofs) == {"full"}, "the crash proves itself when it can"
 
 
+def waited_for(report: WorkerReport, tmp_path: Path) -> list[str]:
+    """The notes on a worker that ended so under a power cut."""
+    notes: list[str] = []
+    cut = recorder("cut", [], crash=True)
+    type(cut).excused_errnos = PowerCut.excused_errnos
+    workers = Workers(a_scene(tmp_path, note=notes.append), [cut], lambda _: nullcontext(), lambda: None)
+    workers._wait(cast(Any, SimpleNamespace(wait_finished=lambda timeout_s: report)))
+    return notes
+
+
 @pytest.mark.parametrize("number", [errno.EIO, errno.ENOENT, errno.EROFS, errno.ESHUTDOWN, errno.EUCLEAN, errno.EBADF])
 def test_a_worker_may_be_turned_away_as_a_power_cut_does_it(tmp_path: Path, number: int) -> None:
-    report = WorkerReport(1, "died", error=f"Traceback\nOSError: [Errno {number}] {os.strerror(number)}: 'f'\n")
-    notes: list[str] = []
-    process = cast(Any, SimpleNamespace(wait_finished=lambda timeout_s: report))
-    cut = recorder("cut", [], crash=True)
-    type(cut).refuses = PowerCut.refuses
-    workers = Workers(a_scene(tmp_path, note=notes.append), [cut], lambda _: nullcontext(), lambda: None)
+    report = WorkerReport(1, "died", error="Traceback\nthe last line\n", errno=number)
     if number == errno.EBADF:
         with pytest.raises(StepFailed, match="worker 1 died"):
-            workers._wait(process)
+            waited_for(report, tmp_path)
     else:
-        workers._wait(process)
-        assert "worker 1 was turned away" in notes[0]
+        assert waited_for(report, tmp_path) == ["worker 1 was turned away: the last line"]
+
+
+def test_an_error_that_only_reads_like_one_of_the_system_excuses_nobody(tmp_path: Path) -> None:
+    said = f"Traceback\nValueError: [Errno {errno.EIO}] {os.strerror(errno.EIO)}: 'f'\n"
+    with pytest.raises(StepFailed, match="worker 1 died"):
+        waited_for(WorkerReport(1, "died", error=said), tmp_path)
 
 
 @pytest.mark.parametrize(("refused", "begun"), [(0, 1), (8, 0)])
@@ -80,9 +100,8 @@ def test_a_disk_that_refused_nothing_yet_gets_writes(
     started: list[int] = []
     monkeypatch.setattr(writeback, "start", lambda descriptor, page_bytes: started.append(page_bytes))
     swaps: list[object] = []
-    mapped = SimpleNamespace(swap_table=swaps.append)
     files = [SimpleNamespace(name="f")]
-    scene = a_scene(tmp_path, mount_point=tmp_path, files=files, mapped=mapped, disk="d", length_sectors=8)
+    scene = a_scene(tmp_path, mount_point=tmp_path, files=files, swap=swaps.append, disk="d", length_sectors=8)
     fault = EioOnce({})
     fault._counting = cast(Any, SimpleNamespace(so_far=lambda: refused, stop=lambda: None))
     fault.heal(scene)

@@ -1,4 +1,4 @@
-"""What is exported: a plan, the finding that it showed, and where its evidence lies.
+"""Finds what is to be exported: a plan, the finding that it showed, and where its evidence lies.
 
 A trial of a run, the directory of a finding and a plan as JSON are read as `torture replay` reads them.
 """
@@ -19,36 +19,44 @@ from torture.reproduce.subject import FINDING, VERSIONS, Subject, find_subject
 from torture.results.groups import Key, deduplicated, gather, key_of
 from torture.results.store import STORE, Trial
 from torture.rig.record import Record
+from verify import codec
 from verify.finding import Finding
 
 
 @dataclass(frozen=True, slots=True)
 class Frequency:
-    """How many trials showed a finding, of those that could have, and what the control arm says of the pin."""
+    """How often a finding was seen in its run."""
 
     seen: int
+    """The trials that showed it."""
     tried: int
+    """The trials that could have shown it."""
     control: str
+    """What the control arm says of the pin, in a sentence."""
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
-    """`directory` holds ledger, observations and logs, None for a bare plan; `finding` is None if none is known."""
+class Failure:
+    """A plan and what it showed."""
 
     plan: Plan
     finding: Finding | None = None
+    """None if none is known."""
     directory: Path | None = None
+    """Where ledger, observations and logs lie; None for a bare plan."""
     versions: dict[str, str] = field(default_factory=dict)
+    """What it was seen with, as `versions.json` has it."""
     frequency: Frequency | None = None
+    """None if the run that it was seen in is not known."""
 
     @property
     def record(self) -> Record:
-        """The trial's record; that of a trial that did not end for a bare plan."""
+        """The trial's record; an empty one for a bare plan."""
         return Record.read(self.directory) if self.directory else Record()
 
 
-def find_source(given: Path, results: Path, trial: int | None, kind: str) -> Source:
-    """The source called `given`; `trial` and `kind` (of the finding) choose where there are several.
+def find_failure(given: Path, results: Path, trial: int | None, kind: str) -> Failure:
+    """The failure that `given` names; `trial` and `kind` (of the finding) choose where there are several.
 
     BadRequest says what there is to choose from.
     """
@@ -59,18 +67,18 @@ def find_source(given: Path, results: Path, trial: int | None, kind: str) -> Sou
     if origin.is_file():
         if kind:
             raise BadRequest(f"{origin} is a plan without findings", "leave --finding-kind out")
-        return Source(subject.plan, versions=subject.recorded)
+        return Failure(subject.plan, versions=subject.recorded)
     if (origin / FINDING).is_file():
         return _of_finding(origin, subject, kind)
     return _of_trial(origin.parent, int(origin.name), subject, kind)
 
 
-def _of_finding(directory: Path, subject: Subject, kind: str) -> Source:
-    finding = Finding(**json.loads((directory / FINDING).read_text()))
+def _of_finding(directory: Path, subject: Subject, kind: str) -> Failure:
+    finding = codec.decode(Finding, (directory / FINDING).read_text())
     if kind not in ("", finding.kind):
         raise BadRequest(f"{directory} is a finding of kind {finding.kind}", "leave --finding-kind out")
     versions = json.loads((directory / VERSIONS).read_text())
-    return Source(subject.plan, finding, directory, versions, _frequency_beside(directory, subject.expected))
+    return Failure(subject.plan, finding, directory, versions, _frequency_beside(directory, subject.expected))
 
 
 def _frequency_beside(directory: Path, expected: Sequence[Key]) -> Frequency | None:
@@ -81,11 +89,11 @@ def _frequency_beside(directory: Path, expected: Sequence[Key]) -> Frequency | N
     return _frequency(session.stored(run)[0], expected[0])
 
 
-def _of_trial(run: Path, number: int, subject: Subject, kind: str) -> Source:
+def _of_trial(run: Path, number: int, subject: Subject, kind: str) -> Failure:
     trials, _ = session.stored(run)
     trial = next(trial for trial in trials if trial.number == number)
     finding = _chosen(trial, kind)
-    return Source(
+    return Failure(
         plan=trial.plan,
         finding=finding,
         directory=run / "trials" / trial.directory_name,

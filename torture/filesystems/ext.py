@@ -1,0 +1,72 @@
+"""ext2, ext3 and ext4. The kernel's ext4 drives ext3 as well."""
+
+from __future__ import annotations
+
+from torture.filesystems.base import ON_DISK, RANGES, Check, Filesystem, Quota, Recovery
+
+_OVERWRITES = ON_DISK | {"extents", "in-place", "raw-data", "gives-up"}
+_JOURNALS = _OVERWRITES | {"journal", "punch", "reserves", "shutdown"}
+# On a full disk it has no room to clone a block that two files claim after the crash, and deletes the file instead.
+_E2FSCK = Recovery(("e2fsck", "-f", "-y"), recovered=(0, 1, 2, 3), failure="Couldn't clone file")
+_FORMAT, _OF_THE_FORMAT = "quota_v2", "v2_check_quota_file"
+"""The module with the format that quotas are kept in (CONFIG_QFMT_V2), and a function of it."""
+
+
+def _extended(
+    name: str,
+    usual: int,
+    features: frozenset[str],
+    *,
+    quotas: dict[str, Quota] | None = None,
+    recovery: Recovery | None = None,
+) -> Filesystem:
+    """`-m 0`: no blocks kept back for root and the flusher; `-b 4096`: mke2fs picks 1 KiB blocks below 512 MiB
+    (kernel-facts). e2fsck: bits 1 and 2 of the exit code mean corrected, 4 left uncorrected (e2fsck(8)).
+    """
+    return Filesystem(
+        name=name,
+        mkfs=(
+            f"mkfs.{name}",
+            "-q",
+            "-F",
+            "-b",
+            "4096",
+            "-m",
+            "0",
+            "-E",
+            "nodiscard,lazy_itable_init=0,lazy_journal_init=0",
+        ),
+        check=Check(("e2fsck", "-f", "-n")),
+        package="e2fsprogs",
+        size_mib=64,
+        usual=usual,
+        features=features,
+        quotas=quotas or {},
+        few_inodes=("-N", "256"),
+        signatures=frozenset({"ext2", "ext3", "ext4"}),  # blkid goes by the features that mkfs was asked for
+        recovery=recovery,
+    )
+
+
+EXT4 = _extended(
+    "ext4",
+    1,
+    _JOURNALS | RANGES | {"unwritten", "collapse"},
+    quotas={
+        "user": Quota(("-O", "quota"), ("usrquota",), module=_FORMAT, kernel_symbol=_OF_THE_FORMAT),
+        "project": Quota(("-O", "quota,project"), ("prjquota",), module=_FORMAT, kernel_symbol=_OF_THE_FORMAT),
+    },
+)
+ROWS = (
+    EXT4,
+    _extended("ext3", 0, _JOURNALS),
+    _extended("ext2", 5, _OVERWRITES, recovery=_E2FSCK),
+    EXT4.variant("1k", mkfs=("-b", "1024"), block_bytes=1024),
+    EXT4.variant("bigalloc", mkfs=("-O", "bigalloc", "-C", "16384"), without=frozenset({"collapse"})),
+    EXT4.variant("nodelalloc", mount=("nodelalloc",)),
+    EXT4.variant("data-journal", mount=("data=journal",)),
+    EXT4.variant("inline", mkfs=("-O", "inline_data")),
+    EXT4.variant(
+        "indirect", mkfs=("-O", "^extent,^64bit"), without=frozenset({"unwritten", "keep-size", "zero-range", "collapse"})
+    ),
+)

@@ -1,0 +1,21 @@
+"""jfs: its journal is replayed in user space, and it has no FIEMAP."""
+
+from __future__ import annotations
+
+from torture.filesystems.base import ON_DISK, Check, Filesystem, Recovery
+
+ROWS = (
+    Filesystem(
+        name="jfs",
+        mkfs=("mkfs.jfs", "-q"),
+        check=Check(("jfs_fsck", "-n", "-f")),
+        package="jfsutils",
+        size_mib=32,
+        usual=6,
+        features=ON_DISK | {"journal", "gives-up"},
+        # jfs_fsck 1.1.15 cannot replay what Linux 6.1 logged, not even a plain write and fsync (LOGREDO error 274),
+        # discards the journal and calls the result clean: see docs/kernel-behaviour.md.
+        recovery=Recovery(("jfs_fsck", "-v", "-p"), recovered=(0, 1), failure="logredo failed"),
+        unrecoverable="jfs_fsck cannot replay the journal of this kernel, so the kernel cannot be judged",
+    ),
+)

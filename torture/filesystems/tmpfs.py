@@ -1,0 +1,23 @@
+"""tmpfs lives in memory: there is nothing to make or to check."""
+
+from __future__ import annotations
+
+import errno
+
+from torture.filesystems.base import Check, Filesystem
+
+ROWS = (
+    Filesystem(
+        name="tmpfs",
+        mkfs=("true",),
+        check=Check(("true",)),
+        package="coreutils",
+        size_mib=32,
+        mount_options=("size=32m",),
+        features=frozenset({"keep-size", "punch", "reserves"}),
+        volatile=True,
+        # A read fault of a hole allocates and charges the page (mm/shmem.c, shmem_get_folio_gfp), so that mlock
+        # of a full tmpfs fails: EFAULT of the populate, which mlock turns into ENOMEM (mm/mlock.c).
+        excused_pin_errnos=frozenset({errno.ENOMEM, errno.EFAULT}),
+    ),
+)
