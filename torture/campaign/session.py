@@ -8,12 +8,10 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +19,7 @@ from typing import Any
 from devicemapper import tools
 from devicemapper.errors import BlockStackError
 from torture.campaign.artefacts import Keeper
+from torture.campaign.interrupts import interrupts
 from torture.campaign.progress import Progress
 from torture.campaign.run_config import Order
 from torture.campaign.runner import Campaign, Source
@@ -184,26 +183,6 @@ class _Observed:
         for home in kept[self._told :] if self._command else ():
             threading.Thread(target=_tell, args=(self._command, home), daemon=True).start()
         self._told = len(kept)
-
-
-@contextmanager
-def interrupts(campaign: Campaign) -> Iterator[threading.Event]:
-    """The first interrupt finishes the trials in flight; the second ends them at once."""
-    interrupted = threading.Event()
-
-    def on_signal(_number: int, _frame: object) -> None:
-        if interrupted.is_set():
-            campaign.kill()
-        else:
-            interrupted.set()
-            campaign.stop()
-
-    previous = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield interrupted
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
 
 
 def make_room(results: Path, scratch: Path) -> None:

@@ -60,7 +60,7 @@ class ConnectedGuest:
         try:
             self._boot()
         except GuestLost:
-            self.kill()
+            self._give_up()
             raise
 
     def _boot(self) -> None:
@@ -102,10 +102,10 @@ class ConnectedGuest:
             self._end_processes()
             self._take_back(directory)  # what can be had
             lost.evidence = _read(directory / _BLOCKED) if dumped else ""
-            self.kill()
+            self._give_up()
             raise
         if left_behind := self._take_back(directory):
-            self.kill()
+            self._give_up()
             raise GuestLost("; ".join(left_behind), self._phase, self._console)
 
     def _follow(self, request: str, asked: str, on_phase: Callable[[str], None], fields: dict[str, Any]) -> None:
@@ -125,6 +125,7 @@ class ConnectedGuest:
     def _cut_power(self, directory: str) -> None:
         """End every process of the guest, boot a fresh one on the same disk, and have it go on with the trial."""
         self._end_processes()
+        self._serial.close()
         self._boot()
         self._ask("go-on", directory=directory)
 
@@ -133,29 +134,37 @@ class ConnectedGuest:
         with suppress(GuestLost, subprocess.TimeoutExpired):  # then it is killed, as everything else that is left
             self._ask("end")
             self._process.wait(_END_TIMEOUT_S)
+        self._give_up()
+
+    def _give_up(self) -> None:
+        """Nothing is asked of it any more."""
         self.kill()
+        self._serial.close()
 
     def kill(self) -> None:
-        """Cut the power: end every process of the guest and remove its scratch files."""
+        """Cut the power: end every process of the guest and remove its scratch files. From any thread: one that waits for
+        an answer learns that the guest is gone, and keeps its descriptor until then."""
         self._end_processes()
         self._remove_home()
 
     def _remove_home(self) -> None:
         shutil.rmtree(self._home, ignore_errors=True)
-        if self._memory and self._memory.exists():
-            self._memory.rmdir()
+        if self._memory:
+            shutil.rmtree(self._memory, ignore_errors=True)
             with suppress(OSError):  # another guest of this run has its memory there
                 self._memory.parent.rmdir()
 
     def _end_processes(self) -> None:
         """The session, and whoever left it but carries the marker."""
-        if self._process.returncode is None:  # until it is waited for, nobody else can have its number
-            os.killpg(self._process.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # another thread has just waited for it
+            if self._process.returncode is None:  # until then, nobody else can have its number
+                os.killpg(self._process.pid, signal.SIGKILL)
         processes.kill_marked(self._marker)
         if self._outbox and self._outbox.user is not None:
             processes.kill_user(self._outbox.user)  # one that was taken over may have hidden its marker
         self._process.wait()
-        self._serial.close()
+        with suppress(OSError):  # it was shut down, or closed, before
+            self._serial.shutdown(socket.SHUT_RDWR)
 
     def _ask(self, request: str, **fields: Any) -> None:
         line = json.dumps({"op": request, **fields}).encode() + b"\n"

@@ -43,7 +43,7 @@ _HARMLESS = {"/dev/null": READ_FILE | WRITE_FILE, **dict.fromkeys(("/dev/zero", 
 PR_CAPBSET_DROP, PR_SET_SECUREBITS, PR_SET_NO_NEW_PRIVS, PR_CAP_AMBIENT = 24, 28, 38, 47
 PR_CAP_AMBIENT_RAISE = 2
 SECBIT_NO_SETUID_FIXUP = 1 << 2
-CAP_DAC_READ_SEARCH = 2
+CAP_DAC_READ_SEARCH, CAP_SETPCAP = 2, 8
 CAPABILITY_VERSION_3 = 0x20080522
 EXIT_NOT_CONFINED = 126
 
@@ -183,25 +183,32 @@ def _change_user(wanted: Confinement) -> str:
     if wanted.user is not None:
         os.setresgid(wanted.user, wanted.user, wanted.user)
         os.setresuid(wanted.user, wanted.user, wanted.user)
-    for capability in {*range(_last_capability() + 1)} - {CAP_DAC_READ_SEARCH}:
-        _prctl(PR_CAPBSET_DROP, capability)
-    _set_capabilities(0, 1 << CAP_DAC_READ_SEARCH)
-    if wanted.user is None or all(os.access(path, os.R_OK, effective_ids=True) for path in wanted.programs):
-        _set_capabilities(0, 0)
-        return ""
-    _set_capabilities(1 << CAP_DAC_READ_SEARCH, 1 << CAP_DAC_READ_SEARCH)
-    _prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_DAC_READ_SEARCH)
-    return "CAP_DAC_READ_SEARCH"
+    needed = wanted.user is not None and not _may_read(wanted.programs)
+    kept = 1 << CAP_DAC_READ_SEARCH if needed else 0
+    _set_capabilities(1 << CAP_SETPCAP, kept | 1 << CAP_SETPCAP, 0)
+    for capability in range(_last_capability() + 1):
+        if not kept >> capability & 1:
+            _prctl(PR_CAPBSET_DROP, capability)
+    _set_capabilities(kept, kept, kept)
+    if kept:
+        _prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_DAC_READ_SEARCH)
+    return "CAP_DAC_READ_SEARCH" if kept else ""
+
+
+def _may_read(paths: Iterable[str]) -> bool:
+    """Whether the user that we are by now may read all of `paths`, without a capability to help."""
+    _set_capabilities(0, 1 << CAP_DAC_READ_SEARCH | 1 << CAP_SETPCAP, 0)
+    return all(os.access(path, os.R_OK, effective_ids=True) for path in paths)
 
 
 def _last_capability() -> int:
     return int(Path("/proc/sys/kernel/cap_last_cap").read_text())
 
 
-def _set_capabilities(effective: int, permitted: int) -> None:
-    """capset(2), the inheritable set as the effective one. There are less than 64: in two halves of 32."""
+def _set_capabilities(effective: int, permitted: int, inheritable: int) -> None:
+    """capset(2). There are less than 64: in two halves of 32."""
     header = (ctypes.c_uint32 * 2)(CAPABILITY_VERSION_3, 0)
-    halves = [word >> shift & 0xFFFFFFFF for shift in (0, 32) for word in (effective, permitted, effective)]
+    halves = [word >> shift & 0xFFFFFFFF for shift in (0, 32) for word in (effective, permitted, inheritable)]
     _check(_libc.capset(header, (ctypes.c_uint32 * 6)(*halves)))
 
 

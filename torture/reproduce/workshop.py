@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from torture.campaign import session
+from torture.campaign.interrupts import interrupts
 from torture.campaign.progress import Progress
 from torture.campaign.run_config import Order
 from torture.campaign.runner import Campaign, Source
@@ -43,7 +44,7 @@ class Workshop:
             watched = _Watched(source, progress)
             limit = self.order.time_limit_s if time_limit_s is None else time_limit_s
             campaign = Campaign(self.labs, watched, self.directory, jobs, time_limit_s=limit)
-            with session.interrupts(campaign) as interrupted:
+            with interrupts(campaign) as interrupted:
                 try:
                     campaign.run(self.store)
                 finally:
