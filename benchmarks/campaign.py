@@ -13,8 +13,8 @@ from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
-from torture.campaign import campaign_file, session
-from torture.campaign.run_config import Order
+from torture.campaign import campaign_file, execution
+from torture.campaign.run_config import RunConfig
 from torture.lab.choose import KernelChoice
 from torture.lab.disk import default_scratch
 from torture.results.groups import Group, gather
@@ -52,7 +52,7 @@ def _options() -> argparse.Namespace:
 
 def _row(argument: str, options: argparse.Namespace) -> Iterator[str]:
     with tempfile.TemporaryDirectory(prefix="torture-benchmark-") as temporary:
-        ended = session.carry_out(_order(argument, options, options.results or Path(temporary)), _say)
+        ended = execution.carry_out(_config(argument, options, options.results or Path(temporary)), _say)
     news = without_known(ended.trials, known_of(ended.facts), date.today())
     seconds = float(ended.facts["wall_seconds"])
     groups = gather(news)
@@ -63,10 +63,10 @@ def _row(argument: str, options: argparse.Namespace) -> Iterator[str]:
     yield groups[0].control if groups else ""
 
 
-def _order(argument: str, options: argparse.Namespace, results: Path) -> Order:
-    order = campaign_file.load(FILE, results=results, scratch=default_scratch(), draw_seed=lambda: options.seed)
+def _config(argument: str, options: argparse.Namespace, results: Path) -> RunConfig:
+    config = campaign_file.load(FILE, results=results, scratch=default_scratch(), draw_seed=lambda: options.seed)
     return replace(
-        order,
+        config,
         kernels=(KernelChoice(options.kernel, (argument,)),),
         jobs=options.jobs,
         time_limit_s=options.time,

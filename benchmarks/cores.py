@@ -12,12 +12,11 @@ from dataclasses import replace
 from pathlib import Path
 from unittest import mock
 
-from torture.campaign import session
-from torture.campaign.run_config import Order
+from torture.campaign import execution, run_config
+from torture.campaign.run_config import RunConfig
 from torture.draw.request import whole_space
 from torture.lab import cores, uml
 from torture.lab.disk import default_scratch
-from torture.plan import FaultSpec
 
 TRIALS = 40
 ROUNDS = 2
@@ -28,7 +27,7 @@ SEED = 9
 def main() -> int:
     """Print a table of trials per minute, and how busy the cores were."""
     print("| guests | where | round | trials a minute | cores busy |", "|---|---|---|---:|---:|", sep="\n", flush=True)
-    for jobs in sorted({1, session.cores()}):
+    for jobs in sorted({1, run_config.cores()}):
         for number in range(1, ROUNDS + 1):
             for where, placed in (("anywhere", _anywhere), ("one core each", cores.on_one_core)):
                 with mock.patch.object(uml, "on_one_core", placed):
@@ -43,18 +42,11 @@ def _anywhere() -> Iterator[int]:
 
 
 def _measure(jobs: int) -> tuple[float, float]:
-    request = replace(
-        whole_space(),
-        filesystems=FILESYSTEMS,
-        faults=(FaultSpec("none", {}),),
-        count=TRIALS,
-        seed=SEED,
-        control=False,
-        canary=False,
-    )
+    request = replace(whole_space(), count=TRIALS, seed=SEED, control=False, canary=False)
+    request = request.having(filesystem=FILESYSTEMS, fault=("none",))
     with tempfile.TemporaryDirectory(prefix="torture-bench-") as results:
-        order = Order(request, Path(results), default_scratch(), jobs=jobs)
-        facts = session.carry_out(order, lambda _: None).facts
+        config = RunConfig(request, Path(results), default_scratch(), jobs=jobs)
+        facts = execution.carry_out(config, lambda _: None).facts
     wall_s = float(facts["wall_seconds"])
     return TRIALS / wall_s * 60, float(facts["busy_seconds"]) / wall_s / int(facts["cores"])
 

@@ -5,7 +5,7 @@ worker and command stays small. It talks JSON lines with `torture.lab.connection
 virtual machine or User-mode Linux, over a socket in the local lab. Each trial is a child process of its own, so that
 the agent always answers, and a trial that breaks or hangs takes nothing with it.
 
-Requests: ping, probe, run, go-on, contract, examine, dump, end. Replies: up, pong, capabilities, phase, done, dumped.
+Requests: ping, probe, run, go-on, examine, dump, end. Replies: up, pong, capabilities, phase, done, dumped.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from torture.contract import engine as contract
 from torture.plan import PLAN
 from torture.plan_check import read_plan
 from torture.rig import machine as machines
@@ -104,9 +103,6 @@ class Agent:
                 directory = self._results / request["directory"]
                 plan = read_plan((directory / PLAN).read_text())
                 self._start(lambda announce: trials.go_on(plan, self._machine, directory, announce), directory)
-            case "contract":
-                directory, name = self._results / request["directory"], request["filesystem"]
-                self._start(lambda announce: contract.run(name, self._machine, directory, announce), directory)
             case "examine":
                 directory = self._results / request["directory"]
                 self._start(lambda announce: examine(self._machine, directory, announce), directory)

@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import asdict
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import click
 
 from torture import options as options_for
-from torture.campaign import campaign_file, session
-from torture.campaign.run_config import Order
+from torture.campaign import campaign_file, execution, run_directory
+from torture.campaign.run_config import RunConfig
 from torture.contract.contract_command import contract
 from torture.errors import BadRequest, BrokenTool, MissingRequirement, TortureError
 from torture.export.export_command import export
@@ -20,12 +21,12 @@ from torture.image.verify_command import verify
 from torture.lab import clean as cleaning
 from torture.lab import doctor as doctoring
 from torture.lab import guards
-from torture.lab.choose import LABS, KernelChoice, lab_for
+from torture.lab.choose import LABS, KernelChoice, all_labs, lab_for
 from torture.lab.disk import DISK_MIB, default_scratch
 from torture.report import document, streams, summary
-from torture.report.shown import exit_code, shown
+from torture.report.formats import FORMATS, TEXT, exit_code
 from torture.reproduce import replay_command as reproducing
-from torture.results.store import Trial
+from torture.results.store import find_run, stored
 
 EXIT_BROKEN, EXIT_USAGE, EXIT_NOTHING_RAN, EXIT_INTERRUPTED = 1, 2, 4, 130
 
@@ -40,8 +41,7 @@ def cli() -> None:
     """
 
 
-@cli.command()
-@options_for.dimensions
+@cli.command(cls=options_for.DrawingCommand)
 @options_for.places
 @click.option("--lab", type=click.Choice(LABS), help="Where trials run (default: qemu for a bzImage, else uml).")
 @click.option("--kernel", default="", help="A User-mode Linux kernel, or a bzImage, instead of the default.")
@@ -65,11 +65,11 @@ def cli() -> None:
 @click.option("--control/--no-control", default=True, help="Run the control arm of each pinned plan.")
 @click.option("--destroy", type=click.Path(path_type=Path), help="local: use this DEVICE; everything on it is lost.")
 @click.option("--yes", is_flag=True, help="Confirms --destroy without asking.")
-@click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
-def run(results: Path, scratch: Path | None, as_json: bool, **options: Any) -> int:
+@options_for.form
+def run(results: Path, scratch: Path | None, form: str, **options: Any) -> int:
     """Run trials; without options a representative matrix in the best lab found."""
     request = options_for.request(options)
-    order = Order(
+    config = RunConfig(
         request=request,
         results=results,
         scratch=scratch or default_scratch(),
@@ -79,35 +79,38 @@ def run(results: Path, scratch: Path | None, as_json: bool, **options: Any) -> i
         time_limit_s=options["time_limit_s"],
         destroy=options["destroy"],
     )
-    if order.destroy:
-        _confirm(order.destroy, options["yes"])
-    head = print_to_stderr if as_json else click.echo
-    return _report(session.carry_out(order, head), as_json)
+    if config.destroy:
+        _confirm(config.destroy, options["yes"])
+    return _report(execution.carry_out(config, options_for.say(form != TEXT)), form)
 
 
 @cli.command()
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @options_for.places
-@click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
-def campaign(file: Path, results: Path, scratch: Path | None, as_json: bool) -> int:
+@options_for.form
+def campaign(file: Path, results: Path, scratch: Path | None, form: str) -> int:
     """Run a campaign FILE.toml until its budget is used up; see docs/campaigns.md."""
-    order = campaign_file.load(file, results=results, scratch=scratch or default_scratch(), draw_seed=session.draw_seed)
-    return _report(session.carry_out(order, print_to_stderr if as_json else click.echo), as_json)
+    scratch = scratch or default_scratch()
+    config = campaign_file.load(file, results=results, scratch=scratch, draw_seed=options_for.draw_seed)
+    for entry in config.known:
+        if entry.has_expired(date.today()):
+            click.echo(f"known finding {entry.title!r} counts again since {entry.expires}", err=True)
+    return _report(execution.carry_out(config, options_for.say(form != TEXT)), form)
 
 
 @cli.command()
-@click.argument("run_directory", type=click.Path(path_type=Path), metavar="RUN")
+@click.argument("run", type=click.Path(path_type=Path), metavar="RUN")
 @options_for.places
-@click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
-def resume(run_directory: Path, results: Path, scratch: Path | None, as_json: bool) -> int:
+@options_for.form
+def resume(run: Path, results: Path, scratch: Path | None, form: str) -> int:
     """Go on with a run or campaign that was killed: no trial lost but those in flight, none counted twice."""
-    directory = session.find_run(run_directory, results)
-    return _report(session.resume(directory, print_to_stderr if as_json else click.echo), as_json)
+    directory = find_run(run, results)
+    return _report(execution.resume(directory, options_for.say(form != TEXT)), form)
 
 
-def _report(ended: session.Ended, as_json: bool) -> int:
+def _report(ended: execution.Ended, form: str) -> int:
     """Print what a run found; its exit code."""
-    _print(ended.trials, ended.facts, as_json)
+    click.echo(FORMATS[form](ended.trials, ended.facts))
     if ended.interrupted:
         print_to_stderr(f"interrupted; what was finished is kept in {ended.directory}, `torture resume` goes on")
         return EXIT_INTERRUPTED
@@ -128,20 +131,15 @@ def _confirm(device: Path, yes: bool) -> None:
     click.confirm(f"Everything on {device} will be lost ({guards.describe(device)}). Go on?", abort=True, err=True)
 
 
-def _print(trials: list[Trial], facts: dict[str, Any], as_json: bool) -> None:
-    if as_json:
-        click.echo(json.dumps(document.document(trials, facts)))
-        return
-    click.echo(shown(trials, facts))
-
-
 @cli.command()
 @options_for.places
 @click.option("--kernel", default="", help="A User-mode Linux kernel, or a bzImage, instead of the default.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def doctor(results: Path, scratch: Path | None, kernel: str, as_json: bool) -> int:
     """Show what can run here and what is missing, with the package that brings it."""
-    reports = session.examine(results, scratch or default_scratch(), kernel)
+    scratch = scratch or default_scratch()
+    with run_directory.temporary(results, scratch) as (run_id, directory):
+        reports = doctoring.examine(all_labs(kernel, run_id, directory, scratch))
     missing = doctoring.missing_tools()
     if as_json:
         click.echo(json.dumps({"missing": missing, "labs": [asdict(report) for report in reports]}))
@@ -151,28 +149,26 @@ def doctor(results: Path, scratch: Path | None, kernel: str, as_json: bool) -> i
 
 
 @cli.command()
-@click.argument("run_directory", type=click.Path(path_type=Path), metavar="RUN")
+@click.argument("run", type=click.Path(path_type=Path), metavar="RUN")
 @options_for.places
 @click.option("--trial", type=int, help="Show one trial: its verdict, evidence and findings page by page.")
 @click.option("--plan", "plan_only", is_flag=True, help="With --trial: print its plan.")
-@click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
-def show(
-    run_directory: Path, results: Path, scratch: Path | None, trial: int | None, plan_only: bool, as_json: bool
-) -> int:
+@options_for.form
+def show(run: Path, results: Path, scratch: Path | None, trial: int | None, plan_only: bool, form: str) -> int:
     """Show a stored run, or one trial of it."""
-    directory = session.find_run(run_directory, results)
-    trials, facts = session.stored(directory)
+    directory = find_run(run, results)
+    trials, facts = stored(directory)
     if trial is None:
         if plan_only:
             raise BadRequest("--plan needs --trial", f"trials are 1 to {len(trials)}")
-        _print(trials, facts, as_json)
+        click.echo(FORMATS[form](trials, facts))
         return 0
-    chosen = [stored for stored in trials if stored.number == trial]
+    chosen = [each for each in trials if each.number == trial]
     if not chosen:
         raise BadRequest(f"run {directory.name} has no trial {trial}", f"it has {len(trials)} trials, numbered from 1")
     if plan_only:
         click.echo(chosen[0].plan.to_json())
-    elif as_json:
+    elif form == "json":
         click.echo(json.dumps(document.document(chosen, facts)["trials"][0]))
     else:
         click.echo(summary.detail(chosen[0], directory / "trials" / chosen[0].directory_name))
@@ -183,7 +179,7 @@ def show(
 @options_for.places
 def clean(results: Path, scratch: Path | None) -> int:
     """Remove what killed runs left: guests, mounts, dm devices, loop devices, scratch disks. Results stay."""
-    reaped = cleaning.reap(session.scratches(scratch))
+    reaped = cleaning.reap(scratch)
     click.echo("\n".join(reaped.done) if reaped.done else "nothing was left behind")
     if reaped.stuck:
         raise BrokenTool("; ".join(reaped.stuck), "see who uses it (fuser, dmesg), and run `torture clean` again")

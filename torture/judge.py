@@ -22,6 +22,7 @@ from verify import checker, ledger, oracle
 from verify.breach import MIXED_SECTOR
 from verify.completed import Completed, completed
 from verify.finding import Finding, of_filesystem
+from verify.ledger_file import read_ledger
 from verify.observation import Observation, read_observations
 from verify.outcome import Outcome, outcome_of
 
@@ -55,7 +56,7 @@ def judge(plan: Plan, directory: Path) -> Verdict:
 def _judge_run(plan: Plan, directory: Path, record: Record) -> Verdict:
     if record.hung:
         return _hung(record)
-    records = list(ledger.read_ledger(directory / LEDGER))
+    records = list(read_ledger(directory / LEDGER))
     expected = oracle.expectations(records)
     stores = list(completed(records))
     if not stores:
@@ -68,8 +69,7 @@ def _judge_run(plan: Plan, directory: Path, record: Record) -> Verdict:
     if record.unmountable:
         return Verdict(Outcome.failed, "the filesystem would not mount again", tuple(_unmountable(record)))
     findings = [
-        *(checker.check(expected, _observations(expected, directory, "warm"), "warm") if _read_warm(plan) else ()),
-        *checker.check(expected, _observations(expected, directory, "cold"), "cold"),
+        *of_files(plan, expected, directory),
         *crash.first_failure(directory, records),
         *_complaints(record),
         *_alarms(record),
@@ -81,11 +81,23 @@ def _judge_run(plan: Plan, directory: Path, record: Record) -> Verdict:
     return Verdict(outcome_of(findings), _reason(findings), tuple(findings))
 
 
+def of_files(plan: Plan, expected: oracle.Expectations, directory: Path) -> Iterator[Finding]:
+    """What the reads of the files found, warm where that says something, and cold."""
+    if readable_warm(plan, [fault_class(spec.name) for spec in plan.faults]):
+        yield from checker.check(expected, _observations(expected, directory, "warm"), "warm")
+    yield from checker.check(expected, _observations(expected, directory, "cold"), "cold")
+
+
+def unshared(findings: Iterable[Finding]) -> Iterator[Finding]:
+    """Those that two files which claim the same block cannot explain."""
+    return (finding for finding in findings if finding.kind not in _ALIEN and finding.found != MIXED_SECTOR)
+
+
 def _judge_without_journal(plan: Plan, findings: Sequence[Finding]) -> Verdict:
     """After a crash, files of a filesystem without a journal may claim blocks that others have by now: freed and handed
     out again before the metadata of either reached the disk. What they show then breaks no promise that was made, nor what
     fsck does to a block that one of them claims for metadata: it clears numbers in it that cannot be blocks."""
-    own = tuple(finding for finding in findings if finding.kind not in _ALIEN and finding.found != MIXED_SECTOR)
+    own = tuple(unshared(findings))
     if findings and not own:
         return Verdict(Outcome.notrun, f"{plan.filesystem} keeps no journal, and after a crash files share blocks", ())
     return Verdict(outcome_of(own), _reason(own), own)
@@ -109,10 +121,6 @@ def judge_image(expected: oracle.Expectations, directory: Path) -> Verdict:
 def _hung(record: Record) -> Verdict:
     hang = of_filesystem("hang", "liveness", expected="returns", found=record.hung)
     return Verdict(Outcome.failed, record.hung.splitlines()[0], (hang, *_alarms(record)))
-
-
-def _read_warm(plan: Plan) -> bool:
-    return readable_warm(plan, [fault_class(spec.name) for spec in plan.faults])
 
 
 def _observations(expected: oracle.Expectations, directory: Path, read: str) -> dict[int, Iterator[Observation]]:

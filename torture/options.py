@@ -2,38 +2,65 @@
 
 from __future__ import annotations
 
+import os
+import secrets
 from collections.abc import Callable
+from functools import partial, wraps
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
-from torture.campaign import session
-from torture.draw.request import Request, choose, choose_faults, choose_filesystems, whole_space
+from torture.dimensions import DIMENSIONS, Dimension
+from torture.draw.matrix import MULTIPLIED, VARIED
+from torture.draw.request import Request, whole_space
 from torture.plan_check import read_plan
-from workloads.access import ACCESSES
-from workloads.disturbances import DISTURBANCES
-from workloads.layouts import LAYOUTS
-from workloads.pins import PINS
-from workloads.syncs import SYNCS
+from torture.report.formats import FORMATS, TEXT
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def dimensions(command: F) -> F:
-    """The repeatable options that choose values of the plan's dimensions."""
-    for name, known in (
-        ("--fault", "a fault, as NAME or NAME:KEY=NUMBER"),
-        ("--disturbance", ", ".join(DISTURBANCES)),
-        ("--sync", ", ".join(SYNCS)),
-        ("--access", ", ".join(ACCESSES)),
-        ("--pin", ", ".join(PINS)),
-        ("--layout", ", ".join(LAYOUTS)),
-        ("--fs", "a filesystem"),
-    ):
-        destination = name.strip("-") + "_values"
-        command = click.option(name, destination, multiple=True, help=f"{known}; repeatable, or `all`.")(command)
-    return command
+class DrawingCommand(click.Command):
+    """A command with a repeatable option for each dimension, which chooses its values."""
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """Those of the dimensions, then its own."""
+        return [*(value_option(row, multiple=True) for row in DIMENSIONS.values()), *super().get_params(ctx)]
+
+
+def value_option(row: Dimension, **settings: Any) -> click.Option:
+    """The option that chooses values of a dimension; what it gets is called `OPTION_values`."""
+    known = row.form or ", ".join(row.values)
+    settings = {"help": f"{known}; repeatable, or `all`.", **settings}
+    return click.Option([f"--{row.option}", f"{row.option}_values"], **settings)
+
+
+def default_results() -> Path:
+    """$XDG_STATE_HOME/torture, or ~/.local/state/torture."""
+    state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state"
+    return Path(state) / "torture"
+
+
+def form(command: Callable[..., int]) -> Callable[..., int]:
+    """The options that choose a form of torture.report.formats; the command gets its name as `form`."""
+
+    @wraps(command)
+    def formatted(*args: Any, form: str, as_json: bool, **options: Any) -> int:
+        return command(*args, form="json" if as_json else form, **options)
+
+    flag = click.option("--json", "as_json", is_flag=True, help="Short for --format json.")
+    choice = click.option("--format", "form", type=click.Choice(list(FORMATS)), default=TEXT, help="How to print results.")
+    return choice(flag(formatted))
+
+
+def say(for_programs: bool) -> Callable[[str], None]:
+    """Where lines go that are no results: a form for programs has stdout to itself."""
+    return partial(click.echo, err=for_programs)
+
+
+def draw_seed() -> int:
+    """A seed nobody chose."""
+    return secrets.randbelow(1 << 31)
 
 
 def places(command: F) -> F:
@@ -41,35 +68,29 @@ def places(command: F) -> F:
     command = click.option(
         "--scratch", type=click.Path(path_type=Path), help="Directory for scratch disks (default: in memory)."
     )(command)
-    return click.option(
-        "--results", type=click.Path(path_type=Path), default=session.default_results, help="Directory for runs."
-    )(command)
+    return click.option("--results", type=click.Path(path_type=Path), default=default_results, help="Directory for runs.")(
+        command
+    )
 
 
 def request(options: dict[str, Any]) -> Request:
-    """The request that the options of `torture run` make, checked. More than one draw, or a named disturbance, is a
-    draw from the whole space: there, a dimension that was not named has all its values."""
-    named = any(options[f"{dimension}_values"] for dimension in ("pin", "access", "sync"))
-    wide = options["count"] > 1 or bool(options["disturbance_values"])
-    defaults = whole_space() if wide else Request()
+    """The request that the options of `torture run` make, checked. More than one draw, or a value of a dimension that the
+    matrix does not vary, is a draw from the whole space: there, a dimension that was not named has all its values."""
+    named = {name for name, row in DIMENSIONS.items() if options[f"{row.option}_values"]}
+    pairwise = options["count"] > 1 or not named <= VARIED
+    defaults = whole_space() if pairwise else Request()
     seed = options["seed"]
     return Request(
-        filesystems=choose_filesystems(options["fs_values"], defaults.filesystems),
-        layouts=choose("--layout", options["layout_values"], LAYOUTS, defaults.layouts),
-        pins=choose("--pin", options["pin_values"], PINS, defaults.pins),
-        accesses=choose("--access", options["access_values"], ACCESSES, defaults.accesses),
-        syncs=choose("--sync", options["sync_values"], SYNCS, defaults.syncs),
-        disturbances=choose("--disturbance", options["disturbance_values"], DISTURBANCES, defaults.disturbances),
-        faults=choose_faults(options["fault_values"], defaults.faults),
+        values={name: row.choose(options[f"{row.option}_values"], defaults[name]) for name, row in DIMENSIONS.items()},
         mkfs_options=tuple(options["mkfs_options"].split()),
         mount_options=tuple(filter(None, options["mount_options"].split(","))),
-        seed=session.draw_seed() if seed is None else seed,
+        seed=draw_seed() if seed is None else seed,
         count=options["count"],
         pages=options["pages"],
         workers=options["workers"],
         memlock_bytes=options["memlock_bytes"],
         control=options["control"],
-        representative=not named,
-        pairwise=wide,
+        representative=named.isdisjoint(MULTIPLIED),
+        pairwise=pairwise,
         plans=tuple(read_plan(path.read_bytes()).to_json() for path in options["plan_files"]),
     )

@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import mmap
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Literal
 
 from torture.errors import BadRequest
@@ -48,7 +49,7 @@ class FaultSpec:
     """Those that differ from the fault's defaults."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Plan:
     """One trial."""
 
@@ -65,8 +66,10 @@ class Plan:
     """RLIMIT_MEMLOCK of the workers, -1 for no limit."""
     page_bytes: int = mmap.PAGESIZE
     version: Literal[1] = 1
+    one_process: bool = field(default=False, metadata=codec.OPTIONAL)
+    """All workers are one process, and take their turns in it."""
 
-    @property
+    @cached_property
     def identity(self) -> str:
         """A name for exactly this recipe: equal plans, equal names."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()[:16]

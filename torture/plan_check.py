@@ -16,16 +16,16 @@ from torture.filesystems import FILESYSTEMS
 from torture.plan import MAX_MEMLOCK_BYTES, MAX_PAGES, MAX_WORKERS, FaultSpec, FilePlan, Plan
 from verify.codec import shown
 from workloads.access import ACCESSES
-from workloads.disturbances import DISTURBANCES
 from workloads.layouts import CLONE_ID_OFFSET, LAYOUTS
 from workloads.pins import PINS
 from workloads.plan import Op, WorkerPlan
+from workloads.probes import STEPS
 from workloads.syncs import SYNCS
 
 _NAME = re.compile(r"(?!\.{1,2}\Z)[A-Za-z0-9._-]{1,100}")
 _NAME_IN_WORDS = "allowed are 1 to 100 letters, digits, dots, underscores and hyphens, but not . and .."
 _PAGE_BYTES = tuple(1 << power for power in range(12, 17))
-_KINDS = ("store", "sync", "gate", *DISTURBANCES)
+_KINDS = ("store", "sync", "gate", *STEPS)
 _HIGHEST_WORKER = 0xFFFF_FFFF
 """The writer of a stamp has 32 bits, and 0 is nobody."""
 
@@ -103,7 +103,7 @@ def _check_together(workers: list[tuple[int, WorkerPlan]]) -> None:
             raise BadRequest(wrong, f"allowed are pages from {end} on, as a page has one owner")
     for at, worker in workers if len(workers) > 1 else ():
         for step, op in enumerate(worker.ops):
-            if op.kind in DISTURBANCES and DISTURBANCES[op.kind].alone:
+            if op.kind in STEPS and STEPS[op.kind].alone:
                 wrong = f"workers[{at}].ops[{step}].kind: {op.kind} changes the size of a file of several workers"
                 raise BadRequest(wrong, "allowed is it for a worker that is alone on its file")
 

@@ -6,6 +6,7 @@ nothing: a missing, unknown, repeated or mistyped field is refused with its plac
 Fields may be int, str, bool, float, bytes (base64), Path (absolute), an enum (its value), a Literal of strings, another
 dataclass, a list, a tuple, a mapping, or a union of plain types and None. A dataclass is an object with exactly its
 fields (`version` is looked at first: other versions have others) or, for verify.json_lines, an array of their values.
+A field whose metadata are OPTIONAL is left out of an object where it has its default.
 """
 
 import base64
@@ -21,6 +22,7 @@ from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
+OPTIONAL = {"optional": True}
 Reader = Callable[[Any], Any]
 
 _SHOWN_CHARACTERS = 60
@@ -109,7 +111,8 @@ def _in_objects(value: Any) -> Any:
         return base64.b64encode(value).decode()
     if isinstance(value, Path):
         return str(value.absolute())
-    return {field.name: getattr(value, field.name) for field in fields(value)}
+    stored = ((field, getattr(value, field.name)) for field in fields(value))
+    return {field.name: item for field, item in stored if not (field.metadata == OPTIONAL and item == field.default)}
 
 
 def _in_arrays(value: Any) -> Any:
@@ -119,6 +122,7 @@ def _in_arrays(value: Any) -> Any:
 def _object_reader(cls: type) -> Reader:
     hints = get_type_hints(cls)
     readers = {field.name: reader(hints[field.name]) for field in fields(cls)}
+    needed = [field.name for field in fields(cls) if field.metadata != OPTIONAL]
     allowed = f"the fields are {', '.join(readers)}"
 
     def read(value: Any) -> Any:
@@ -126,10 +130,10 @@ def _object_reader(cls: type) -> Reader:
             raise Malformed(f"found {shown(value)}", f"an object is needed, {allowed}")
         if "version" in readers and "version" in value:
             _read_at("version", readers["version"], value["version"])
-        for name in [*value, *readers]:
+        for name in [*value, *needed]:
             if name not in readers or name not in value:
                 raise Malformed(f"field {shown(name)} is {'missing' if name in readers else 'unknown'}", allowed)
-        return cls(**{name: _read_at(name, read, value[name]) for name, read in readers.items()})
+        return cls(**{name: _read_at(name, readers[name], item) for name, item in value.items()})
 
     return read
 

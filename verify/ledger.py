@@ -10,11 +10,8 @@ the operation outstanding, which the oracle takes for unknown. A writer killed w
 torn last line, which is dropped.
 """
 
-import os
-from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import ClassVar, Literal, Self, get_args
+from typing import ClassVar, Literal, get_args
 
 from verify.json_lines import Codec
 
@@ -228,6 +225,31 @@ class FsError(_Record):
 
 
 @dataclass(frozen=True, slots=True)
+class Looked(_Record):
+    """What a worker saw of its mapping, its file and its locks, in this order: it read the mapping first."""
+
+    TAG: ClassVar[str] = "looked"
+    worker: int
+    nonzero_bytes: int
+    """In the pages that it was to read."""
+    resident_kib: int
+    dirty_kib: int
+    locked_kib: int
+    """Of the whole process, which may be a child of the worker."""
+    blocks: int
+    """Of 512 bytes, that the file takes."""
+    mtime_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Thawed(_Record):
+    """The frozen filesystem is about to be thawed; so much was written to its device since it was frozen."""
+
+    TAG: ClassVar[str] = "thawed"
+    sectors: int
+
+
+@dataclass(frozen=True, slots=True)
 class Note(_Record):
     """A remark for people; means nothing to the oracle."""
 
@@ -250,55 +272,11 @@ Record = (
     | Swap
     | Struck
     | FsError
+    | Looked
+    | Thawed
     | Note
 )
 _CODEC = Codec[_Record]({record.TAG: record for record in get_args(Record)})
-
-
-class LedgerError(Exception):
-    """A line that is no record, other than a torn last one."""
-
-    def __init__(self, path: Path, line: int, reason: str) -> None:
-        super().__init__(path, line, reason)
-        self.path = path
-        self.line = line
-        self.reason = reason
-
-    def __str__(self) -> str:
-        return f"{self.path}, line {self.line}: {self.reason}"
-
-
-class LedgerWriter:
-    """Appends records; a context manager. Forked children may share it, each record stays whole.
-
-    `durable` makes every record survive the death of the kernel that the writer runs on, at the price of an
-    fdatasync(2) each. Raises OSError if the ledger cannot be opened or written.
-    """
-
-    def __init__(self, path: Path | str, *, durable: bool = False) -> None:
-        self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        self._durable = durable
-
-    def append(self, record: Record) -> None:
-        """Write one record with one write(2)."""
-        line = record.encode()
-        written = os.write(self._descriptor, line)
-        if written != len(line):
-            raise OSError(f"only {written} of {len(line)} bytes of a ledger record were written")
-        if self._durable:
-            os.fdatasync(self._descriptor)
-
-    def fileno(self) -> int:
-        return self._descriptor
-
-    def close(self) -> None:
-        os.close(self._descriptor)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 def decode(line: bytes) -> Record:
@@ -306,18 +284,3 @@ def decode(line: bytes) -> Record:
     record = _CODEC.decode(line)
     assert isinstance(record, Record)
     return record
-
-
-def read_ledger(path: Path | str) -> Iterator[Record]:
-    """The records in order, one line in memory at a time; a torn last line is dropped.
-
-    Raises LedgerError for any other line that is not a record, OSError if the file cannot be read.
-    """
-    with open(path, "rb") as lines:
-        for number, line in enumerate(lines, 1):
-            if not line.endswith(b"\n"):
-                return
-            try:
-                yield decode(line)
-            except ValueError as error:
-                raise LedgerError(Path(path), number, str(error)) from error

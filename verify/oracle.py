@@ -10,9 +10,10 @@ from errno import errorcode
 
 from verify import ledger
 from verify.acks import NEVER, EndedSync
-from verify.expectation import Deed, FileExpectation, Item, Resized
-from verify.history import ZERO, Content, Fate
-from verify.intervals import FOREVER, Placed
+from verify.expectation import Deed, FileExpectation
+from verify.file_log import FileLog, When
+from verify.history import Content, Fate
+from verify.intervals import Placed
 from verify.ledger import LEDGER_VERSION, Record
 
 
@@ -54,64 +55,13 @@ def expectations(records: Iterable[Record]) -> Expectations:
     return Expectations(begin.run, begin.page_bytes, reading.crash, reading.finish())
 
 
-@dataclass(frozen=True, slots=True)
-class _When:
-    """The times of an operation, and what came of it."""
-
-    began: int
-    """Ledger position of its intent."""
-    ended: int | None
-    """Ledger position of its result, None if it never returned."""
-    fate: Fate
-
-
-class _FileLog:
-    """What a ledger says about one file, as it is read."""
-
-    def __init__(self, file: ledger.File) -> None:
-        self.file = file
-        self.sizes_bytes = {file.size_bytes}
-        self.placed: list[Placed[Item]] = [
-            Placed(base.first_page, base.first_page + base.pages, base) for base in file.base
-        ]
-        self.whole_syncs: list[EndedSync] = []
-        self.resizes: list[Resized] = []
-
-    def add_sync(self, ended: EndedSync, pages: range | None) -> None:
-        """A sync of these pages, or with None of the whole file."""
-        if pages is None:
-            self.whole_syncs.append(ended)
-        else:
-            self.placed.append(Placed(pages.start, pages.stop, ended))
-
-    def add_zeroes(self, first_byte: int, end_byte: int, when: "_When", page_bytes: int) -> None:
-        for first_page, end_page, lo, hi in _pieces(first_byte, end_byte, page_bytes):
-            deed = Deed(ZERO, lo, hi, when.began, when.ended, when.fate)
-            self.placed.append(Placed(first_page, end_page, deed))
-
-    def resize(self, size_bytes: int, when: "_When", page_bytes: int) -> None:
-        """Bytes from the smaller of old and new size on become zeros.
-
-        If the old size is in doubt, bytes between the smallest and the largest such border may or may not.
-        """
-        smaller = [min(before, size_bytes) for before in self.sizes_bytes]
-        doubtful = _When(when.began, when.ended, "faulted" if when.fate == "accepted" else when.fate)
-        self.add_zeroes(min(smaller), max(smaller), doubtful, page_bytes)
-        self.add_zeroes(max(smaller), FOREVER * page_bytes, when, page_bytes)
-        self.sizes_bytes = {size_bytes} if when.fate == "accepted" else {*self.sizes_bytes, size_bytes}
-        self.resizes.append(Resized(size_bytes, when.began, when.ended, when.fate))
-
-    def expectation(self) -> FileExpectation:
-        return FileExpectation(self.file, self.placed, self.whole_syncs, self.resizes)
-
-
 class _Reading:
     """The state between two records: files so far, each worker's outstanding store, sync and alteration."""
 
     def __init__(self, page_bytes: int) -> None:
         self.crash = False
         self._page_bytes = page_bytes
-        self._files: dict[int, _FileLog] = {}
+        self._files: dict[int, FileLog] = {}
         self._workers: list[tuple[int, ledger.Worker]] = []
         self._stores: dict[int, tuple[int, ledger.Store]] = {}
         self._syncs: dict[int, tuple[int, ledger.Sync]] = {}
@@ -147,7 +97,7 @@ class _Reading:
                 self._struck_at = min(self._struck_at, position)
             case ledger.FsError():
                 self._tell_all(position, record)
-            case ledger.Pinned() | ledger.Note():
+            case ledger.Pinned() | ledger.Looked() | ledger.Thawed() | ledger.Note():
                 pass
 
     def finish(self) -> dict[int, FileExpectation]:
@@ -155,13 +105,13 @@ class _Reading:
         for began, store in self._stores.values():
             self._place_store(store, began, None, store.first_page, store.first_page + store.pages, "unknown")
         for began, alteration in self._alterations.values():
-            self._alter(alteration, _When(began, None, "unknown"))
+            self._alter(alteration, When(began, None, "unknown"))
         for position, worker in self._workers:
             end_page = worker.first_page + worker.pages
             self._log(position, worker.file).placed.append(Placed(worker.first_page, end_page, worker))
         return {file: log.expectation() for file, log in self._files.items()}
 
-    def _log(self, position: int, file: int) -> _FileLog:
+    def _log(self, position: int, file: int) -> FileLog:
         if file not in self._files:
             raise HistoryError(position, f"there is no file {file}")
         return self._files[file]
@@ -169,7 +119,7 @@ class _Reading:
     def _new_file(self, position: int, file: ledger.File) -> None:
         if file.file in self._files:
             raise HistoryError(position, f"a second file {file.file}")
-        self._files[file.file] = _FileLog(file)
+        self._files[file.file] = FileLog(file)
 
     def _begin_store(self, position: int, store: ledger.Store) -> None:
         self._log(position, store.file)
@@ -262,9 +212,9 @@ class _Reading:
         if altered.worker not in self._alterations:
             raise HistoryError(position, f"worker {altered.worker} has no alteration under way")
         began, alteration = self._alterations.pop(altered.worker)
-        self._alter(alteration, _When(began, position, "faulted" if altered.errno else "accepted"))
+        self._alter(alteration, When(began, position, "faulted" if altered.errno else "accepted"))
 
-    def _alter(self, alteration: ledger.Resize | ledger.Zeroed, when: _When) -> None:
+    def _alter(self, alteration: ledger.Resize | ledger.Zeroed, when: When) -> None:
         log = self._log(when.began, alteration.file)
         if isinstance(alteration, ledger.Resize):
             log.resize(alteration.size_bytes, when, self._page_bytes)
@@ -293,16 +243,3 @@ def _fates(pages: range, faulted: list[int]) -> Iterator[tuple[int, int, Fate]]:
         reached = page + 1
     if reached < pages.stop:
         yield reached, pages.stop, "accepted"
-
-
-def _pieces(first_byte: int, end_byte: int, page_bytes: int) -> Iterator[tuple[int, int, int, int]]:
-    """(first page, end page, lo, hi) of a byte range: a partial first page, whole ones, a partial last."""
-    if first_byte % page_bytes and first_byte < end_byte:
-        page = first_byte // page_bytes
-        next_page_byte = (page + 1) * page_bytes
-        yield page, page + 1, first_byte % page_bytes, min(end_byte - page * page_bytes, page_bytes)
-        first_byte = next_page_byte
-    if first_byte < end_byte - end_byte % page_bytes:
-        yield first_byte // page_bytes, end_byte // page_bytes, 0, page_bytes
-    if first_byte < end_byte and end_byte % page_bytes:
-        yield end_byte // page_bytes, end_byte // page_bytes + 1, 0, end_byte % page_bytes

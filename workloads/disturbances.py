@@ -17,7 +17,8 @@ from functools import partial
 from typing import Protocol
 
 from verify.descriptors import opened
-from verify.ledger import Altered, LedgerWriter, Note, Resize, Zeroed
+from verify.ledger import Altered, Note, Resize, Zeroed
+from verify.ledger_file import LedgerWriter
 from workloads import libc
 from workloads.children import in_child
 from workloads.limits import fsize_in_force
@@ -98,14 +99,14 @@ def _truncate(stage: Stage, op: Op) -> None:
     size_bytes = os.fstat(stage.mapped.descriptor).st_size
     first_byte, _ = _middle(stage, op)
     for wanted in (min(first_byte + _UNALIGNED_BYTES, size_bytes), size_bytes):
-        _resize(stage, wanted, partial(os.ftruncate, stage.mapped.descriptor, wanted))
+        resize(stage, wanted, partial(os.ftruncate, stage.mapped.descriptor, wanted))
 
 
 def _grow(stage: Stage, op: Op) -> None:
     """Up to the end of the mapping: pages of it that lay past the end of the file become part of the file."""
     wanted = stage.mapped.end_page * stage.mapped.page_bytes
     if os.fstat(stage.mapped.descriptor).st_size < wanted:
-        _resize(stage, wanted, partial(os.ftruncate, stage.mapped.descriptor, wanted))
+        resize(stage, wanted, partial(os.ftruncate, stage.mapped.descriptor, wanted))
 
 
 def _punch(stage: Stage, op: Op) -> None:
@@ -139,7 +140,7 @@ def _collapse(stage: Stage, op: Op) -> None:
         (libc.FALLOC_FL_COLLAPSE_RANGE, size_bytes - length_bytes),
         (libc.FALLOC_FL_INSERT_RANGE, size_bytes),
     ):
-        if not _resize(stage, wanted, partial(libc.fallocate, descriptor, mode, first_byte, length_bytes)):
+        if not resize(stage, wanted, partial(libc.fallocate, descriptor, mode, first_byte, length_bytes)):
             return
 
 
@@ -201,17 +202,18 @@ def _write_every_second(stage: Stage, op: Op, descriptor: int) -> None:
     """Of the pages that are whole in the file: its size must not change."""
     mapped = stage.mapped
     whole_pages = os.fstat(descriptor).st_size // mapped.page_bytes
-    first_page, pages = _range(stage, op)
+    first_page, pages = pages_of(stage, op)
     for page in range(first_page + 1, min(first_page + pages, whole_pages), 2):
         stage.write(page, lambda content, offset_bytes: os.pwrite(descriptor, content, offset_bytes))
 
 
 def _freeze(stage: Stage, op: Op) -> None:
     """Frozen from here on for a moment: the next store blocks in its fault until the thaw."""
-    _ask(stage, "freeze")
+    ask(stage, "freeze")
 
 
-def _ask(stage: Stage, service: str) -> None:
+def ask(stage: Stage, service: str) -> None:
+    """Have the servant do something; what it refuses or says is a note."""
     reply = stage.servant.ask(service)
     if reply.failed:
         stage.ledger.append(Note(f"{service}: {errno.errorcode[reply.failed]}"))
@@ -220,21 +222,23 @@ def _ask(stage: Stage, service: str) -> None:
 
 
 def _pressure(stage: Stage, op: Op) -> None:
-    _ask(stage, "reclaim")
+    ask(stage, "reclaim")
 
 
-def _range(stage: Stage, op: Op) -> tuple[int, int]:
+def pages_of(stage: Stage, op: Op) -> tuple[int, int]:
+    """The first page that a step works on, and how many: all that are mapped unless it says otherwise."""
     return (op.first_page, op.pages) if op.pages else (stage.mapped.first_page, stage.mapped.pages)
 
 
 def _middle(stage: Stage, op: Op) -> tuple[int, int]:
     """First byte and length in bytes of the middle half of the step's pages."""
-    first_page, pages = _range(stage, op)
+    first_page, pages = pages_of(stage, op)
     page_bytes = stage.mapped.page_bytes
     return (first_page + pages // 4) * page_bytes, max(pages // 2, 1) * page_bytes
 
 
-def _resize(stage: Stage, size_bytes: int, call: Callable[[], None]) -> bool:
+def resize(stage: Stage, size_bytes: int, call: Callable[[], None]) -> bool:
+    """Change the size by a call, and record it; False if that failed."""
     return _alter(stage, Resize(stage.worker, stage.mapped.file, size_bytes), "changing the size so", call)
 
 
@@ -283,10 +287,10 @@ DISTURBANCES = {
         Disturbance("buffered-writer", _buffered_writer),
         Disturbance("direct-writer", _direct_writer, needs="direct"),
         Disturbance("freeze", _freeze, needs="freeze", privileged=True, awaits_metadata=True),
-        Disturbance("drop-caches", lambda stage, op: _ask(stage, "drop-caches"), privileged=True),
+        Disturbance("drop-caches", lambda stage, op: ask(stage, "drop-caches"), privileged=True),
         Disturbance(
             "compaction",
-            lambda stage, op: _ask(stage, "compact"),
+            lambda stage, op: ask(stage, "compact"),
             privileged=True,
             seldom=True,
             probe=partial(knob, COMPACT_MEMORY),

@@ -1,4 +1,4 @@
-"""The worker's side: carries out the steps of one plan in the process that `workloads.worker` forked for it.
+"""The worker's side: carries out the steps of one plan, or of several in turn, in the process forked by `workloads.worker`.
 
 Every step is recorded in the ledger, intent before and result after. When all steps are done the file stays open,
 mapped and pinned until the starter says END, so that a fault can strike while it is.
@@ -7,23 +7,24 @@ mapped and pinned until the starter says END, so that a fault can strike while i
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from functools import partial
 from mmap import mmap
 from pathlib import Path
 
 from verify import stamp
-from verify.ledger import LedgerWriter, Pinned, RefusedPage, Store, Stored, Synced, Worker
+from verify.ledger import Pinned, RefusedPage, Store, Stored, Synced, Worker
+from verify.ledger_file import LedgerWriter
 from workloads import libc
 from workloads.access import ACCESSES, Access
 from workloads.channel import Channel, Message, Verb
-from workloads.disturbances import DISTURBANCES
 from workloads.generations import Generations, Run
 from workloads.limits import fsize_in_force
 from workloads.mapped_file import MappedFile
 from workloads.pins import PINS
 from workloads.plan import Op, WorkerPlan
+from workloads.probes import STEPS
 from workloads.servant import Servant
 from workloads.syncs import SYNCS, Scope
 
@@ -34,13 +35,13 @@ class Ended(Exception):
     """The starter said END, or is gone, while steps were left."""
 
 
-def needs_servant(plan: WorkerPlan) -> bool:
-    """Whether a step of the plan is only for root."""
-    return any(op.kind in DISTURBANCES and DISTURBANCES[op.kind].privileged for op in plan.ops)
+def needs_servant(plans: Sequence[WorkerPlan]) -> bool:
+    """Whether a step of the plans is only for root."""
+    return any(op.kind in STEPS and STEPS[op.kind].privileged for plan in plans for op in plan.ops)
 
 
 def carry_out(
-    plan: WorkerPlan,
+    plans: Sequence[WorkerPlan],
     *,
     run: int,
     page_bytes: int,
@@ -48,31 +49,33 @@ def carry_out(
     channel: Channel,
     servant: Servant | None = None,
 ) -> None:
-    """Map and pin the file, take all steps, say FINISHED, and hold everything until the starter says END.
+    """Worker by worker: map and pin the file, and take all steps. Then say FINISHED, and hold everything until the starter
+    says END.
 
     Raises OSError if the file cannot be opened or mapped, or an access path or disturbance breaks, and KeyError for
     a name that is in no registry, Unsupported for what the filesystem or kernel cannot do at all. What the filesystem
     refuses otherwise is recorded and not raised.
     """
     with ExitStack() as held:
-        for service in {DISTURBANCES[op.kind].before for op in plan.ops if op.kind in DISTURBANCES} - {""}:
+        for service in {STEPS[op.kind].before for plan in plans for op in plan.ops if op.kind in STEPS} - {""}:
             assert servant is not None
             servant.ask(service)
-        place = MappedFile(
-            Path(plan.path),
-            file=plan.file,
-            first_page=plan.first_page,
-            pages=plan.pages,
-            page_bytes=page_bytes,
-        )
-        mapped = held.enter_context(place)
-        ledger.append(Worker(plan.worker, plan.file, plan.pin, plan.access, plan.first_page, plan.pages))
-        steps = _Steps(plan, run, mapped, ledger, channel, servant)
-        steps.pin()
-        steps.access = held.enter_context(closing(ACCESSES[plan.access](mapped)))
         try:
-            for op in plan.ops:
-                steps.take(op)
+            for plan in plans:
+                place = MappedFile(
+                    Path(plan.path),
+                    file=plan.file,
+                    first_page=plan.first_page,
+                    pages=plan.pages,
+                    page_bytes=page_bytes,
+                )
+                mapped = held.enter_context(place)
+                ledger.append(Worker(plan.worker, plan.file, plan.pin, plan.access, plan.first_page, plan.pages))
+                steps = _Steps(plan, run, mapped, ledger, channel, servant)
+                steps.pin()
+                steps.access = held.enter_context(closing(ACCESSES[plan.access](mapped)))
+                for op in plan.ops:
+                    steps.take(op)
             channel.send(Message(Verb.FINISHED))
             steps.wait_for_end()
         except Ended:
@@ -134,7 +137,7 @@ class _Steps:
         elif op.kind == "gate":
             self._wait_at_gate(op.name)
         else:
-            DISTURBANCES[op.kind].act(self, op)
+            STEPS[op.kind].act(self, op)
 
     def wait_for_end(self) -> None:
         """Returns by raising Ended."""

@@ -1,9 +1,10 @@
 """A worker's servant: does for it what only root may, such as freezing the filesystem.
 
 A worker drops its privileges, so the servant is forked before that, and only for a plan that needs one. At the fork it
-learns for whom it works and on which mount; the worker, which may have been taken over, can ask for a service by its
-name and for nothing else. It serves one request at a time over a channel, and is ended by the end of file of that
-channel, whatever becomes of the worker. Until then it holds the root of the mount. A freeze thaws by itself.
+learns for whom it works, on which mount and on which files there; the worker, which may have been taken over, can ask
+for a service by its name and for nothing else. It serves one request at a time over a channel, and is ended by the end
+of file of that channel, whatever becomes of the worker. Until then it holds the root of the mount. A freeze thaws by
+itself.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ import errno
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -25,6 +26,7 @@ from workloads.channel import Channel, Message, Verb
 from workloads.memory_cgroup import MemoryCgroup, leave_inherited
 from workloads.unsupported import Unsupported
 
+AGE = "age"
 DROP_CACHES, COMPACT_MEMORY = "drop_caches", "compact_memory"
 FREEZE_S = 0.1
 _FIRST_DESCRIPTOR = 3
@@ -44,15 +46,15 @@ class Reply:
 class Servant:
     """The worker's end; a context manager that dismisses the servant."""
 
-    def __init__(self, mount_point: Path | None) -> None:
+    def __init__(self, mount_point: Path | None, files: Mapping[str, Path]) -> None:
         """Fork the servant of this process, for a filesystem that is mounted on `mount_point`; None if there is none to
-        freeze. Call it as root, and before the channel of the worker matters to anybody. Raises Unsupported if nothing is
-        mounted there."""
+        freeze. `files`: those of its plans, by what is asked for. Call it as root, and before the channel of the worker
+        matters to anybody. Raises Unsupported if nothing is mounted there."""
         self._channel, theirs = Channel.pair()
         worker = os.getpid()
         self._pid = os.fork()
         if self._pid == 0:
-            _serve(theirs, worker, mount_point)
+            _serve(theirs, worker, mount_point, files)
         theirs.close()
         self._hear("its start")
 
@@ -80,14 +82,19 @@ class Servant:
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """For whom a servant works: the worker's process, and a descriptor of the root of its filesystem, None if it was told
-    of none."""
+    """For whom a servant works."""
 
     worker: str
+    """The process."""
     root: int | None
+    """A descriptor of the root of the filesystem under test, None if the servant was told of none."""
+    mount_point: Path | None
+    """Where that is mounted."""
+    files: Mapping[str, Path]
+    """The worker's."""
 
 
-def _serve(channel: Channel, worker: int, mount_point: Path | None) -> NoReturn:
+def _serve(channel: Channel, worker: int, mount_point: Path | None, files: Mapping[str, Path]) -> NoReturn:
     """The servant's process: answers as soon as the service has begun, ends with the channel."""
     status = 1
     try:
@@ -95,16 +102,24 @@ def _serve(channel: Channel, worker: int, mount_point: Path | None) -> NoReturn:
         os.closerange(channel.fileno() + 1, os.sysconf("SC_OPEN_MAX"))
         leave_inherited()  # of whoever starves a group to kill the worker: what is frozen has to be thawed
         with root_of_mount(mount_point) if mount_point else nullcontext() as root:
-            client = Client(str(worker), root)
+            client = Client(str(worker), root, mount_point, files)
             channel.send(_answer(0, ""))
             while request := channel.receive(None):
-                SERVICES[request.text](client, lambda failed, remark: channel.send(_answer(failed, remark)))
+                _do(request.text, client, lambda failed, remark: channel.send(_answer(failed, remark)))
             _leave_cgroup(client)
         status = 0
     except Unsupported as refusal:
         channel.send(Message(Verb.ANSWER, json.dumps([0, "", [refusal.what, refusal.reason]])))
     finally:
         os._exit(status)
+
+
+def _do(request: str, client: Client, answer: Answer) -> None:
+    service, _, worker = request.partition(" ")
+    if service == AGE:
+        _age(client, answer, worker)
+    else:
+        SERVICES[service](client, answer)
 
 
 @contextmanager
@@ -189,6 +204,29 @@ def _leave_cgroup(client: Client) -> None:
             time.sleep(_EXIT_POLL_S)
 
 
+def _age(client: Client, answer: Answer, worker: str) -> None:
+    """Only the owner of a file may set its times to what he likes."""
+    path = client.files[worker]
+    if client.mount_point is None or not path.is_relative_to(client.mount_point) or ".." in path.parts:
+        raise Unsupported("setting the times", f"{path} is not on the filesystem under test")
+    with ExitStack() as held:
+        directory = client.root
+        *above, name = path.relative_to(client.mount_point).parts
+        for part in above:
+            directory = held.enter_context(_directory_in(directory, part))
+        os.utime(name, ns=(0, 0), dir_fd=directory, follow_symlinks=False)
+    answer(0, "")
+
+
+@contextmanager
+def _directory_in(directory: int | None, name: str) -> Iterator[int]:
+    descriptor = os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
 SERVICES: dict[str, Callable[[Client, Answer], None]] = {
     "freeze": _freeze,
     "drop-caches": _drop_caches,
@@ -196,3 +234,4 @@ SERVICES: dict[str, Callable[[Client, Answer], None]] = {
     "join-cgroup": _join_cgroup,
     "reclaim": _reclaim,
 }
+"""What a worker may ask for, besides AGE, which is done to the file of one of the plans that the worker carries out."""

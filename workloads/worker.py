@@ -21,7 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal, NoReturn, Self
 
-from verify.ledger import LedgerWriter
+from verify.ledger_file import LedgerWriter
 from workloads import libc
 from workloads.channel import Channel, Message, Verb
 from workloads.children import errno_in
@@ -58,7 +58,7 @@ class WorkerReport:
 class _Task:
     """Everything that a worker is told when it is forked; fields as for `start`."""
 
-    plan: WorkerPlan
+    plans: tuple[WorkerPlan, ...]
     run: int
     ledger_path: Path
     uid: int
@@ -70,8 +70,7 @@ class _Task:
 
 
 def start(
-    plan: WorkerPlan,
-    *,
+    *plans: WorkerPlan,
     run: int,
     ledger_path: Path,
     uid: int,
@@ -81,7 +80,7 @@ def start(
     fsize_bytes: int = UNLIMITED,
     mount_point: Path | None = None,
 ) -> WorkerProcess:
-    """Fork a worker that carries out `plan` at once, as user `uid` and group `gid`.
+    """Fork a worker that carries out a plan at once, or several one after the other, as user `uid` and group `gid`.
 
     Its RLIMIT_MEMLOCK is `memlock_bytes`, or -1: as high as can be (see limits), and RLIMIT_FSIZE holds for what it does
     to the file, not for its ledger. It opens the ledger before
@@ -89,14 +88,14 @@ def start(
     calling thread must outlive the worker. Raises OSError if no process can be made; all else stands in the worker's
     report.
     """
-    task = _Task(plan, run, ledger_path, uid, gid, memlock_bytes, fsize_bytes, page_bytes, mount_point)
+    task = _Task(plans, run, ledger_path, uid, gid, memlock_bytes, fsize_bytes, page_bytes, mount_point)
     ours, theirs = Channel.pair()
     starter = os.getpid()
     pid = os.fork()
     if pid == 0:
         _be_worker(task, starter, theirs)
     theirs.close()
-    return WorkerProcess(plan.worker, pid, ours)
+    return WorkerProcess(plans[0].worker, pid, ours)
 
 
 class WorkerProcess:
@@ -203,10 +202,11 @@ def _be_worker(task: _Task, starter: int, channel: Channel) -> NoReturn:
         _cut_off(channel)
         ledger = LedgerWriter(task.ledger_path)
         with ExitStack() as held:
-            servant = held.enter_context(Servant(task.mount_point)) if needs_servant(task.plan) else None
+            files = {str(plan.worker): Path(plan.path) for plan in task.plans}
+            servant = held.enter_context(Servant(task.mount_point, files)) if needs_servant(task.plans) else None
             _confine(task)
             _die_with(starter)
-            carry_out(task.plan, run=task.run, page_bytes=task.page_bytes, ledger=ledger, channel=channel, servant=servant)
+            carry_out(task.plans, run=task.run, page_bytes=task.page_bytes, ledger=ledger, channel=channel, servant=servant)
         status = 0
     except Unsupported as refusal:
         channel.send(Message(Verb.REFUSED, str(refusal)))

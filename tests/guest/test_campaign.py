@@ -45,7 +45,7 @@ def start(*words: str | Path) -> subprocess.Popen[str]:
 
 
 def run_processes(run: str) -> list[int]:
-    return list(processes.marked(f"{run_id.ENVIRONMENT}={run}"))
+    return list(processes.tagged(f"{run_id.ENVIRONMENT}={run}"))
 
 
 def sessions(leaders: list[int]) -> list[int]:

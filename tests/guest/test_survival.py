@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.guest.command_line import TORTURE
-from torture.campaign.runner import Campaign
+from torture.campaign.runner import Runner
 from torture.campaign.schedule import FixedList
 from torture.draw.matrix import Drawn, draw
 from torture.draw.request import Request
@@ -22,7 +22,7 @@ from torture.lab import connection, processes, run_id
 from torture.lab.base import GuestLost
 from torture.lab.uml import UmlLab
 from torture.results.store import Store, Trial
-from verify.ledger import read_ledger
+from verify.ledger_file import read_ledger
 from verify.outcome import Outcome
 
 pytestmark = pytest.mark.guest
@@ -37,26 +37,26 @@ def lab(tmp_path: Path) -> Iterator[UmlLab]:
     (tmp_path / "trials").mkdir()
     with run_id.Hold(name):  # or another run on this machine would clean it up
         yield UmlLab(name, tmp_path, SCRATCH, os.sysconf("SC_PAGE_SIZE"))
-    assert list(processes.marked(f"{run_id.ENVIRONMENT}={name}")) == []
+    assert list(processes.tagged(f"{run_id.ENVIRONMENT}={name}")) == []
     assert not any((SCRATCH / name).glob("guest-*"))
     (SCRATCH / name).rmdir()
 
 
 def plans(count: int) -> list[Drawn]:
-    request = Request(filesystems=("ext4",), layouts=("hole",), count=count, canary=False, control=False)
+    request = Request({"filesystem": ("ext4",), "layout": ("hole",)}, count=count, canary=False, control=False)
     return draw(request, "lying-disk")[:count]
 
 
 def carry_out(lab: UmlLab, drawn: list[Drawn]) -> list[Trial]:
     store = Store(lab.results, create=True)
-    Campaign({"uml": lab}, FixedList(drawn, "uml"), lab.results, 1).run(store)
+    Runner({"uml": lab}, FixedList(drawn, "uml"), lab.results, 1).run(store)
     trials = list(store.trials())
     store.close()
     return trials
 
 
 def guest_processes(lab: UmlLab) -> list[int]:
-    return list(processes.marked(f"{run_id.ENVIRONMENT}={lab.run_id}"))
+    return list(processes.tagged(f"{run_id.ENVIRONMENT}={lab.run_id}"))
 
 
 def when_a_trial_runs(lab: UmlLab, act: Callable[[], None]) -> threading.Thread:
@@ -133,7 +133,7 @@ def left_behind(run: str) -> list[str]:
     return [
         *mounted,
         *(name for name in (*backing, *mapped) if run in name),
-        *(str(pid) for pid in processes.marked(f"{run_id.ENVIRONMENT}={run}")),
+        *(str(pid) for pid in processes.tagged(f"{run_id.ENVIRONMENT}={run}")),
         *(str(path) for path in SCRATCH.glob(f"{run}*")),
     ]
 

@@ -21,7 +21,7 @@ from torture.judge import judge
 from torture.lab.disk import copy_image, default_scratch
 from torture.lab.run_id import Hold, new_run_id
 from torture.lab.uml import UmlLab
-from torture.plan import FaultSpec, Plan
+from torture.plan import Plan
 from torture.rig.record import LEDGER
 
 FACTS = ("kind", "promise", "name", "first_page", "pages", "sectors", "expected", "found", "reported", "read")
@@ -31,7 +31,7 @@ LABS = ("uml", "local") if os.geteuid() == 0 else ("uml",)
 @pytest.fixture(scope="module")
 def plan() -> Plan:
     """An mlocked hole, stored to and synced, then a power cut."""
-    request = Request(filesystems=("xfs",), layouts=("hole",), faults=(FaultSpec("power-cut", {}),), workers=1)
+    request = Request({"filesystem": ("xfs",), "layout": ("hole",), "fault": ("power-cut",)}, workers=1)
     return draw(replace(request, pages=4, canary=False), "lying-disk")[0].plan
 
 

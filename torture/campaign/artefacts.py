@@ -10,10 +10,12 @@ import hashlib
 import json
 import os
 import shutil
+import sys
 import threading
 from pathlib import Path
 
 from devicemapper import tools
+from devicemapper.errors import BlockStackError
 from torture.filesystems import filesystem
 from torture.report.summary import detail
 from torture.results.groups import Key, key_of
@@ -26,6 +28,7 @@ from verify.observation import Page, read_observations
 FINDINGS = "findings"
 IMAGE = "disk.img.gz"
 _CHUNK_BYTES = 1 << 20
+_ON_FINDING_TIMEOUT_S = 600.0
 _HEX_SECTORS = 8
 _HEX_COLUMNS = 16
 
@@ -38,14 +41,20 @@ def slug(key: Key) -> str:
 
 
 class Keeper:
-    """Keeps each distinct finding once, as long as `budget_bytes` last. Thread-safe."""
+    """Keeps each distinct finding once, as long as `budget_bytes` last. Thread-safe.
 
-    def __init__(self, run_directory: Path, lab_facts: dict[str, dict[str, str]], budget_bytes: int) -> None:
+    `lab_facts` are by the label of the kernel. The program `on_finding` is started with every directory that is made.
+    """
+
+    def __init__(
+        self, run_directory: Path, lab_facts: dict[str, dict[str, str]], budget_bytes: int, on_finding: str = ""
+    ) -> None:
         self._root = run_directory / FINDINGS
         self._lab_facts = lab_facts
         self._left_bytes = budget_bytes
+        self._on_finding = on_finding
         self._lock = threading.Lock()
-        self.kept: list[Path] = []
+        self._untold: list[Path] = []
 
     def keep(self, trial: Trial, directory: Path, disk: Path) -> None:
         """Make the directory of every finding of `trial` that has none yet."""
@@ -59,7 +68,14 @@ class Keeper:
                 home.mkdir(parents=True)
             self._fill(home, trial, finding, directory, disk)
             with self._lock:
-                self.kept.append(home)
+                self._untold.append(home)
+
+    def finished(self, _: Trial) -> None:
+        """A trial was stored: what was kept of it can be told."""
+        with self._lock:
+            untold, self._untold = self._untold, []
+        for home in untold if self._on_finding else ():
+            threading.Thread(target=_tell, args=(self._on_finding, home), daemon=True).start()
 
     def _fill(self, home: Path, trial: Trial, finding: Finding, directory: Path, disk: Path) -> None:
         for entry in directory.iterdir():
@@ -68,7 +84,7 @@ class Keeper:
         (home / "README").write_text(detail(trial, home) + "\n")
         (home / "pages.txt").write_text(page_table(trial))
         (home / "first-bad-page.txt").write_text(first_bad_page(directory, finding))
-        versions = {**self._lab_facts[trial.lab], "kernel": trial.kernel, **tool_versions(trial)}
+        versions = {**self._lab_facts[trial.kernel], "kernel": trial.release, **tool_versions(trial)}
         (home / "versions.json").write_text(json.dumps(versions, indent=1))
         (home / "checked.txt").write_text(
             "\n".join(f"$ {command}\n{output}" for command, _, output in Record.read(directory).checked)
@@ -87,6 +103,14 @@ class Keeper:
                 out.write(_without_foreign_stamps(bytearray(source.read(min(_CHUNK_BYTES, length - offset)))))
         with self._lock:
             self._left_bytes -= target.stat().st_size
+
+
+def _tell(program: str, home: Path) -> None:
+    """Run the user's program on a finding; what goes wrong with it is said, and stops nothing."""
+    try:
+        tools.run([program, str(home)], timeout_s=_ON_FINDING_TIMEOUT_S)
+    except BlockStackError as error:
+        sys.stderr.write(f"torture: {error}\n")
 
 
 def tool_versions(trial: Trial) -> dict[str, str]:

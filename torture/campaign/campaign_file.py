@@ -22,9 +22,9 @@ access = ["read"]
 path = "./linux"
 arguments = ["mutant=0"]
 
-[[known]]                            # findings that are known: told as such, and left alone
-filesystem = "ext2"                  # also: layout, promise, pin, access, sync, background, disturbance, and
-fault = "enospc"                     # parts of what was expected and found; left out is any (torture/known.py)
+[[known]]                            # findings that are known, which do not count; what is left out is any
+filesystem = "ext2"                  # also the other dimensions, by the names in torture/dimensions.py, promise, and
+fault = "enospc"                     # parts of what was expected and found (torture/results/known.py)
 kind = "late"
 reason = "has no page_mkwrite of its own"
 expires = "2027-12-31"
@@ -34,56 +34,29 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
 
-from torture.campaign.run_config import Order
-from torture.draw.combination import NO_DISTURBANCE
-from torture.draw.request import BACKGROUNDS, Request, choose, choose_faults, whole_space
+from torture.campaign.run_config import RunConfig
+from torture.dimensions import ALL, DIMENSIONS, Dimension
+from torture.draw.request import Request, whole_space
 from torture.errors import BadRequest
-from torture.faults import FAULTS
-from torture.filesystems import FILESYSTEMS, USUAL
 from torture.lab.choose import LABS, KernelChoice, lab_for
-from torture.results.known import KEYS, Known
-from workloads.access import ACCESSES
-from workloads.disturbances import DISTURBANCES
-from workloads.layouts import LAYOUTS
-from workloads.pins import PINS
-from workloads.syncs import SYNCS
+from torture.results.known import Known, can_match, known_from, known_keys, known_values
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _BYTES = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
-_DIMENSIONS: Mapping[str, Mapping[str, object]] = {
-    "fs": FILESYSTEMS,
-    "layout": LAYOUTS,
-    "pin": PINS,
-    "access": ACCESSES,
-    "sync": SYNCS,
-    "disturbance": {NO_DISTURBANCE: None, **DISTURBANCES},
-    "background": dict.fromkeys(BACKGROUNDS),
-    "fault": {name: fault for name, fault in FAULTS.items() if not fault.canary},
-}
-_FIELDS = {
-    "fs": "filesystems",
-    "layout": "layouts",
-    "pin": "pins",
-    "access": "accesses",
-    "sync": "syncs",
-    "disturbance": "disturbances",
-    "background": "backgrounds",
-    "fault": "faults",
-}
 _KEYS: Mapping[str, frozenset[str]] = {
     "": frozenset({"seed", "lab", "jobs", "on_finding", "budget", "include", "exclude", "kernel", "known"}),
     "budget": frozenset({"time", "trials", "findings", "artefacts"}),
-    "include": frozenset(_DIMENSIONS),
-    "exclude": frozenset(_DIMENSIONS),
     "kernel": frozenset({"path", "arguments"}),
-    "known": KEYS,
 }
+_TABLES = ("budget", "include", "exclude")
+_LISTS = ("kernel", "known")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,25 +66,30 @@ class _File:
     path: Path
     text: str
 
-    def wrong(self, table: str, key: str, what: str, allowed: str) -> BadRequest:
-        """What is wrong with a key, with its line."""
-        return BadRequest(f"{self.path}, line {self._line(table, key)}, key {key!r}: {what}", allowed)
+    def wrong(self, table: str, key: str, what: str, allowed: str, entry: int = 1) -> BadRequest:
+        """What is wrong with a key, with its line; `entry` counts the tables of that name."""
+        return BadRequest(f"{self.path}, line {self._line(table, key, entry)}, key {key!r}: {what}", allowed)
 
-    def _line(self, table: str, key: str) -> int:
-        inside = ""
+    def _line(self, table: str, key: str, entry: int) -> int:
+        """The line of a key; of its table if the key is not there; of the file's beginning if neither is."""
+        inside, seen, heading_line = "", Counter[str](), 1
         for number, line in enumerate(self.text.splitlines(), 1):
-            heading = re.match(r"\s*\[+\s*([\w-]+)\s*\]+", line)
-            if heading:
+            if heading := re.match(r"\s*\[+\s*([\w-]+)\s*\]+", line):
                 inside = heading[1]
-                if inside == key and not table:
-                    return number
-            elif inside == table and re.match(rf"\s*[\"']?{re.escape(key)}[\"']?\s*=", line):
+                seen[inside] += 1
+                if inside == (table or key) and seen[inside] == entry:
+                    heading_line = number
+            elif inside == table and seen[inside] in (0, entry) and _is_key(line, key):
                 return number
-        return 1
+        return heading_line
 
 
-def load(path: Path, *, results: Path, scratch: Path, draw_seed: Callable[[], int]) -> Order:
-    """The order in a campaign file. BadRequest for a file that cannot be read or says something wrong."""
+def _is_key(line: str, key: str) -> bool:
+    return re.match(rf"\s*[\"']?{re.escape(key)}[\"']?\s*=", line) is not None
+
+
+def load(path: Path, *, results: Path, scratch: Path, draw_seed: Callable[[], int]) -> RunConfig:
+    """The run config in a campaign file. BadRequest for a file that cannot be read or says something wrong."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -123,7 +101,7 @@ def load(path: Path, *, results: Path, scratch: Path, draw_seed: Callable[[], in
     file = _File(path, text)
     _check_keys(file, raw)
     kernels = _kernels(file, raw)
-    return Order(
+    return RunConfig(
         request=_request(file, raw, draw_seed),
         results=results,
         scratch=scratch,
@@ -137,64 +115,70 @@ def load(path: Path, *, results: Path, scratch: Path, draw_seed: Callable[[], in
     )
 
 
+def _keys(table: str) -> frozenset[str]:
+    """What may stand in a table; "" is the file."""
+    match table:
+        case "include" | "exclude":
+            return frozenset(row.option for row in DIMENSIONS.values())
+        case "known":
+            return known_keys()
+        case _:
+            return _KEYS[table]
+
+
 def _check_keys(file: _File, raw: dict[str, Any]) -> None:
     for key in raw:
         if key not in _KEYS[""]:
             raise file.wrong("", key, "unknown key", f"known are {', '.join(sorted(_KEYS['']))}")
-    for table in ("budget", "include", "exclude", "kernel", "known"):
-        many = table in ("kernel", "known")
-        entries = raw.get(table, [] if many else {})
-        if not isinstance(entries, list if many else dict):
-            raise file.wrong("", table, "is no table", f"write [{'[' * many}{table}{']' * many}]")
-        for entry in entries if many else [entries]:
+    for table in (*_TABLES, *_LISTS):
+        is_list = table in _LISTS
+        entries = raw.get(table, [] if is_list else {})
+        if not isinstance(entries, list if is_list else dict):
+            raise file.wrong("", table, "is no table", f"write [{'[' * is_list}{table}{']' * is_list}]")
+        for number, entry in enumerate(entries if is_list else [entries], 1):
             for key in entry:
-                if key not in _KEYS[table]:
-                    known = ", ".join(sorted(_KEYS[table]))
-                    raise file.wrong(table, key, f"unknown key in [{table}]", f"known are {known}")
+                if key not in _keys(table):
+                    known = ", ".join(sorted(_keys(table)))
+                    raise file.wrong(table, key, f"unknown key in [{table}]", f"known are {known}", number)
 
 
 def _request(file: _File, raw: dict[str, Any], draw_seed: Callable[[], int]) -> Request:
-    defaults = replace(whole_space(), filesystems=USUAL, pairwise=False)
+    defaults = replace(whole_space(), pairwise=False).having(filesystem=DIMENSIONS["filesystem"].usual)
     seed = _whole(file, "", raw, "seed", 0, 1 << 62)
-    fields: dict[str, Any] = {}
-    for dimension, known in _DIMENSIONS.items():
-        default = getattr(defaults, _FIELDS[dimension])
-        if dimension == "fault":
-            default = tuple(spec.name for spec in default)
-        given = _words(file, "include", raw.get("include", {}), dimension)
-        out = _words(file, "exclude", raw.get("exclude", {}), dimension)
-        try:
-            chosen = choose_names(given, known, default)
-            gone = choose_names(out, known, ())
-        except BadRequest as error:
-            where = "include" if dimension in raw.get("include", {}) else "exclude"
-            raise file.wrong(where, dimension, error.wrong, error.allowed) from error
-        left = tuple(value for value in chosen if value not in gone)
-        if not left:
-            raise file.wrong("exclude", dimension, "nothing is left", "exclude fewer values")
-        fields[_FIELDS[dimension]] = choose_faults(left) if dimension == "fault" else left
-    return replace(defaults, seed=draw_seed() if seed is None else seed, **fields)
+    values = {}
+    for name, row in DIMENSIONS.items():
+        chosen = _chosen(file, raw, "include", row) or defaults[name]
+        gone = _chosen(file, raw, "exclude", row)
+        values[name] = tuple(value for value in chosen if value not in gone)
+        if not values[name]:
+            raise file.wrong("exclude", row.option, "nothing is left", "exclude fewer values")
+    return replace(defaults, seed=draw_seed() if seed is None else seed, values=values)
 
 
-def choose_names(given: tuple[str, ...], known: Mapping[str, object], default: tuple[str, ...]) -> tuple[str, ...]:
-    """Values of a dimension; a fault may carry parameters after its name, and others with a `+`."""
-    parts = (part for value in given for part in ([value] if value in known else value.split("+")))
-    plain = tuple(part.partition(":")[0] if part not in known else part for part in parts)
-    chosen = choose("value", plain, known, default)
-    return chosen if "all" in given or not given else tuple(dict.fromkeys(given))
+def _chosen(file: _File, raw: dict[str, Any], table: str, row: Dimension) -> tuple[str, ...]:
+    """The values that a table names, checked; canaries are run anyway, and are none."""
+    try:
+        chosen = row.choose(_words(file, table, raw.get(table, {}), row.option), ())
+    except BadRequest as error:
+        raise file.wrong(table, row.option, error.wrong, error.allowed) from error
+    for value in (value for text in chosen for value in row.parts(text)):
+        if value not in row.values:
+            allowed = f"allowed are {', '.join(row.values)} and {ALL}"
+            raise file.wrong(table, row.option, f"{row.noun} {value!r} is unknown", allowed)
+    return chosen
 
 
-def _words(file: _File, table: str, entries: dict[str, Any], key: str) -> tuple[str, ...]:
+def _words(file: _File, table: str, entries: dict[str, Any], key: str, entry: int = 1) -> tuple[str, ...]:
     value = entries.get(key, [])
     if not isinstance(value, list) or not all(isinstance(word, str) for word in value):
-        raise file.wrong(table, key, "is no list of words", 'write ["one", "two"]')
+        raise file.wrong(table, key, "is no list of words", 'write ["one", "two"]', entry)
     return tuple(value)
 
 
-def _text(file: _File, table: str, entries: dict[str, Any], key: str) -> str:
+def _text(file: _File, table: str, entries: dict[str, Any], key: str, entry: int = 1) -> str:
     value = entries.get(key, "")
     if not isinstance(value, str):
-        raise file.wrong(table, key, f"{value!r} is no text", 'write "text"')
+        raise file.wrong(table, key, f"{value!r} is no text", 'write "text"', entry)
     return value
 
 
@@ -235,23 +219,28 @@ def _budget(file: _File, budget: dict[str, Any]) -> dict[str, Any]:
 
 def _kernels(file: _File, raw: dict[str, Any]) -> tuple[KernelChoice, ...]:
     chosen = [
-        KernelChoice(_text(file, "kernel", entry, "path"), _words(file, "kernel", entry, "arguments"))
-        for entry in raw.get("kernel", [])
+        KernelChoice(_text(file, "kernel", entry, "path", number), _words(file, "kernel", entry, "arguments", number))
+        for number, entry in enumerate(raw.get("kernel", []), 1)
     ]
     return tuple(chosen) or (KernelChoice("", ()),)
 
 
 def _known(file: _File, raw: dict[str, Any]) -> tuple[Known, ...]:
-    return tuple(_known_entry(file, entry) for entry in raw.get("known", []))
+    return tuple(_known_entry(file, entry, number) for number, entry in enumerate(raw.get("known", []), 1))
 
 
-def _known_entry(file: _File, entry: dict[str, Any]) -> Known:
-    fields = {key: str(value) for key, value in entry.items()}
+def _known_entry(file: _File, entry: dict[str, Any], number: int) -> Known:
+    texts = {key: str(value) for key, value in entry.items()}
     for key in ("reason", "expires"):
-        if not fields.get(key):
-            raise file.wrong("", "known", f"a known finding has no {key}", "give a reason and a day it expires")
+        if not texts.get(key):
+            allowed = "give a reason and a day it expires"
+            raise file.wrong("known", key, f"a known finding has no {key}", allowed, number)
+    for key, pattern in texts.items():
+        if pattern and not can_match(key, pattern):
+            allowed = f"allowed are {', '.join(known_values(key))}, and * for any text"
+            raise file.wrong("known", key, f"{pattern!r} matches nothing there is", allowed, number)
     try:
-        date.fromisoformat(fields["expires"])
+        date.fromisoformat(texts["expires"])
     except ValueError as error:
-        raise file.wrong("known", "expires", f"{fields['expires']!r} is no day", "write YYYY-MM-DD") from error
-    return Known(**fields)
+        raise file.wrong("known", "expires", f"{texts['expires']!r} is no day", "write YYYY-MM-DD", number) from error
+    return known_from(texts)

@@ -1,15 +1,15 @@
-"""Breadth: the plans of a campaign that look where nobody looked yet, on every kernel. Pure.
+"""Explore: the plans of a campaign that look where nothing was tried yet, on every kernel. Pure.
 
-First the representative matrix of `torture.draw`, of those usual values that the request has, each plan with its control
-arm. After that endlessly plans from the whole space (torture.draw.pairwise): a filesystem and a fault, in combinations that
-meet pairs of values which no plan had yet; when there is none left, those of the rarest cells. These have no control arm
-of their own: that of a finding is run when there is one (torture.campaign.schedule).
+First comes the representative matrix of `torture.draw`, of the usual values that the request has, each plan with its
+control arm. Then come plans from the whole space without end (torture.draw.pairwise). Each has one filesystem and one
+fault, and combinations with pairs of values that no plan had yet, or, if no such pair is left, those of the rarest cells.
+These plans have no control arm: it is run when one of them finds something (torture.campaign.schedule).
 
-Every pair of filesystem and fault comes once, near-full filesystems and crashes first; then those that had least. A
-fault whose trials take k times as long as others counts sqrt(k) for each, so that slow ones come less often and still get
-more time than quick ones. A pair whose trials could never be run or judged counts `HOPELESS` for each.
+Each pair of a filesystem and a fault is drawn once, near-full filesystems and crashes first; after that the pair is next
+that was drawn least often. A fault whose trials take k times as long as those of others counts sqrt(k) for each draw: it is
+drawn less often, and still gets more time. A pair of which no trial could be run and judged counts `HOPELESS` for each.
 
-All that decides is what was scheduled (`account`) and what finished (`finished`), so a resumed campaign goes on with the
+Nothing decides but what was scheduled (`account`) and what finished (`finished`), so a resumed campaign goes on with the
 same plans.
 """
 
@@ -22,6 +22,7 @@ from itertools import product
 from math import sqrt
 from random import Random
 
+from torture.dimensions import DIMENSIONS
 from torture.draw.arm import arm_of
 from torture.draw.combination import Coverage, combinations_of
 from torture.draw.matrix import Drawn, draw
@@ -39,10 +40,10 @@ Place = tuple[str, FaultSpec]
 
 
 class Explore:
-    """The plans in order. `labs` each get every plan before the next one is drawn."""
+    """The plans in order. Each of `kernels`, which are labels, gets a plan before the next one is drawn."""
 
-    def __init__(self, request: Request, labs: Sequence[str]) -> None:
-        self._request, self._labs = request, tuple(labs)
+    def __init__(self, request: Request, kernels: Sequence[str]) -> None:
+        self._request, self._kernels = request, tuple(kernels)
         self._order = _places(request)
         self._taken: Counter[int] = Counter()
         self._seconds: dict[str, float] = {}
@@ -54,10 +55,10 @@ class Explore:
         self._left: deque[tuple[Drawn, str]] = deque()
         for item in draw(usual(request), ""):
             self._coverage.add(combinations_of(item.plan))
-            self._left.extend((item, lab) for lab in self._labs)
+            self._left.extend((item, kernel) for kernel in self._kernels)
 
     def next(self) -> tuple[Drawn, str]:
-        """The next plan, and the lab that it is for."""
+        """The next plan, and the kernel that it is for."""
         if not self._left:
             self._draw()
         return self._left.popleft()
@@ -65,13 +66,13 @@ class Explore:
     def account(self, task: Task) -> None:
         """A task was scheduled by an earlier `next` of a campaign that is now resumed."""
         while self._left:
-            drawn, lab = self._left.popleft()
-            if (drawn.plan, lab) == (task.plan, task.lab):
+            drawn, kernel = self._left.popleft()
+            if (drawn.plan, kernel) == (task.plan, task.kernel):
                 return
         self._plans += 1
         self._taken[self._place_of(task.plan)] += 1
         self._coverage.add(combinations_of(task.plan))
-        self._left.extend((Drawn(task.plan, task.arm), lab) for lab in self._labs[1:])
+        self._left.extend((Drawn(task.plan, task.arm), kernel) for kernel in self._kernels[1:])
 
     def finished(self, trial: Trial) -> None:
         """How long it took, and whether it could be run and judged."""
@@ -89,10 +90,10 @@ class Explore:
         self._taken[place] += 1
         random = Random(f"{self._request.seed}/breadth/{self._plans}")
         plan = draw_plan(self._request, name, fault, random, self._coverage)
-        self._left.extend((Drawn(plan, arm_of(plan)), lab) for lab in self._labs)
+        self._left.extend((Drawn(plan, arm_of(plan)), kernel) for kernel in self._kernels)
 
     def _place_of(self, plan: Plan) -> int:
-        """The place that `plan` was drawn for; of no place of this request, the first."""
+        """The number of the place that `plan` was drawn for; 0 if it was drawn for none of this request."""
         given = [(spec.name, spec.parameters.items()) for spec in plan.faults]
         fits = (
             name == plan.filesystem
@@ -103,7 +104,7 @@ class Explore:
         return next((number for number, fit in enumerate(fits) if fit), 0)
 
     def _next_place(self) -> int:
-        """The number of the place that had least, by weight; the first of those in order."""
+        """The number of the place that was drawn least often, by weight; the first of several."""
         return min(range(len(self._order)), key=lambda number: self._taken[number] * self._weight(*self._order[number]))
 
     def _weight(self, name: str, fault: FaultSpec) -> float:
@@ -117,20 +118,13 @@ class Explore:
 
 
 def usual(request: Request) -> Request:
-    """The matrix that comes first: in each dimension the usual values that the request has, or else all it has."""
-    defaults = Request()
-    names = {spec.name for spec in defaults.faults}
-    return replace(
-        request,
-        count=1,
-        canary=False,
-        pairwise=False,
-        layouts=_common(defaults.layouts, request.layouts),
-        pins=_common(defaults.pins, request.pins),
-        accesses=_common(defaults.accesses, request.accesses),
-        syncs=_common(defaults.syncs, request.syncs),
-        faults=tuple(spec for spec in request.faults if spec.name in names),
-    )
+    """The matrix that comes first: in each dimension the usual values that the request has, or else all it has; all its
+    filesystems; and only its usual faults, so that without one of these there is no matrix."""
+    fault = DIMENSIONS["fault"]
+    values = {name: _common(row.usual, request[name]) for name, row in DIMENSIONS.items()}
+    values["filesystem"] = request["filesystem"]
+    values["fault"] = tuple(text for text in request["fault"] if fault.label(text) in fault.usual)
+    return replace(request, values=values, count=1, canary=False, pairwise=False)
 
 
 def _common(usual: tuple[str, ...], asked: tuple[str, ...]) -> tuple[str, ...]:
@@ -139,7 +133,7 @@ def _common(usual: tuple[str, ...], asked: tuple[str, ...]) -> tuple[str, ...]:
 
 def _places(request: Request) -> list[Place]:
     """Filesystems with faults, shuffled; near-full ones in front, then the faults that stores do not survive unsynced."""
-    whole = list(product(request.filesystems, request.faults))
+    whole = list(product(request["filesystem"], request.faults))
     Random(f"{request.seed}/breadth").shuffle(whole)
     return sorted(whole, key=lambda place: (place[1].name != "enospc", not _is_deadly(place[1])))
 

@@ -5,18 +5,27 @@ Between the command line, which only sees that somebody stopped it, and the camp
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Protocol
+
+from torture.report.summary import count
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """From the keyboard, from whoever shuts the machine down, and from a terminal that is closed."""
 
 
+_STDERR = 2
+
+
 class Stoppable(Protocol):
     """A campaign, from the thread of the signals."""
+
+    in_flight: int
+    """Trials that were begun."""
 
     def stop(self) -> None:
         """Start no further trial."""
@@ -35,6 +44,7 @@ def interrupts(campaign: Stoppable) -> Iterator[threading.Event]:
         if not interrupted.is_set():
             interrupted.set()
             campaign.stop()
+            _say(f"finishing {count(campaign.in_flight, 'trial')} in flight; again ends them at once")
         elif not killing.is_set():
             killing.set()
             campaign.kill()
@@ -46,3 +56,9 @@ def interrupts(campaign: Stoppable) -> Iterator[threading.Event]:
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+def _say(text: str) -> None:
+    """Without sys.stderr, which may be in the middle of a write; the terminal may be gone."""
+    with suppress(OSError):
+        os.write(_STDERR, f"\ntorture: {text}\n".encode())

@@ -1,7 +1,8 @@
-"""An order: a request, and where, how and how long to carry it out. Stored with the run, so that it can be resumed."""
+"""What a run is to do: a request, and where, how and how long to carry it out. Stored with the run, to be resumed."""
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,32 +17,40 @@ from verify import codec
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
-    """`jobs` None: the cores. `destroy`: a device the user gave up (local lab).
-
-    `endless`: a campaign, bounded by time, `most_trials` or `most_findings`; otherwise the request is drawn once.
-    `artefact_bytes`: room for disk images of findings, 0 to keep no finding directories. `on_finding`: a program that
-    is started with the directory of each new finding.
-    """
+class RunConfig:
+    """The options of a run, whoever started it. A run that reproduces something has an empty request but for its seed."""
 
     request: Request
     results: Path
+    """The run gets a directory of its own in there."""
     scratch: Path
+    """The disks of guests go into a directory of the run in there."""
     lab: str = UML
     kernels: tuple[KernelChoice, ...] = (KernelChoice("", ()),)
     jobs: int | None = None
+    """Guests at a time; None: as many as there are cores."""
     time_limit_s: float | None = None
     destroy: Path | None = None
+    """A device that the user gave up, for the local lab."""
     endless: bool = False
+    """A campaign, which a time limit, `most_trials` or `most_findings` ends; otherwise the request is drawn once."""
     most_trials: int | None = None
     most_findings: int | None = None
+    """Distinct ones that nobody knows."""
     artefact_bytes: int = 0
+    """Room for disk images of findings; 0: no directories of findings are kept."""
     on_finding: str = ""
+    """A program that is started with the directory of each new finding."""
     known: tuple[Known, ...] = ()
 
-    def labs(self, run_id: str, results: Path) -> dict[str, GuestLab | LocalLab]:
+    @property
+    def guests(self) -> int:
+        """How many guests are to run at a time."""
+        return 1 if self.destroy else self.jobs or cores()
+
+    def labs(self, run_id: str, directory: Path) -> dict[str, GuestLab | LocalLab]:
         """The labs of a run, by the label of their kernel. BadRequest or MissingRequirement if it cannot have them."""
-        return make_labs(self.lab, self.kernels, self.scratch, self.destroy, run_id=run_id, results=results)
+        return make_labs(self.lab, self.kernels, self.scratch, self.destroy, run_id=run_id, results=directory)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data."""
@@ -49,9 +58,14 @@ class Order:
         return plain
 
     @staticmethod
-    def from_dict(raw: dict[str, Any]) -> Order:
+    def from_dict(raw: dict[str, Any]) -> RunConfig:
         """The inverse of `to_dict`. BadRequest names the field that is not of the form it should have."""
         try:
-            return codec.from_plain(Order, raw)
+            return codec.from_plain(RunConfig, raw)
         except codec.Malformed as error:
             raise BadRequest(f"the run's configuration, {error.wrong}", error.allowed) from error
+
+
+def cores() -> int:
+    """The cores this process may use."""
+    return len(os.sched_getaffinity(0))

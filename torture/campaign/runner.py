@@ -11,8 +11,9 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Protocol
@@ -33,7 +34,7 @@ Keep = Callable[[Trial, Path, Path], None]
 
 
 class Source(Protocol):
-    """What is to be run. Both calls come from the thread that runs the campaign."""
+    """What is to be run. Both calls come from the thread that called `Runner.run`."""
 
     def next(self) -> Task | None:
         """The next task; None when there is nothing more to do."""
@@ -51,21 +52,28 @@ class _Slot:
 
 
 @dataclass(slots=True)
-class Campaign:
-    """One run under way. `labs` are by name, as tasks name them.
-
-    `keep` is called in the job's thread with a trial that has findings, its directory, and the guest's disk image,
-    before the guest goes on. `stop` ends the campaign after the trials in flight, `kill` at once.
-    """
+class Runner:
+    """Runs what a source wants."""
 
     labs: Mapping[str, Lab]
+    """By the label of their kernel, as tasks name it."""
     source: Source
     directory: Path
+    """Of the run."""
     jobs: int
+    """Guests at a time."""
     keep: Keep | None = None
+    """Called in a job's thread with a trial that has findings, its directory, and the guest's disk image, before the
+    guest goes on."""
+    watchers: Sequence[Callable[[Trial], None]] = ()
+    """Called with each trial when it is stored, after the source."""
     time_limit_s: float | None = None
+    """No trial is started after that."""
     lost_guests: list[str] = field(default_factory=list)
     boots: int = 0
+    in_flight: int = 0
+    """Trials that were handed out and are not stored yet."""
+    _deadline_s: float = inf
     _waiting: SimpleQueue[Task | None] = field(default_factory=SimpleQueue)
     _finished: SimpleQueue[Trial | TortureError] = field(default_factory=SimpleQueue)
     _stopping: threading.Event = field(default_factory=threading.Event)
@@ -73,7 +81,10 @@ class Campaign:
     _slots: dict[tuple[int, str], _Slot] = field(default_factory=dict)
 
     def run(self, store: Store) -> None:
-        """The first error of the tool itself ends the campaign, and is raised when all guests are down."""
+        """Until the source has no more, or the time is up. The first error of the tool itself is raised when all guests
+        are down."""
+        if self.time_limit_s is not None:
+            self._deadline_s = time.monotonic() + self.time_limit_s
         threads = [threading.Thread(target=self._job, args=(index,), name=f"job-{index}") for index in range(self.jobs)]
         (self.directory / "trials").mkdir(exist_ok=True)
         for thread in threads:
@@ -102,11 +113,9 @@ class Campaign:
 
     def _feed_and_collect(self, store: Store) -> None:
         """Keep every job busy; store and report trials as they come."""
-        deadline = None if self.time_limit_s is None else time.monotonic() + self.time_limit_s
-        running = sum(self._feed(store) for _ in range(self.jobs))
-        while running and not self._killed.is_set():
-            if deadline is not None and time.monotonic() > deadline:
-                self.stop()
+        for _ in range(self.jobs):
+            self._feed(store)
+        while self.in_flight and not self._killed.is_set():
             try:
                 done = self._finished.get(timeout=0.5)
             except Empty:
@@ -116,20 +125,21 @@ class Campaign:
             if not isinstance(done, Trial):
                 raise done
             store.add(done)
-            self.source.finished(done)
-            running += self._feed(store) - 1
+            self.in_flight -= 1
+            for tell in (self.source.finished, *self.watchers):
+                tell(done)
+            self._feed(store)
 
-    def _feed(self, store: Store) -> int:
-        """Hand out one more task; 0 when there is none."""
-        if self._stopping.is_set():
-            return 0
+    def _feed(self, store: Store) -> None:
+        """Hand out one more task, if there is one."""
+        if self._stopping.is_set() or time.monotonic() >= self._deadline_s:
+            return
         self._check_room()
         task = self.source.next()
-        if task is None:
-            return 0
-        store.schedule(task)
-        self._waiting.put(task)
-        return 1
+        if task is not None:
+            store.schedule(task)
+            self._waiting.put(task)
+            self.in_flight += 1
 
     # -- one job ----------------------------------------------------------------------------------------------------
 
@@ -153,20 +163,19 @@ class Campaign:
         directory = self.directory / "trials" / task.directory_name
         shutil.rmtree(directory, ignore_errors=True)  # of a trial that was in flight when the run was killed
         directory.mkdir()
-        (directory / "plan.json").write_text(task.plan.to_json() + "\n")
         clock = _Clock()
-        slot = self._slot(index, task.lab)
+        slot = self._slot(index, task.kernel)
         clock.account(BOOT)
         try:
             slot.guest.run(task.plan, directory, lambda _: None)
         except GuestLost as lost:
-            self._give_up((index, task.lab), directory, lost)
+            self._give_up((index, task.kernel), directory, lost)
         clock.account("")
         trial = _judged(task, directory, slot.guest.kernel, clock)
-        if self.keep and trial.verdict.findings and (index, task.lab) in self._slots:
+        if self.keep and trial.verdict.findings and (index, task.kernel) in self._slots:
             self.keep(trial, directory, slot.guest.disk)
         if Record.read(directory).tainted:
-            self._slots.pop((index, task.lab)).guest.end()
+            self._slots.pop((index, task.kernel)).guest.end()
         return trial
 
     def _give_up(self, key: tuple[int, str], directory: Path, lost: GuestLost) -> None:
@@ -179,17 +188,18 @@ class Campaign:
             record.state, record.hung = "ran", f"{lost}\n{lost.evidence}"
         record.write(directory)
 
-    def _slot(self, index: int, lab: str) -> _Slot:
-        """The job's guest of a lab: booted anew if there is none, or it has run enough trials."""
-        key = (index, lab)
+    def _slot(self, index: int, kernel: str) -> _Slot:
+        """The job's guest of a kernel: booted anew if there is none, or it has run enough trials."""
+        key = (index, kernel)
         if key in self._slots and self._slots[key].trials >= TRIALS_PER_GUEST:
             self._slots.pop(key).guest.end()
+        number = index * len(self.labs) + list(self.labs).index(kernel)
         for attempt in range(1, MAX_BOOTS_IN_A_ROW + 1):
             if key in self._slots:
                 break
             try:
                 self.boots += 1
-                self._slots[key] = _Slot(self.labs[lab].boot(index * len(self.labs) + list(self.labs).index(lab)))
+                self._slots[key] = _Slot(self.labs[kernel].boot(number))
             except GuestLost as lost:
                 self.lost_guests.append(str(lost))
                 if attempt == MAX_BOOTS_IN_A_ROW:
@@ -236,10 +246,10 @@ class _Clock:
         return time.monotonic() - self._began
 
 
-def _judged(task: Task, directory: Path, kernel: str, clock: _Clock) -> Trial:
+def _judged(task: Task, directory: Path, release: str, clock: _Clock) -> Trial:
     verdict = judge(task.plan, directory)
     record = Record.read(directory)
     evidence = tuple(f"{name}: {text}" for name, _, text in record.proofs) + tuple(record.evidence)
     clock.account(VERDICT)
     phases = {**record.phases, **clock.phases}
-    return Trial(task.number, task.arm, task.plan, verdict, phases, clock.seconds, kernel, evidence, lab=task.lab)
+    return Trial(task.number, task.arm, task.plan, verdict, phases, clock.seconds, release, evidence, task.kernel)

@@ -1,4 +1,4 @@
-"""What a campaign runs next: canaries, then breadth, and in between depth where it pays.
+"""What a campaign runs next: canaries, then plans that explore, and in between those that confirm findings.
 
 Deterministic from the request's seed given the same results in the same order; only the hourly canaries follow the
 clock. What was scheduled and what came of it is in the store, so a resumed campaign goes on from there.
@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import date
 
 from torture.campaign.confirm import Confirm
 from torture.campaign.explore import Explore
 from torture.draw.arm import Arm
-from torture.draw.matrix import Drawn, draw
+from torture.draw.matrix import Drawn, canaries
 from torture.draw.request import Request
 from torture.results.known import Known
 from torture.results.store import Task, Trial
@@ -25,16 +25,17 @@ CONFIRM_EVERY = 4
 
 @dataclass(slots=True)
 class FixedList:
-    """A run of so many trials that were drawn beforehand."""
+    """A run of trials that were drawn beforehand."""
 
     drawn: Sequence[Drawn]
-    lab: str
+    kernel: str
     done: Iterable[int] = ()
+    """Numbers of the trials that are finished, counted from 1."""
     _left: Iterator[Task] = field(init=False)
 
     def __post_init__(self) -> None:
         done = set(self.done)
-        tasks = (Task(number, item.arm, item.plan, self.lab) for number, item in enumerate(self.drawn, 1))
+        tasks = (Task(number, item.arm, item.plan, self.kernel) for number, item in enumerate(self.drawn, 1))
         self._left = (task for task in tasks if task.number not in done)
 
     def next(self) -> Task | None:
@@ -46,10 +47,11 @@ class FixedList:
 
 
 class Schedule:
-    """An endless campaign over `labs`, bounded by `most_trials` and `most_findings` (distinct new ones), if given.
+    """An endless campaign, bounded by `most_trials` and `most_findings` (distinct new ones), if given.
 
-    Each `CONFIRM_EVERY`th trial goes to the findings (torture.campaign.confirm), all others to what nobody tried yet
-    (torture.campaign.explore). `unfinished` and `finished` are what the store has of a campaign that is resumed.
+    `canaries`: the loss that is planted on each kernel, by its label. Each `CONFIRM_EVERY`th trial goes to the findings
+    (torture.campaign.confirm), all others to what nobody tried yet (torture.campaign.explore). `unfinished` and
+    `finished` are what the store has of a campaign that is resumed.
     """
 
     def __init__(
@@ -85,8 +87,8 @@ class Schedule:
         if chosen is None:
             return None
         self._number += 1
-        drawn, lab = chosen
-        task = Task(self._number, drawn.arm, drawn.plan, lab)
+        drawn, kernel = chosen
+        task = Task(self._number, drawn.arm, drawn.plan, kernel)
         self._confirm.scheduled(task)
         return task
 
@@ -98,7 +100,7 @@ class Schedule:
 
     def _recall(self, unfinished: Sequence[Task], finished: Sequence[Trial]) -> None:
         """Everything that happened before the campaign was resumed, in order of number."""
-        tasks = [Task(trial.number, trial.arm, trial.plan, trial.lab) for trial in finished]
+        tasks = [Task(trial.number, trial.arm, trial.plan, trial.kernel) for trial in finished]
         for task in sorted((*unfinished, *tasks), key=lambda task: task.number):
             self._number = task.number
             self._turns += not task.is_canary
@@ -115,20 +117,18 @@ class Schedule:
             return self._confirm.control()
         if not self._pending and time.monotonic() >= self._canary_due_s:
             self._canary_due_s = time.monotonic() + CANARY_INTERVAL_S
-            self._pending = [(item, lab) for lab, fault in self._canaries.items() for item in self._drawn_canaries(fault)]
+            self._pending = [
+                (item, kernel) for kernel, fault in self._canaries.items() for item in canaries(self._request, fault)
+            ]
         if self._pending:
             return self._pending.pop(0)
         self._turns += 1
-        deep = self._confirm.next() if self._turns % CONFIRM_EVERY == 0 else None
-        return deep or self._broad()
+        confirming = self._confirm.next() if self._turns % CONFIRM_EVERY == 0 else None
+        return confirming or self._exploring()
 
-    def _broad(self) -> tuple[Drawn, str]:
-        """The next plan of breadth, without control arms that findings had run already."""
+    def _exploring(self) -> tuple[Drawn, str]:
+        """The next plan that explores, without control arms that findings had run already."""
         while True:
-            drawn, lab = self._explore.next()
-            if not self._confirm.was_scheduled(drawn.plan, lab):
-                return drawn, lab
-
-    def _drawn_canaries(self, fault: str) -> list[Drawn]:
-        only_canaries = replace(self._request, count=1, pairwise=False, plans=())
-        return [item for item in draw(only_canaries, fault) if item.is_canary]
+            drawn, kernel = self._explore.next()
+            if not self._confirm.was_scheduled(drawn.plan, kernel):
+                return drawn, kernel

@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
-import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
 import click
 
-from torture.campaign import session
-from torture.campaign.run_config import Order
-from torture.contract import table
-from torture.contract.conformance import Conformance
+from torture.campaign import run_directory
+from torture.campaign.run_config import RunConfig
+from torture.contract import conformance, table
 from torture.contract.verdict import exit_code
-from torture.draw.request import Request, choose_filesystems
+from torture.dimensions import DIMENSIONS
+from torture.draw.request import Request
 from torture.errors import BadRequest
-from torture.lab import clean
 from torture.lab.choose import LABS, KernelChoice, lab_for
 from torture.lab.disk import default_scratch
-from torture.lab.run_id import Hold, new_run_id
-from torture.options import places
+from torture.options import places, say
 
 PACKAGED = "packaged"
 RESULT = "contract.json"
@@ -53,19 +49,18 @@ def contract(
 ) -> int:
     """Show which clauses of the mlock contract hold, by filesystem and kernel; see docs/contract.md."""
     choices = tuple(choose_kernels(kernels, arguments))
-    order = Order(
-        request=Request(filesystems=choose_filesystems(filesystems)),
+    config = RunConfig(
+        request=Request({"filesystem": DIMENSIONS["filesystem"].choose(filesystems, Request()["filesystem"])}),
         results=results,
         scratch=scratch or default_scratch(),
         lab=lab or lab_for(*(choice.path for choice in choices)),
         kernels=choices,
         jobs=jobs,
     )
-    run_id = new_run_id()
-    directory = order.results.absolute() / run_id
-    columns = carry_out(order, run_id, directory, to_stderr=as_json)
-    document = json.dumps(table.document(columns, {"run": run_id, "order": order.to_dict()}))
-    (directory / RESULT).write_text(f"{document}\n")
+    with run_directory.opened(config, "contract", say(as_json)) as run:
+        columns = conformance.carry_out(run, config.request["filesystem"])
+    document = json.dumps(table.document(columns, {"run": run.path.name, "config": config.to_dict()}))
+    (run.path / RESULT).write_text(f"{document}\n")
     click.echo(document if as_json else table.render(columns))
     return exit_code(entry for column in columns for entry in column.entries)
 
@@ -87,18 +82,3 @@ def _words(text: str) -> list[str]:
         return shlex.split(text)
     except ValueError as error:
         raise BadRequest(f"cannot read --kernel {text!r}", str(error).lower()) from error
-
-
-def carry_out(order: Order, run_id: str, directory: Path, *, to_stderr: bool) -> list[table.Column]:
-    """Run everything in the directory, which is made; nothing else of the run is left."""
-    labs = order.labs(run_id, directory)
-    session.make_room(order.results, order.scratch)
-    clean.reap(session.scratches(order.scratch))
-    with Hold(run_id):
-        directory.mkdir()
-        click.echo(f"results in {directory}", err=to_stderr)
-        jobs = order.jobs or len(os.sched_getaffinity(0))
-        try:
-            return Conformance(dict(labs), order.request.filesystems, directory, jobs).run()
-        finally:
-            shutil.rmtree(order.scratch / run_id, ignore_errors=True)

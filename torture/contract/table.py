@@ -7,11 +7,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from torture.contract.clauses import CLAUSES
-from torture.contract.verdict import ARMS, PINNED, Entry, Verdict, cell, exit_code
+from torture.contract.verdict import ARMS, PINNED, ClauseVerdict, Entry, cell, exit_code
 
 _ABREAST = 8
 """Filesystems side by side."""
-_PASSING = (Verdict.holds, Verdict.notrun)
+_PASSING = (ClauseVerdict.holds, ClauseVerdict.notrun)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ def _place(column: Column) -> str:
 
 def _words(columns: Sequence[Column]) -> Iterator[str]:
     for column in columns:
-        alike: dict[tuple[int, str, Verdict, str], list[str]] = {}
+        alike: dict[tuple[int, str, ClauseVerdict, str], list[str]] = {}
         for entry in column.entries:
             if _is_told(entry, column):
                 key = entry.clause, _arms(entry, column), entry.verdict, entry.words
@@ -104,12 +104,12 @@ def _is_told(entry: Entry, column: Column) -> bool:
     twin = _twin(entry, column)
     if entry is not twin and _agree(entry, twin):
         return False
-    if entry.verdict is Verdict.notrun:
-        return cell(column.entries, entry.clause).verdict is Verdict.notrun
+    if entry.verdict is ClauseVerdict.notrun:
+        return cell(column.entries, entry.clause).verdict is ClauseVerdict.notrun
     return entry.verdict not in _PASSING or twin.verdict not in _PASSING
 
 
-def _line(clause: int, arms: str, verdict: Verdict, words: str, names: Sequence[str]) -> str:
+def _line(clause: int, arms: str, verdict: ClauseVerdict, words: str, names: Sequence[str]) -> str:
     return f"  {clause:2} {verdict}: {words} ({', '.join(names)}{arms})"
 
 

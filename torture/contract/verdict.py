@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
-from pathlib import Path
 from typing import Any
 
 from verify.outcome import Outcome
@@ -16,7 +14,7 @@ ARMS = (PINNED, CONTROL)
 """The pins (workloads.pins) that every experiment is carried out with: the control arm has none."""
 
 
-class Verdict(StrEnum):
+class ClauseVerdict(StrEnum):
     """What an experiment came to, from the harmless to the worst: the order of definition is the order of badness.
 
     `differs` is a legal difference, told in words; `late` a loss that was reported by a sync only; `unknown` is never
@@ -31,14 +29,14 @@ class Verdict(StrEnum):
     broken = "broken"
 
 
-_BADNESS = list(Verdict)
+_BADNESS = list(ClauseVerdict)
 _OUTCOMES = {
-    Verdict.holds: Outcome.passed,
-    Verdict.differs: Outcome.passed,
-    Verdict.notrun: Outcome.notrun,
-    Verdict.late: Outcome.late,
-    Verdict.unknown: Outcome.unknown,
-    Verdict.broken: Outcome.failed,
+    ClauseVerdict.holds: Outcome.passed,
+    ClauseVerdict.differs: Outcome.passed,
+    ClauseVerdict.notrun: Outcome.notrun,
+    ClauseVerdict.late: Outcome.late,
+    ClauseVerdict.unknown: Outcome.unknown,
+    ClauseVerdict.broken: Outcome.failed,
 }
 
 
@@ -46,51 +44,41 @@ _OUTCOMES = {
 class Judgement:
     """A verdict and, in one sentence, what was seen."""
 
-    verdict: Verdict
+    verdict: ClauseVerdict
     words: str
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One experiment of a clause on one filesystem in one arm; `evidence` is what the experiment recorded."""
+    """One experiment of a clause on one filesystem in one arm; `evidence`: its trial, and what the ledger and
+    the findings have of it."""
 
     clause: int
     experiment: str
     arm: str
-    verdict: Verdict
+    verdict: ClauseVerdict
     words: str
     evidence: Mapping[str, Any] = field(default_factory=dict)
 
-    def to_json(self) -> str:
-        """One line."""
-        return json.dumps(asdict(self), sort_keys=True)
-
-    @staticmethod
-    def from_json(text: str) -> Entry:
-        """The inverse of `to_json`."""
-        raw = json.loads(text)
-        return Entry(**{**raw, "verdict": Verdict(raw["verdict"])})
+    @property
+    def key(self) -> tuple[int, str, str]:
+        """What tells it from the others of its filesystem: clause, experiment and arm."""
+        return self.clause, self.experiment, self.arm
 
 
-def read_entries(path: Path) -> Iterator[Entry]:
-    """The entries of a file; a last line that was cut off by a crash is dropped, a missing file is empty."""
-    if path.exists():
-        yield from (Entry.from_json(line) for line in path.read_text().splitlines(keepends=True) if line[-1] == "\n")
-
-
-def worst(verdicts: Iterable[Verdict]) -> Verdict:
+def worst(verdicts: Iterable[ClauseVerdict]) -> ClauseVerdict:
     """The verdict that stands for several experiments: one that ran says more than one that could not."""
     seen = list(verdicts)
-    ran = [verdict for verdict in seen if verdict is not Verdict.notrun]
-    return max(ran, key=_BADNESS.index, default=Verdict.notrun)
+    ran = [verdict for verdict in seen if verdict is not ClauseVerdict.notrun]
+    return max(ran, key=_BADNESS.index, default=ClauseVerdict.notrun)
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
     """A clause on one filesystem and kernel: the verdict of each arm."""
 
-    pinned: Verdict
-    control: Verdict
+    pinned: ClauseVerdict
+    control: ClauseVerdict
 
     @property
     def pin_matters(self) -> bool:
@@ -98,7 +86,7 @@ class Cell:
         return self.pinned is not self.control
 
     @property
-    def verdict(self) -> Verdict:
+    def verdict(self) -> ClauseVerdict:
         """The worse of the two."""
         return worst((self.pinned, self.control))
 

@@ -21,7 +21,7 @@ from torture.crash.disk import Contents, CrashDisk, check_complete, keep_image
 from torture.crash.outcome import STATES, AsOf, StateSeen
 from torture.crash.states import CrashState, steps
 from torture.rig.scene import Scene
-from verify.ledger import read_ledger
+from verify.ledger_file import read_ledger
 from verify.observation import Observation
 from verify.reader import observe_file
 
@@ -179,7 +179,7 @@ class Replay:
 
     def _observe(self, name: str, content_file: int) -> Iterator[Observation]:
         plan = self._scene.plan
-        path = self._scene.mount_point / "files" / name
+        path = self._scene.files_directory / name
         return observe_file(path, run=plan.stamp_run, content_file=content_file, page_bytes=plan.page_bytes)
 
     def _complaint(self) -> str:

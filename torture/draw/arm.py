@@ -10,7 +10,7 @@ from torture.plan import Plan
 class Arm(StrEnum):
     """In a campaign: `canary` plants a loss and judges the tool, `pinned` and `control` (a plan without pins) look for
     losses, `repeat` looks into a finding. `replay`, `measure` and `candidate` (of a shrink), `A` and `B` (of a
-    comparison) are what the command of that name runs.
+    comparison) and `contract` are what the command of that name runs.
     """
 
     canary = "canary"
@@ -20,6 +20,7 @@ class Arm(StrEnum):
     replay = "replay"
     measure = "measure"
     candidate = "candidate"
+    contract = "contract"
     A = "A"
     B = "B"
 

@@ -1,78 +1,71 @@
-"""Combinations: how one worker goes about it, and where, as one value of each dimension. Pure.
+"""Combinations: what one worker of a plan does, and where, as one value of each dimension. Pure.
 
-Plans are drawn from combinations (torture.draw.pairwise); read back from plans, they say what a campaign has tried, which
-plans are still worth drawing, and whether a finding is a known one.
+Plans are drawn from combinations (torture.draw.pairwise). Combinations that are read back from plans say what a campaign
+has tried, and so which plans are still worth drawing.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from itertools import combinations
 
+from torture.dimensions import DIMENSIONS, Values
 from torture.plan import Plan
 from workloads.disturbances import DISTURBANCES
 from workloads.layouts import LAYOUTS
 from workloads.plan import WorkerPlan
 
-NO_DISTURBANCE = "none"
-NO_SYNC = "nothing"
-BACKGROUND = "background"
+CELL = ("filesystem", "fault", "layout", "pin")
+"""The dimensions of the matrix of outcomes."""
 
 Pair = tuple[str, str, str, str]
-"""Two values, each after the name of its dimension."""
+"""Two values, each after the name of its dimension, in the order of DIMENSIONS."""
 
 
 @dataclass(frozen=True, slots=True)
 class Combination:
-    """One value of each dimension. `background`: whether writeback comes before the first sync, "yes" or "no"."""
+    """One value of each dimension."""
 
-    filesystem: str
-    fault: str
-    layout: str
-    pin: str
-    access: str
-    sync: str
-    background: str
-    disturbance: str
+    values: Values
+    """By the names of the dimensions, in the order of DIMENSIONS."""
+
+    def __getitem__(self, dimension: str) -> str:
+        return self.values[dimension]
 
     @property
     def is_alone(self) -> bool:
         """Whether the file must have no other worker."""
-        disturbance = DISTURBANCES.get(self.disturbance)
-        return bool(LAYOUTS[self.layout].opening) or bool(disturbance and disturbance.alone)
+        disturbance = DISTURBANCES.get(self["disturbance"])
+        return bool(LAYOUTS[self["layout"]].opening) or bool(disturbance and disturbance.alone)
 
     @property
-    def cell(self) -> tuple[str, str, str, str]:
+    def cell(self) -> tuple[str, ...]:
         """Its place in the matrix of outcomes."""
-        return self.filesystem, self.fault, self.layout, self.pin
+        return tuple(self[dimension] for dimension in CELL)
 
-    def values(self) -> list[tuple[str, str]]:
-        """Its values, each after the name of its dimension."""
-        return [(field.name, str(getattr(self, field.name))) for field in fields(self)]
+    def having(self, **values: str) -> Combination:
+        """The combination with these values of some dimensions."""
+        return Combination({**self.values, **values})
 
     def pairs(self) -> Iterator[Pair]:
         """Every two of its values."""
-        for (one, a), (other, b) in combinations(self.values(), 2):
-            yield one, a, other, b
+        for one, other in combinations(self.values.items(), 2):
+            yield *one, *other
+
+    def put_into(self, plan: Plan, place: int) -> Plan:
+        """The plan with what its worker at `place` has otherwise than here."""
+        for row in DIMENSIONS.values():
+            worker, new = plan.workers[place], self[row.name]
+            if row.put and (old := row.value(plan, worker)) != new:
+                plan = row.put(plan, worker, old, new)
+        return plan
 
 
 def combination_of(plan: Plan, worker: WorkerPlan) -> Combination:
     """The combination of a worker of `plan`, whoever made the plan."""
-    layout = next(file.layout for file in plan.files if file.file == worker.file)
-    ops = worker.ops[len(LAYOUTS[layout].opening) :]
-    disturbing = [op.kind for op in ops if op.kind in DISTURBANCES and op.kind != BACKGROUND]
-    return Combination(
-        filesystem=plan.filesystem,
-        fault=plan.fault_names,
-        layout=layout,
-        pin=worker.pin,
-        access=worker.access,
-        sync=next((op.name for op in ops if op.kind == "sync"), NO_SYNC),
-        background="yes" if any(op.kind == BACKGROUND for op in ops) else "no",
-        disturbance=disturbing[0] if disturbing else NO_DISTURBANCE,
-    )
+    return Combination({name: row.value(plan, worker) for name, row in DIMENSIONS.items()})
 
 
 def combinations_of(plan: Plan) -> list[Combination]:
@@ -85,10 +78,10 @@ class Coverage:
 
     def __init__(self) -> None:
         self.pairs: set[Pair] = set()
-        self.cells: Counter[tuple[str, str, str, str]] = Counter()
+        self.cells: Counter[tuple[str, ...]] = Counter()
 
     def add(self, combinations: Iterable[Combination]) -> None:
-        """Somebody goes about it in these combinations."""
+        """These combinations were tried."""
         for combination in combinations:
             self.pairs.update(combination.pairs())
             self.cells[combination.cell] += 1

@@ -2,32 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from itertools import product
 
+from torture.dimensions import DIMENSIONS, NO_DISTURBANCE, NO_SYNC, Scope
+from torture.draw.assemble import assemble
+from torture.draw.combination import Combination
+from torture.draw.request import Request
 from torture.errors import BadRequest
-from torture.plan import FaultSpec, FilePlan, Plan
+from torture.faults import parts
+from torture.plan import Plan
 from workloads.disturbances import DISTURBANCES
-from workloads.plan import Op, WorkerPlan
+from workloads.plan import Op
 from workloads.syncs import SYNCS
 
 GATE = "gate"
-
-
-@dataclass(frozen=True, slots=True)
-class Words:
-    """One plan's values, checked by whoever read them; `ops` as `operations` reads them."""
-
-    filesystem: str
-    layouts: Sequence[str]
-    pins: Sequence[str]
-    access: str
-    faults: tuple[FaultSpec, ...]
-    ops: str
-    pages: int
-    seed: int
-    mkfs_options: tuple[str, ...] = ()
-    mount_options: tuple[str, ...] = ()
 
 
 def operations(text: str, first_page: int, pages: int) -> tuple[Op, ...]:
@@ -65,25 +53,31 @@ def _store(where: str, first_page: int, pages: int) -> Op:
     return Op("store", first_page + page, many)
 
 
-def build(words: Words) -> Plan:
-    """A file for each layout, with a worker for each pin, `pages` pages each."""
-    files = tuple(
-        FilePlan(number, f"{number}-{layout}", layout, words.pages * len(words.pins))
-        for number, layout in enumerate(words.layouts, 1)
-    )
-    placed = [(file, place, pin) for file in files for place, pin in enumerate(words.pins)]
-    return Plan(
-        seed=words.seed,
-        filesystem=words.filesystem,
-        files=files,
-        workers=tuple(_worker(number, words, *each) for number, each in enumerate(placed, 1)),
-        faults=words.faults,
-        mkfs_options=words.mkfs_options,
-        mount_options=words.mount_options,
-    )
+def build(request: Request, text: str = "") -> Plan:
+    """A plan of `pages` pages for each worker, under all faults of the request at once.
+
+    It has a file for each layout, with a worker for each pin, and for each of further values of workers. Each worker does
+    what `text` says, or else stores, syncs, stores and syncs. BadRequest for a layout whose worker must be alone
+    and is not; who must be alone because of `text` is for torture.plan_check.
+    """
+    if text:
+        ops = operations(text, 0, request.pages)
+        request = request.having(sync=(next((op.name for op in ops if op.kind == "sync"), NO_SYNC),))
+
+    def ops_of(first_page: int, combination: Combination) -> tuple[Op, ...]:
+        sync = combination["sync"]
+        return operations(text or f"store,sync {sync},store,sync {sync}", first_page, request.pages)
+
+    first = Combination({name: request[name][0] for name in DIMENSIONS}).having(disturbance=NO_DISTURBANCE)
+    rows = [_products(request, row, Scope.worker) for row in _products(request, first, Scope.file)]
+    if crowded := [row[0]["layout"] for row in rows if len(row) > 1 and row[0].is_alone]:
+        raise BadRequest(f"layout {crowded[0]} is for a file of one worker", "give one --pin, so that it is alone")
+    faults = tuple(part for fault in request.faults for part in parts(fault))
+    return assemble(request, faults, request.seed, rows, ops_of)
 
 
-def _worker(number: int, words: Words, file: FilePlan, place: int, pin: str) -> WorkerPlan:
-    first_page = place * words.pages
-    ops = operations(words.ops, first_page, words.pages)
-    return WorkerPlan(number, file.file, file.name, first_page, words.pages, pin, words.access, ops)
+def _products(request: Request, combination: Combination, scope: Scope) -> list[Combination]:
+    """The combination with every value of those dimensions of a scope whose values are no operations of their own."""
+    names = [name for name, row in DIMENSIONS.items() if row.scope is scope and row.put]
+    chosen = product(*(request[name] for name in names))
+    return [combination.having(**dict(zip(names, values, strict=True))) for values in chosen]

@@ -6,22 +6,28 @@ path and sync; so a few trials touch every value. Each plan with a pin is follow
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import product
 from random import Random
 
+from torture.dimensions import BACKGROUND, DIMENSIONS, NO_DISTURBANCE, NO_SYNC
 from torture.draw.arm import Arm, arm_of
+from torture.draw.assemble import assemble
+from torture.draw.combination import Combination
 from torture.draw.pairwise import draw_plans
 from torture.draw.request import Request
 from torture.faults import fault_class, parts
-from torture.faults.base import Fault
 from torture.faults.canaries.zeroed_file import ZeroedFile
 from torture.faults.gates import with_gates
 from torture.filesystems import filesystem
-from torture.plan import FaultSpec, FilePlan, Plan
-from workloads.layouts import LAYOUTS
-from workloads.plan import Op, WorkerPlan
+from torture.plan import FaultSpec, Plan
+from workloads.plan import Op
+
+MULTIPLIED = ("sync", "access", "pin")
+"""Dimensions whose values are multiplied out if one of them is named; the last one changes most often."""
+VARIED = frozenset({"filesystem", "fault", "layout", *MULTIPLIED})
+"""Dimensions that the matrix varies as a request wants it. Of all others but `background` it has one value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,34 +43,30 @@ class Drawn:
         return self.arm is Arm.canary
 
 
-@dataclass(frozen=True, slots=True)
-class _Way:
-    """How one worker goes about it. `background`: writeback comes before the first sync."""
-
-    pin: str
-    access: str
-    sync: str
-    background: bool
-
-
 def draw(request: Request, canary_fault: str) -> list[Drawn]:
-    """All trials of a request in the order to run them: canaries first, breadth before depth, no plan twice."""
+    """All trials of a request in the order to run them: canaries first, and no plan twice."""
     drawn: dict[str, Drawn] = {}
     for item in _ordered(request, canary_fault):
         drawn.setdefault(item.plan.identity, item)
     return list(drawn.values())
 
 
+def canaries(request: Request, fault: str) -> Iterator[Drawn]:
+    """A canary for each filesystem of a request, if it has any; `fault` is the plant where the filesystem has a disk."""
+    if not request.canary:
+        return
+    given = [Plan.from_json(text).filesystem for text in request.plans]
+    for name in dict.fromkeys(given or request["filesystem"]):
+        yield Drawn(_canary(request, name, fault), Arm.canary)
+
+
 def _ordered(request: Request, canary_fault: str) -> Iterator[Drawn]:
-    if request.canary:
-        given = [Plan.from_json(text).filesystem for text in request.plans]
-        for name in dict.fromkeys(given or request.filesystems):
-            yield Drawn(_canary(request, name, canary_fault), Arm.canary)
+    yield from canaries(request, canary_fault)
     plans = draw_plans(request) if request.pairwise else map(Plan.from_json, request.plans)
     for plan in plans:
         yield from _arms(request, plan)
     for turn in range(0 if request.pairwise or request.plans else request.count):
-        for fault, name in product(request.faults, request.filesystems):
+        for fault, name in product(request.faults, request["filesystem"]):
             for plan in _plans(request, name, fault, turn):
                 yield from _arms(request, plan)
 
@@ -76,102 +78,84 @@ def _arms(request: Request, plan: Plan) -> Iterator[Drawn]:
 
 
 def _canary(request: Request, name: str, fault: str) -> Plan:
-    combination = _Way("mlock", "store", "msync", background=False)
-    fault = ZeroedFile.name if filesystem(name).volatile else fault
-    return _plan(request, name, FaultSpec(fault, {}), request.seed, ("hole",), [[combination]])
+    spec = FaultSpec(ZeroedFile.name if filesystem(name).volatile else fault, {})
+    combination = _plainest(request, name, spec).having(layout="hole", pin="mlock", access="store", sync="msync")
+    return _plan(request, spec, request.seed, [[combination]])
 
 
 def _plans(request: Request, name: str, fault: FaultSpec, turn: int) -> Iterator[Plan]:
     random = Random(f"{request.seed}/{name}/{fault.name}/{turn}")
     seed = random.getrandbits(63)
-    layouts = tuple(layout for layout in request.layouts if _offers(name, layout)) or request.layouts
+    layouts = DIMENSIONS["layout"].available(request["layout"], {"filesystem": name})
+    plainest = _plainest(request, name, fault)
     if request.representative:
         place = request.faults.index(fault) * len(layouts) if turn == 0 else random.randrange(1 << 16)
-        combinations = _sample(request, len(layouts), place)
-        if fault.name == "none":
-            combinations[-1][-1] = replace(combinations[-1][-1], sync="nothing")
-        yield _plan(request, name, fault, seed, layouts, combinations)
+        yield _plan(request, fault, seed, _sample(request, plainest, layouts, place))
         return
-    whole = _product(request)
+    whole = _product(request, plainest)
     if turn:
         random.shuffle(whole)
     for first in range(0, len(whole), request.workers):
         chunk = whole[first : first + request.workers]
-        yield _plan(request, name, fault, seed + first, layouts, [chunk] * len(layouts))
+        rows = [[combination.having(layout=layout) for combination in chunk] for layout in layouts]
+        yield _plan(request, fault, seed + first, rows)
 
 
-def _offers(name: str, layout: str) -> bool:
-    """Whether the filesystem has `layout`; asked for alone, it is planned all the same and ends as notrun."""
-    return filesystem(name).has(LAYOUTS[layout].needs)
+def _plainest(request: Request, name: str, fault: FaultSpec) -> Combination:
+    """The plainest value that the request has of each dimension. The matrix has no disturbances."""
+    plain = {
+        row.name: next((value for value in row.by_plainness if value in request[row.name]), row.plainest)
+        for row in DIMENSIONS.values()
+    }
+    return Combination(plain).having(filesystem=name, fault=fault.name, background="no", disturbance=NO_DISTURBANCE)
 
 
-def _product(request: Request) -> list[_Way]:
-    """Every way for a worker that the request names."""
+def _product(request: Request, plainest: Combination) -> list[Combination]:
+    """Every combination for a worker that the request names."""
     return [
-        _Way(pin, access, sync, background)
-        for background, sync, access, pin in product((False, True), request.syncs, request.accesses, request.pins)
+        plainest.having(background=background, **dict(zip(MULTIPLIED, values, strict=True)))
+        for background, *values in product(("no", "yes"), *(request[name] for name in MULTIPLIED))
     ]
 
 
-def _sample(request: Request, files: int, place: int) -> list[list[_Way]]:
+def _sample(request: Request, plainest: Combination, layouts: Sequence[str], place: int) -> list[list[Combination]]:
     """Combinations for the workers of each file: the first is always the plainest, the others walk through the values so
     that neighbours differ in pin, access path and whether background writeback comes first."""
-    plainest = _Way(request.pins[0], request.accesses[0], request.syncs[0], background=False)
-    places = iter(range(place, place + files * request.workers))
-    return [[plainest, *(_walk(request, next(places)) for _ in range(request.workers - 1))] for _ in range(files)]
+    first = plainest.having(**{name: request[name][0] for name in MULTIPLIED})
+    places = iter(range(place, place + len(layouts) * request.workers))
+    rows = [[first, *(_walk(request, first, next(places)) for _ in range(request.workers - 1))] for _ in layouts]
+    if first["fault"] == "none":
+        rows[-1][-1] = rows[-1][-1].having(sync=NO_SYNC)
+    return [[one.having(layout=layout) for one in row] for layout, row in zip(layouts, rows, strict=True)]
 
 
-def _walk(request: Request, place: int) -> _Way:
+def _walk(request: Request, first: Combination, place: int) -> Combination:
     pair, half = divmod(place, 2)
-    return _Way(
-        pin=request.pins[(place + 1) % len(request.pins)],
-        access=request.accesses[(half + 1) % len(request.accesses)],
-        sync=request.syncs[(pair + 1) % len(request.syncs)],
-        background=(pair + half) % 2 == 0,
+    pins, accesses, syncs = request["pin"], request["access"], request["sync"]
+    return first.having(
+        pin=pins[(place + 1) % len(pins)],
+        access=accesses[(half + 1) % len(accesses)],
+        sync=syncs[(pair + 1) % len(syncs)],
+        background="yes" if (pair + half) % 2 == 0 else "no",
     )
 
 
-def _plan(
-    request: Request, name: str, fault: FaultSpec, seed: int, layouts: tuple[str, ...], combinations: list[list[_Way]]
-) -> Plan:
-    files = tuple(
-        FilePlan(number, f"{number}-{layout}", layout, request.pages * len(row))
-        for number, (layout, row) in enumerate(zip(layouts, combinations, strict=True), 1)
-    )
-    placed = [
-        (file, place * request.pages, combination)
-        for file, row in zip(files, combinations, strict=True)
-        for place, combination in enumerate(row)
-    ]
-    workers = tuple(
-        _worker(worker, file, first_page, request.pages, combination, fault_class(parts(fault)[-1].name))
-        for worker, (file, first_page, combination) in enumerate(placed, 1)
-    )
-    return Plan(
-        seed=seed,
-        filesystem=name,
-        files=files,
-        workers=workers,
-        faults=parts(fault),
-        mkfs_options=request.mkfs_options,
-        mount_options=request.mount_options,
-        memlock_bytes=request.memlock_bytes,
-        page_bytes=request.page_bytes,
-    )
+def _plan(request: Request, fault: FaultSpec, seed: int, rows: list[list[Combination]]) -> Plan:
+    struck = fault_class(parts(fault)[-1].name)
+
+    def ops(first_page: int, combination: Combination) -> tuple[Op, ...]:
+        return with_gates(_ops(first_page, request.pages, combination), struck, struck.moments[0])
+
+    return assemble(request, parts(fault), seed, rows, ops)
 
 
-def _worker(worker: int, file: FilePlan, first_page: int, pages: int, combination: _Way, fault: type[Fault]) -> WorkerPlan:
-    ops = with_gates(_ops(first_page, pages, combination), fault, fault.moments[0])
-    return WorkerPlan(worker, file.file, file.name, first_page, pages, combination.pin, combination.access, ops)
-
-
-def _ops(first_page: int, pages: int, combination: _Way) -> tuple[Op, ...]:
+def _ops(first_page: int, pages: int, combination: Combination) -> tuple[Op, ...]:
     """Store, sync, store again (after the writeback the page must be asked for again), sync again."""
     store = Op("store", first_page, pages)
-    background = (Op("background"),) if combination.background else ()
-    if combination.sync == "nothing":
+    background = (Op(BACKGROUND),) if combination["background"] == "yes" else ()
+    if combination["sync"] == NO_SYNC:
         return (store, *background)
-    sync = Op("sync", name=combination.sync)
+    sync = Op("sync", name=combination["sync"])
     return (store, *background, sync, store, sync)
 
 

@@ -15,6 +15,7 @@ from torture.export.failure import Failure
 from torture.export.mail import write_mail
 from torture.export.program import write_program
 from torture.export.script import PROGRAM, SCRIPT, write_script
+from torture.lab.choose import LAB_CLASSES, UML
 from torture.reproduce.subject import FINDING, PLAN, VERSIONS
 from verify import codec
 
@@ -101,7 +102,9 @@ def _commands(failure: Failure) -> list[str]:
     replay = "torture replay ." if failure.finding else f"torture replay {PLAN}"
     arguments = failure.versions.get("arguments", "")
     words = "".join(f" --kernel-arg {word}" for word in arguments.split())
-    commands = [f"  {replay}", f"  {replay} --kernel PATH-OF-A-USER-MODE-LINUX{words}"]
+    commands = [f"  {replay}"]
+    if kind := LAB_CLASSES[failure.versions.get("lab", UML)].kernel_kind:
+        commands.append(f"  {replay} --kernel PATH-OF-A-{kind.upper().replace(' ', '-')}{words}")
     if failure.finding and failure.directory and (failure.directory / IMAGE).exists():
         commands += ["", "To judge the kept disk again:", "", f"  torture verify . --image {IMAGE}"]
     return commands

@@ -10,14 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from torture.campaign import session
 from torture.campaign.artefacts import FINDINGS, tool_versions
 from torture.draw.arm import Arm
 from torture.errors import BadRequest
 from torture.plan import Plan
 from torture.reproduce.subject import FINDING, VERSIONS, Subject, find_subject
 from torture.results.groups import Key, deduplicated, gather, key_of
-from torture.results.store import STORE, Trial
+from torture.results.store import STORE, Trial, stored
 from torture.rig.record import Record
 from verify import codec
 from verify.finding import Finding
@@ -86,18 +85,18 @@ def _frequency_beside(directory: Path, expected: Sequence[Key]) -> Frequency | N
     run = directory.absolute().parent.parent
     if directory.absolute().parent.name != FINDINGS or not (run / STORE).is_file():
         return None
-    return _frequency(session.stored(run)[0], expected[0])
+    return _frequency(stored(run)[0], expected[0])
 
 
 def _of_trial(run: Path, number: int, subject: Subject, kind: str) -> Failure:
-    trials, _ = session.stored(run)
+    trials, _ = stored(run)
     trial = next(trial for trial in trials if trial.number == number)
     finding = _chosen(trial, kind)
     return Failure(
         plan=trial.plan,
         finding=finding,
         directory=run / "trials" / trial.directory_name,
-        versions={"lab": subject.lab, **subject.recorded, **tool_versions(trial)},
+        versions={**subject.recorded, **tool_versions(trial)},
         frequency=_frequency(trials, key_of(trial, finding)) if finding else None,
     )
 

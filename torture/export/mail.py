@@ -11,11 +11,13 @@ from torture.errors import BadRequest
 from torture.export.exportable import LATE, PROMISES, circumstance, title
 from torture.export.failure import Failure
 from torture.filesystems import filesystem
+from torture.lab.choose import LAB_CLASSES
 from torture.plan import Plan
 from torture.results.statistics import wilson
 from torture.rig.record import KERNEL_LOG, LEDGER
 from verify import ledger, stamp
 from verify.finding import Finding
+from verify.ledger_file import read_ledger
 from verify.observation import Page, read_observations
 from verify.stamp import Look, Span
 from workloads.plan import Op, WorkerPlan
@@ -78,8 +80,7 @@ def _configuration(failure: Failure) -> Iterator[str]:
     if versions.get("arguments"):
         yield f"kernel arguments: {versions['arguments']}"
     if versions.get("kernel_path"):
-        path = Path(versions["kernel_path"]).name
-        yield f"User-mode Linux ({path}); its configuration: {path} --showconfig"
+        yield LAB_CLASSES[versions["lab"]].in_words(versions["kernel_path"])
     yield f"filesystem: {plan.filesystem}, {row.size_mib} MiB, page size {plan.page_bytes} bytes"
     yield f"mkfs: {versions.get('mkfs', row.mkfs[0])}"
     yield f"mkfs options: {' '.join((*row.mkfs[1:], *plan.mkfs_options)) or 'none'}"
@@ -192,7 +193,7 @@ def _made(plan: Plan, finding: Finding, directory: Path, seen: Span) -> bytes:
 
 
 def _content_file(directory: Path, file: int) -> int:
-    for record in ledger.read_ledger(directory / LEDGER):
+    for record in read_ledger(directory / LEDGER):
         if isinstance(record, ledger.File) and record.file == file:
             return record.content_file
     return file

@@ -22,6 +22,7 @@ from torture.faults.io_errors.eio_data import EioData
 from torture.faults.io_errors.eio_flapping import EioFlapping
 from torture.faults.io_errors.eio_once import EioOnce
 from torture.faults.io_errors.eio_reads import EioReads
+from torture.faults.io_errors.eio_window import EioWindow
 from torture.faults.io_errors.eio_writes import EioWrites
 from torture.faults.limits.fsize_limit import FsizeLimit
 from torture.faults.limits.kill_workers import KillWorkers
@@ -34,6 +35,7 @@ from torture.faults.power.power_cut import PowerCut
 from torture.faults.power.replay import ReplayedCrashStates
 from torture.faults.power.shutdown import Shutdown
 from torture.faults.space.edquot_project import EdquotProject
+from torture.faults.space.edquot_qgroup import EdquotQgroup
 from torture.faults.space.edquot_user import EdquotUser
 from torture.faults.space.enospc import Enospc
 from torture.faults.space.enospc_fragmented import EnospcFragmented
@@ -43,6 +45,8 @@ from torture.faults.space.snapshot_full import SnapshotFull
 from torture.faults.space.thin_full import ThinFull
 from torture.faults.space.thin_metadata import ThinMetadata
 from torture.faults.space.thin_queue import ThinQueue
+from torture.faults.undrawn.frozen import Frozen
+from torture.faults.undrawn.grown import Grown
 from torture.plan import FaultSpec
 
 _TOGETHER = "+"
@@ -91,11 +95,15 @@ FAULTS: dict[str, type[Fault]] = {
 }
 
 
+UNDRAWN: dict[str, type[Fault]] = {fault.name: fault for fault in (EdquotQgroup, EioWindow, Frozen, Grown)}
+"""Faults that only plans made for them name (torture.contract): what a draw takes stays the same."""
+
+
 def fault_class(name: str) -> type[Fault]:
     """The class called `name`; BadRequest names the faults there are."""
-    if name not in FAULTS:
+    if name not in FAULTS and name not in UNDRAWN:
         raise BadRequest(f"unknown fault {name!r}", f"known are {', '.join(FAULTS)}")
-    return FAULTS[name]
+    return FAULTS.get(name) or UNDRAWN[name]
 
 
 def make(spec: FaultSpec) -> Fault:

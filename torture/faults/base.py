@@ -193,6 +193,9 @@ class Fault:
     def mend(self, scene: Scene) -> None:
         """After the unmount and before the next mount."""
 
+    def remounted(self, scene: Scene) -> None:
+        """After that mount, before anything is read cold."""
+
     def proof(self, scene: Scene) -> Proof:
         """Asked before the unmount, or of a canary and of a fault with `targets` after `mend`. If a fault without targets
         stands before one that may lose what is not synced, it is asked right before that one strikes."""

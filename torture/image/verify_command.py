@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,21 +12,17 @@ from typing import Any
 import click
 
 from torture import options as options_for
-from torture.campaign import session
-from torture.errors import BadRequest, MissingRequirement
-from torture.image.subject import Ledger, check_belongs, choose_filesystem, kept_position, read_ledger
+from torture.campaign.run_directory import temporary
+from torture.errors import BadRequest
+from torture.image.image_ledger import Ledger, check_belongs, choose_filesystem, kept_position, load_ledger
 from torture.judge import Verdict, judge, judge_image
-from torture.lab import clean
 from torture.lab.base import GuestLost, Lab
-from torture.lab.choose import LABS, LOCAL, KernelChoice, guest_lab, lab_for, local_lab
+from torture.lab.choose import LABS, LOCAL, KernelChoice, lab_for, make_labs
 from torture.lab.disk import copy_image, default_scratch
-from torture.lab.guest_lab import GuestLab
-from torture.lab.local import LocalLab
-from torture.lab.run_id import Hold, new_run_id
-from torture.report import document, summary
-from torture.report.shown import exit_code, shown
+from torture.report import summary
+from torture.report.formats import FORMATS, TEXT, exit_code
 from torture.reproduce.subject import Subject, find_subject
-from torture.results.store import STORE, Trial
+from torture.results.store import STORE, Trial, find_run, stored
 from torture.rig.record import LEDGER, Record
 from torture.trial.examination import EXAMINATION, Examination
 
@@ -67,8 +62,8 @@ class _Judged:
 @click.option("--lab", type=click.Choice(LABS), help="--image: where (default: qemu for a bzImage, else uml).")
 @click.option("--kernel", default="", help="--image: a User-mode Linux kernel, or a bzImage, instead of the default.")
 @click.option("--kernel-arg", "kernel_arguments", multiple=True, help="--image: a kernel parameter; repeatable.")
-@click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
-def verify(subject: Path | None, results: Path, scratch: Path | None, as_json: bool, **options: Any) -> int:
+@options_for.form
+def verify(subject: Path | None, results: Path, scratch: Path | None, form: str, **options: Any) -> int:
     """Judge a stored run or finding again, offline, or a disk image that a crash left.
 
     An image is judged against --ledger, or that of RUN/TRIAL or FINDING: a copy of it is mounted in a guest, read and
@@ -77,30 +72,30 @@ def verify(subject: Path | None, results: Path, scratch: Path | None, as_json: b
     if options["image"] is None:
         if subject is None:
             raise BadRequest("nothing to judge", "give RUN, FINDING, or --image DISK --ledger LEDGER")
-        return _verify_stored(subject, results, options, as_json)
+        return _verify_stored(subject, results, options, form)
     wanted = _wanted(subject, results, options)
     judged = _examined(wanted, results, scratch or default_scratch())
-    click.echo(json.dumps(_document(wanted, judged)) if as_json else _render(wanted, judged))
+    click.echo(json.dumps(_document(wanted, judged)) if form != TEXT else _render(wanted, judged))
     return judged.verdict.outcome.exit_code
 
 
 # -- stored -----------------------------------------------------------------------------------------------------------
 
 
-def _verify_stored(subject: Path, results: Path, options: dict[str, Any], as_json: bool) -> int:
+def _verify_stored(subject: Path, results: Path, options: dict[str, Any], form: str) -> int:
     unused = [name for name in ("ledger", "filesystem", "mount_options", "position", "unmounted") if options[name]]
     if unused:
         raise BadRequest(f"--{unused[0].replace('_', '-')} is about an image", "give --image DISK too")
     if not any((candidate / STORE).is_file() for candidate in (subject, results / subject)):
-        return _verify_one(find_subject(subject, results), as_json)
-    directory = session.find_run(subject, results)
-    trials, facts = session.stored(directory)
+        return _verify_one(find_subject(subject, results), form)
+    directory = find_run(subject, results)
+    trials, facts = stored(directory)
     again = [_judged_again(directory, trial) for trial in trials]
     for old, new in zip(trials, again, strict=True):
         if old.verdict.outcome != new.verdict.outcome:
             was, now = old.verdict.outcome.value, new.verdict.outcome.value
             click.echo(f"trial {old.number}: was {was}, now {now}", err=True)
-    click.echo(json.dumps(document.document(again, facts)) if as_json else shown(again, facts))
+    click.echo(FORMATS[form](again, facts))
     return exit_code(again, facts)
 
 
@@ -108,14 +103,14 @@ def _judged_again(directory: Path, trial: Trial) -> Trial:
     return replace(trial, verdict=judge(trial.plan, directory / "trials" / trial.directory_name))
 
 
-def _verify_one(found: Subject, as_json: bool) -> int:
+def _verify_one(found: Subject, form: str) -> int:
     """A finding or a trial from what it left."""
     if found.directory is None:
         raise BadRequest(f"{found.origin} is a plan, which shows nothing", "give RUN, RUN/TRIAL or FINDING")
     verdict = judge(found.plan, found.directory)
     judged = _Judged(verdict, found.plan.filesystem, Record.read(found.directory).kernel)
     facts = {"subject": found.origin, **_verdict_document(judged)}
-    click.echo(json.dumps(facts) if as_json else "\n".join(_verdict_lines(found.origin, judged)))
+    click.echo(json.dumps(facts) if form != TEXT else "\n".join(_verdict_lines(found.origin, judged)))
     return verdict.outcome.exit_code
 
 
@@ -135,7 +130,7 @@ def _wanted(subject: Path | None, results: Path, options: dict[str, Any]) -> _Wa
     kernel = KernelChoice(options["kernel"], options["kernel_arguments"])
     if options["lab"] == LOCAL and kernel != KernelChoice("", ()):
         raise BadRequest("--kernel and --kernel-arg choose a guest's kernel", "leave them out with --lab local")
-    judged_by, position = read_ledger(ledger), options["position"]
+    judged_by, position = load_ledger(ledger), options["position"]
     if position is None and not options["unmounted"]:
         position = kept_position(options["image"], judged_by)
     return _Wanted(
@@ -159,7 +154,9 @@ def _mount_options(given: str | None, found: Subject | None) -> tuple[str, ...]:
 def _examined(wanted: _Wanted, results: Path, scratch: Path) -> _Judged:
     """In a run of its own that leaves nothing."""
     expected = wanted.ledger.expectations(wanted.position, unmounted=wanted.unmounted)
-    with _working(results, scratch) as (run_id, directory):
+    with temporary(results, scratch) as (run_id, run):
+        directory = run / "image"
+        directory.mkdir()
         copy = scratch / run_id / "image.img"
         copy.parent.mkdir()
         copy_image(wanted.image, copy)
@@ -167,37 +164,12 @@ def _examined(wanted: _Wanted, results: Path, scratch: Path) -> _Judged:
         examination = Examination(row.name, wanted.mount_options, not wanted.unmounted or expected.crash)
         (directory / EXAMINATION).write_text(examination.to_json())
         shutil.copyfile(wanted.ledger.path, directory / LEDGER)
-        kernel = look_at(_lab(wanted, run_id, directory.parent, scratch, copy), directory)
+        (lab,) = make_labs(wanted.lab, [wanted.kernel], scratch, None, run_id=run_id, results=run).values()
+        kernel = look_at(replace(lab, image=copy), directory)
         record = Record.read(directory)
         if record.state == "ran" and not record.hung and not record.unmountable:
             check_belongs(wanted.image, wanted.ledger, directory)
         return _Judged(judge_image(expected, directory), row.name, kernel)
-
-
-@contextmanager
-def _working(results: Path, scratch: Path) -> Iterator[tuple[str, Path]]:
-    run_id = new_run_id()
-    run = results.absolute() / run_id
-    session.make_room(results, scratch)
-    clean.reap(session.scratches(scratch))
-    with Hold(run_id):
-        (run / "image").mkdir(parents=True)
-        try:
-            yield run_id, run / "image"
-        finally:
-            for place in (run, scratch / run_id):
-                shutil.rmtree(place, ignore_errors=True)
-
-
-def _lab(wanted: _Wanted, run_id: str, results: Path, scratch: Path, copy: Path) -> GuestLab | LocalLab:
-    lab: GuestLab | LocalLab
-    if wanted.lab == LOCAL:
-        lab = replace(local_lab(run_id, results, scratch, None), image=copy)
-    else:
-        lab = replace(guest_lab(wanted.lab, run_id, results, scratch, wanted.kernel), image=copy)
-    if reason := lab.unavailable():
-        raise MissingRequirement(f"lab {lab.name} cannot run: {reason}", "`torture doctor` shows what can run here")
-    return lab
 
 
 def look_at(lab: Lab, directory: Path) -> str:

@@ -19,13 +19,18 @@ PROBE_TIMEOUT_S = 120.0
 
 @dataclass
 class GuestLost(Exception):
-    """The guest died, hangs or never came up: what happened, in which phase, and where its console is kept."""
+    """The guest died, hangs or never came up."""
 
     what: str
+    """What happened."""
     phase: str
+    """Of the trial; "" if the guest never came up, or did nothing."""
     console: Path
+    """The file that keeps what its kernel said."""
     hung: bool = False
+    """Whether it is there but does not answer."""
     evidence: str = ""
+    """The stuck tasks of a guest that hung and could still tell."""
 
     def __str__(self) -> str:
         return f"{self.what} in phase {self.phase or 'boot'} (console: {self.console})"
@@ -35,6 +40,7 @@ class Guest(Protocol):
     """One running kernel (or, in the local lab, one agent process on this kernel)."""
 
     kernel: str
+    """Its release (uname(2))."""
 
     @property
     def disk(self) -> Path:
@@ -45,9 +51,6 @@ class Guest(Protocol):
 
     def run(self, plan: Plan, directory: Path, on_phase: Callable[[str], None]) -> None:
         """Run one trial; everything it leaves is in `directory`, below the run directory. Raises GuestLost."""
-
-    def contract(self, filesystem: str, directory: Path, on_phase: Callable[[str], None]) -> None:
-        """Carry out torture.contract on one filesystem; its entries are in `directory`. Raises GuestLost."""
 
     def examine(self, directory: Path, on_phase: Callable[[str], None]) -> None:
         """Mount, read and check the image that is the guest's disk (torture.trial.examination). Raises GuestLost."""
@@ -60,11 +63,15 @@ class Guest(Protocol):
 
 
 class Lab(Protocol):
-    """A kind of guest."""
+    """A kind of guest, all of them with the same kernel."""
 
     @property
     def name(self) -> str:
         """What `--lab` calls it."""
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """What versions.json of a finding says of it: `lab`, `kernel_path`, and `arguments` if its kernel takes any."""
 
     def unavailable(self) -> str:
         """Why the lab cannot be used here, "" if it can."""

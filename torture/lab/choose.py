@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from torture.errors import BadRequest, MissingRequirement
+from torture.lab.base import Lab
 from torture.lab.guest_lab import GuestLab
 from torture.lab.local import LocalLab
 from torture.lab.qemu import QemuLab, is_boot_image
@@ -16,21 +17,28 @@ from torture.rig.machine import has_device_mapper
 
 UML, QEMU, LOCAL = "uml", "qemu", "local"
 _WITH_KERNEL: Mapping[str, type[GuestLab]] = {UML: UmlLab, QEMU: QemuLab}
-LABS = (*_WITH_KERNEL, LOCAL)
+LAB_CLASSES: Mapping[str, type[GuestLab] | type[LocalLab]] = {**_WITH_KERNEL, LOCAL: LocalLab}
+LABS = tuple(LAB_CLASSES)
+"""What `--lab` takes."""
 CANARY_WITH_DEVICE_MAPPER, CANARY_WITHOUT = "lying-disk", "stale-disk"
 
 
 @dataclass(frozen=True, slots=True)
 class KernelChoice:
-    """A guest's kernel: a path, or "" for the lab's default, and what is added to its command line."""
+    """A guest's kernel: its path ("" is the lab's default), and the arguments that are added to its command line."""
 
     path: str
     arguments: tuple[str, ...]
 
     @property
     def label(self) -> str:
-        """How tasks and reports name it."""
+        """How tasks and reports name it, but for that of the local lab (`kernel_label`)."""
         return " ".join((self.path or "packaged", *self.arguments))
+
+
+def kernel_label(lab: str, choice: KernelChoice) -> str:
+    """How tasks and reports name the kernel of a lab."""
+    return LOCAL if lab == LOCAL else choice.label
 
 
 def lab_for(*kernels: str) -> str:
@@ -58,6 +66,13 @@ def make_labs(
         if reason := each.unavailable():
             raise MissingRequirement(f"lab {each.name} cannot run: {reason}", "`torture doctor` shows what can run here")
     return labs
+
+
+def all_labs(kernel: str, run_id: str, results: Path, scratch: Path) -> list[Lab]:
+    """Every lab with its default kernel; with a `kernel`, only the one that it is for. They may not be able to run."""
+    names = [lab_for(kernel)] if kernel else [UML, QEMU]
+    guests = [guest_lab(name, run_id, results, scratch, KernelChoice(kernel, ())) for name in names]
+    return [*guests, *([] if kernel else [local_lab(run_id, results, scratch, None)])]
 
 
 def guest_lab(name: str, run_id: str, results: Path, scratch: Path, choice: KernelChoice) -> GuestLab:

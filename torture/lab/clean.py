@@ -1,4 +1,4 @@
-"""Reaps what dead runs left on this machine: guests, mounts, dm devices, loop devices, scratch files; nothing else.
+"""Reaps what dead runs left on this machine (guests, mounts, dm devices, loop devices, scratch files) and nothing else.
 
 Everything a run makes carries its id, and a living run holds its id (torture.lab.run_id), so that the two are told apart.
 The order matters: processes first, then mounts, dm devices, loops, files.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ from devicemapper import device, loop, mounts
 from devicemapper.errors import BlockStackError
 from torture.lab import processes
 from torture.lab import run_id as runs
+from torture.lab.disk import default_scratch
 from verify.descriptors import opened
 from workloads import memory_cgroup
 
@@ -30,17 +31,26 @@ class Reaped:
     stuck: tuple[str, ...]
 
 
-def reap(scratches: Iterable[Path]) -> Reaped:
-    """Remove what dead runs left. `scratches` are searched for their files. What resists keeps nothing else from going."""
-    done = [f"ended process {pid} of {run}" for run, pid in _end_processes()]
+def reap(scratch: Path | None, held: str = "") -> Reaped:
+    """Remove what dead runs left, in `scratch` and wherever else their files lie by default.
+
+    `held`: a run that this process goes on with; what an earlier process left of it goes too. What resists keeps nothing
+    else from going.
+    """
+
+    def is_dead(run: str) -> bool:
+        return run == held or not runs.is_alive(run)
+
+    done = [f"ended process {pid} of {run}" for run, pid in _end_processes(is_dead)]
     stuck = []
     if os.geteuid() == 0:
         done += [_removed(group) for group in memory_cgroup.leftovers()]
-    for home in _dead_homes(scratches):
-        try:
-            done += _remove_home(home)
-        except BlockStackError as error:
-            stuck.append(f"{home} stays: {error}")
+    for home in _homes(scratch):
+        if is_dead(home.name):
+            try:
+                done += _remove_home(home)
+            except BlockStackError as error:
+                stuck.append(f"{home} stays: {error}")
     return Reaped(tuple(done), tuple(stuck))
 
 
@@ -83,18 +93,24 @@ def _removed(group: Path) -> str:
     return f"removed cgroup {group}"
 
 
-def _end_processes() -> Iterator[tuple[str, int]]:
+def _end_processes(is_dead: Callable[[str], bool]) -> Iterator[tuple[str, int]]:
     own = os.environ.get(runs.ENVIRONMENT)
-    for pid in list(processes.marked(f"{runs.ENVIRONMENT}=")):
+    for pid in list(processes.tagged(f"{runs.ENVIRONMENT}=")):
         run = processes.variable(pid, runs.ENVIRONMENT)
-        if run and run != own and runs.PATTERN.fullmatch(run) and not runs.is_alive(run):
-            processes.kill_marked(f"{runs.ENVIRONMENT}={run}")
+        if run and run != own and runs.PATTERN.fullmatch(run) and is_dead(run):
+            processes.kill_tagged(f"{runs.ENVIRONMENT}={run}")
             yield run, pid
 
 
-def _dead_homes(scratches: Iterable[Path]) -> Iterator[Path]:
-    for scratch in dict.fromkeys(scratches):
+def _homes(given: Path | None) -> Iterator[Path]:
+    """Directories of runs, dead or alive, that may be removed."""
+    for scratch in scratches(given):
         if scratch.is_dir():
             for home in sorted(scratch.iterdir()):
-                if runs.PATTERN.fullmatch(home.name) and not runs.is_alive(home.name) and os.access(home, os.W_OK):
+                if runs.PATTERN.fullmatch(home.name) and os.access(home, os.W_OK):
                     yield home
+
+
+def scratches(given: Path | None) -> list[Path]:
+    """Where scratch files of dead runs may lie, each place once."""
+    return list(dict.fromkeys(filter(None, (given, default_scratch(), Path("/dev/shm"), Path("/var/tmp")))))

@@ -1,4 +1,4 @@
-"""The host's end of the line to an agent: requests, replies, deadlines, and the end of a guest's processes."""
+"""The host's end of the connection to an agent: requests, replies, deadlines, and the end of a guest's processes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from torture.plan import PLAN, Plan
 from torture.rig.record import POWER_OFF
 
 Launch = Callable[[int], "subprocess.Popen[bytes]"]
-"""Starts a guest, given the descriptor of its end of the line."""
+"""Starts a guest, given the descriptor of the socket that its serial line ends in."""
 
 HOST_VIEW = "guest-processes.txt"
 """In a trial's directory: the processes of a guest whose trial did not go on, as the host saw them."""
@@ -36,11 +36,10 @@ _END_TIMEOUT_S = 10.0
 class ConnectedGuest:
     """A guest whose agent answers on a socket, and whose processes are one session that a process leads.
 
-    `launch` starts that process, with the other end of the line, on the disk in `home`, again if the power was cut.
-    `marker` is a NAME=VALUE that only this guest's processes have in their environment; `home`, its disk and other
-    scratch files, is removed when the guest ends. It has `boot_timeout_s` to come up. It leaves what it finds in its
-    `outbox`; without one, in the very directory of `results` that it is asked to fill. `memory` is a directory outside
-    of `home` that goes with it.
+    `launch` starts that process on the disk in `home`, and again on the same disk when the power was cut. `tag` is a
+    NAME=VALUE that only this guest's processes have in their environment. `home`, which holds its disk and other scratch
+    files, is removed when the guest ends, and so is `memory`, a directory outside of it. The guest has `boot_timeout_s` to
+    come up. It leaves what it finds in its `outbox`; without one, in the very directory of `results` that it is to fill.
     """
 
     def __init__(
@@ -48,15 +47,15 @@ class ConnectedGuest:
         launch: Launch,
         console: Path,
         results: Path,
-        marker: str,
+        tag: str,
         home: Path,
         boot_timeout_s: float = BOOT_TIMEOUT_S,
         outbox: Outbox | None = None,
         memory: Path | None = None,
     ) -> None:
         self._launch, self._console, self._results = launch, console, results
-        self._marker, self._home, self._boot_timeout_s, self._outbox = marker, home, boot_timeout_s, outbox
-        self._memory = memory
+        self._tag, self._home, self._boot_timeout_s = tag, home, boot_timeout_s
+        self._outbox, self._memory = outbox, memory
         try:
             self._boot()
         except GuestLost:
@@ -85,18 +84,14 @@ class ConnectedGuest:
         (directory / PLAN).write_text(plan.to_json() + "\n")  # a terminal's input line holds 4095 bytes: N_TTY_BUF_SIZE
         self._carry_out("run", directory, on_phase)
 
-    def contract(self, filesystem: str, directory: Path, on_phase: Callable[[str], None]) -> None:
-        """Carry out the conformance experiments on one filesystem; stages that do not end are dumped as phases are."""
-        self._carry_out("contract", directory, on_phase, filesystem=filesystem)
-
     def examine(self, directory: Path, on_phase: Callable[[str], None]) -> None:
         """Mount the image that is the guest's disk, read and check it as `directory` asks (torture.trial.examination)."""
         self._carry_out("examine", directory, on_phase)
 
-    def _carry_out(self, request: str, directory: Path, on_phase: Callable[[str], None], **fields: Any) -> None:
+    def _carry_out(self, request: str, directory: Path, on_phase: Callable[[str], None]) -> None:
         asked = self._outbox.lend(directory) if self._outbox else str(directory.relative_to(self._results))
         try:
-            self._follow(request, asked, on_phase, fields)
+            self._follow(request, asked, on_phase)
         except GuestLost as lost:
             dumped = lost.hung and self._dump(asked, directory)
             self._end_processes()
@@ -108,9 +103,9 @@ class ConnectedGuest:
             self._give_up()
             raise GuestLost("; ".join(left_behind), self._phase, self._console)
 
-    def _follow(self, request: str, asked: str, on_phase: Callable[[str], None], fields: dict[str, Any]) -> None:
+    def _follow(self, request: str, asked: str, on_phase: Callable[[str], None]) -> None:
         """Ask the guest for something, in the directory that it knows as `asked`, and hear it out."""
-        self._ask(request, directory=asked, **fields)
+        self._ask(request, directory=asked)
         while (reply := self._next(PHASE_TIMEOUT_S))["event"] != "done":
             if reply["event"] == "phase" and reply["name"] == POWER_OFF:
                 self._cut_power(asked)
@@ -155,13 +150,13 @@ class ConnectedGuest:
                 self._memory.parent.rmdir()
 
     def _end_processes(self) -> None:
-        """The session, and whoever left it but carries the marker."""
+        """The session, and whoever left it but carries the tag."""
         with suppress(ProcessLookupError):  # another thread has just waited for it
             if self._process.returncode is None:  # until then, nobody else can have its number
                 os.killpg(self._process.pid, signal.SIGKILL)
-        processes.kill_marked(self._marker)
+        processes.kill_tagged(self._tag)
         if self._outbox and self._outbox.user is not None:
-            processes.kill_user(self._outbox.user)  # one that was taken over may have hidden its marker
+            processes.kill_user(self._outbox.user)  # one that was taken over may have hidden its tag
         self._process.wait()
         with suppress(OSError):  # it was shut down, or closed, before
             self._serial.shutdown(socket.SHUT_RDWR)
@@ -203,7 +198,7 @@ class ConnectedGuest:
     def _dump(self, asked: str, directory: Path) -> bool:
         """Have a guest that still answers, and has timers, write down its stuck tasks; whether it did. What the host sees
         of it is left in the directory."""
-        seen = "".join(map(processes.seen_from_host, processes.marked(self._marker)))
+        seen = "".join(map(processes.seen_from_host, processes.tagged(self._tag)))
         (directory / HOST_VIEW).write_text(seen)
         try:
             self._ask("dump", directory=asked)

@@ -1,5 +1,5 @@
-"""Every guest of the `uml` lab on one core: kernel and processes of a User-mode Linux take turns, and
-each turn that wakes another core leaves both idle for a while (docs/benchmarks.md has what that costs).
+"""Keeps every guest of the `uml` lab on one core. Kernel and processes of a User-mode Linux take turns, and each turn that
+wakes another core leaves both idle for a while (docs/benchmarks.md has what that costs).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _one_at_a_time = threading.Lock()
 
 @contextmanager
 def on_one_core() -> Iterator[int]:
-    """What the calling thread starts meanwhile stays on one of its cores: one that fewest guests of anybody are on."""
+    """Whatever the calling thread starts meanwhile stays on one core: the one that has the fewest guests, of all runs."""
     with _one_at_a_time:
         allowed = os.sched_getaffinity(0)
         taken = _guests_by_core()
@@ -34,7 +34,7 @@ def on_one_core() -> Iterator[int]:
 def _guests_by_core() -> Counter[int]:
     """How many guests were put on each core: sessions, since a guest has many processes."""
     sessions: dict[int, int] = {}
-    for pid in processes.marked(f"{runs.ENVIRONMENT}_GUEST="):
+    for pid in processes.tagged(f"{runs.ENVIRONMENT}_GUEST="):
         try:
             cores, session = os.sched_getaffinity(pid), os.getsid(pid)
         except ProcessLookupError:

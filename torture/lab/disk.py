@@ -1,4 +1,4 @@
-"""The scratch disk of a guest: a file filled with foreign stamps, so that a block that was never written shows as such.
+"""Makes the scratch disk of a guest: a file full of foreign stamps, so that a block that was never written shows as such.
 
 Later trials on the same disk find the stamps of earlier ones below their filesystem; these are foreign to them too,
 since every plan has a run number of its own.

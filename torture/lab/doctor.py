@@ -1,4 +1,4 @@
-"""What can run here, what cannot, and what brings it: each lab is booted once and asked."""
+"""Finds out what can run here, what cannot, and what brings it: each lab is booted once and asked."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torture.filesystems import FILESYSTEMS
 from torture.lab.base import GuestLost, Lab
 
 _KINDS = {"filesystems": "", "faults": "fault", "layouts": "layout", "disturbances": "disturbance"}
-"""What the capabilities tell, and how each of it is called; filesystems have lines of their own form."""
+"""What the capabilities tell, and what one of it is called; filesystems have lines of another form."""
 
 TOOLS = {
     **{program: PACKAGES[program] for program in ("dmsetup", "losetup", "modprobe", "fio")},
@@ -22,11 +22,13 @@ TOOLS = {
 
 @dataclass(frozen=True, slots=True)
 class LabReport:
-    """One lab: why it is unavailable ("" if it is not), or what its kernel can do (torture.trial.capabilities)."""
+    """What one lab can do."""
 
     lab: str
     unavailable: str
+    """Why it cannot run; "" if it can."""
     capabilities: Mapping[str, Any] = field(default_factory=dict)
+    """Of its kernel (torture.trial.capabilities); empty if it cannot run."""
 
 
 def missing_tools() -> dict[str, str]:

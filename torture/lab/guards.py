@@ -1,4 +1,4 @@
-"""What the tool refuses to touch: it runs as root on machines people need (design.md section 6).
+"""Refuses devices that must not be touched: the tool runs as root on machines people need (design.md section 6).
 
 A device that the user names is taken only if nobody uses it: not mounted, no swap, no holder (dm, md, partitions), and
 nobody has it open exclusively. Whatever is on it is described, so that the user confirms knowing what is lost.

@@ -1,4 +1,4 @@
-"""What labs with a kernel of their own share: a guest's disks, its first program, its console and its mark.
+"""What labs with a kernel of their own share: a guest's disks, its first program, its console and its tag.
 
 The host's files are the guest's root, read-only; tmpfs hides a few directories, and a directory for what it finds is
 mounted again, to be written. The agent is the guest's first process and talks over a serial line whose other end is a
@@ -46,19 +46,20 @@ _FIRST_USER, _USERS = 0x71000000, 1 << 24
 
 @dataclass(frozen=True, slots=True)
 class GuestFiles:
-    """What lies on the host for one guest, before it is started.
-
-    `home`: the directory it starts in, with DISKS, OUTBOX and RUNTIME. `errors`: where the program that makes the guest
-    complains. `tag`: NAME=VALUE in the environment of all its processes. `user`: its uid and gid, None for ours.
-    `memory`: where a file lies that is the guest's memory, for programs that make one.
-    """
+    """What lies on the host for one guest, before it is started."""
 
     home: Path
+    """The directory in which it starts, with DISKS, OUTBOX and RUNTIME; it goes when the guest ends."""
     memory: Path
+    """The directory of the file that is its memory, for programs that make one."""
     console: Path
+    """What its kernel says."""
     errors: Path
+    """What the program that makes the guest says; that may be the console too."""
     tag: str
+    """NAME=VALUE in the environment of all its processes."""
     user: int | None
+    """Its uid and gid on this machine; None: those of who started it."""
 
     def prepare(self) -> None:
         """Make its directories, and hand over what it may write to: not the home itself, where the host reads disks."""
@@ -75,10 +76,7 @@ class GuestFiles:
 
 @dataclass(frozen=True, slots=True)
 class GuestLab(ABC):
-    """Guests of one kernel. `kernel` is a path or "" for the lab's default; `scratch` holds the disks.
-
-    `image`: a disk in `scratch` that the only guest takes over, instead of a fresh one.
-    """
+    """Guests of one kernel."""
 
     name: ClassVar[str]
     share: ClassVar[str]
@@ -87,15 +85,21 @@ class GuestLab(ABC):
     """What a guest calls its disks."""
     serial: ClassVar[str]
     """What a guest calls its end of the serial line."""
+    kernel_kind: ClassVar[str]
+    """What its kernels are, in two or three words."""
 
     run_id: str
     results: Path
+    """The directory of the run: the only one of the host that a guest may write to."""
     scratch: Path
+    """Where the run has a directory for disks."""
     page_bytes: int
     kernel: str = ""
+    """Its path; "" is the lab's default."""
     kernel_arguments: tuple[str, ...] = ()
     memory_mib: int = 512
     image: Path | None = None
+    """A disk in `scratch` that the only guest takes over, instead of a fresh one."""
 
     @property
     def facts(self) -> dict[str, str]:
@@ -107,6 +111,11 @@ class GuestLab(ABC):
     def boot_timeout_s(self) -> float:
         """How long a guest may take to come up."""
         return BOOT_TIMEOUT_S
+
+    @staticmethod
+    @abstractmethod
+    def in_words(kernel_path: str) -> str:
+        """What a reader of a bug report is told about guests with that kernel."""
 
     @staticmethod
     @abstractmethod

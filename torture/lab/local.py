@@ -11,6 +11,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from torture.lab import clean
 from torture.lab import run_id as runs
@@ -20,23 +21,32 @@ from torture.lab.disk import make_home, provide_disk
 
 @dataclass(frozen=True, slots=True)
 class LocalLab:
-    """Agents on this kernel. `device`: a block device that the user gave up, instead of images and loop devices.
+    """Agents on this kernel."""
 
-    `image`: a disk in `scratch` that the only agent takes over, instead of a fresh one.
-    """
+    name: ClassVar[str] = "local"
+    kernel_kind: ClassVar[str] = ""
+    """It takes no kernel."""
 
     run_id: str
     results: Path
+    """The directory of the run."""
     scratch: Path
+    """Where the run has a directory for disk images."""
     page_bytes: int
     device: Path | None = None
+    """A block device that the user gave up, instead of images and loop devices."""
     image: Path | None = None
-    name: str = "local"
+    """A disk in `scratch` that the only agent takes over, instead of a fresh one."""
 
     @property
     def facts(self) -> dict[str, str]:
         """What a finding's directory says about the lab."""
         return {"lab": self.name, "kernel_path": "the running kernel"}
+
+    @staticmethod
+    def in_words(kernel_path: str) -> str:
+        """What a reader of a bug report is told about this lab."""
+        return f"on the machine itself ({kernel_path}), not in a virtual one"
 
     def unavailable(self) -> str:
         """Why trials cannot run on this kernel, "" if they can."""
@@ -51,25 +61,25 @@ class LocalLab:
         home = make_home(self.scratch, self.run_id, index)
         disk = self.device or home / "disk.img"
         provide_disk(disk, self.image, self.page_bytes)
-        marker = f"{runs.ENVIRONMENT}_GUEST={self.run_id}/{index}"
-        name, _, value = marker.partition("=")
+        tag = f"{runs.ENVIRONMENT}_GUEST={self.run_id}/{index}"
+        name, _, value = tag.partition("=")
         console = self.results / f"console-{index}.log"
         command = [sys.executable, "-m", "torture.agent", "--disk", str(disk), "--work", str(home / "work")]
         command += ["--run-id", f"{self.run_id}-{home.name}", "--results", str(self.results)]
 
-        def launch(line: int) -> subprocess.Popen[bytes]:
+        def launch(serial: int) -> subprocess.Popen[bytes]:
             with open(console, "ab") as log:
                 return subprocess.Popen(
-                    [*command, "--channel", str(line)],
+                    [*command, "--channel", str(serial)],
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
-                    pass_fds=[line],
+                    pass_fds=[serial],
                     start_new_session=True,
                     env={**os.environ, runs.ENVIRONMENT: self.run_id, name: value},
                 )
 
-        return _LocalGuest(launch, console, self.results, marker, home)
+        return _LocalGuest(launch, console, self.results, tag, home)
 
 
 class _LocalGuest(ConnectedGuest):

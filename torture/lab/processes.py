@@ -1,4 +1,4 @@
-"""Finds and ends the processes of a run or guest by a marker in their environment.
+"""Finds and ends the processes of a run or guest by a tag in their environment.
 
 Helper processes of User-mode Linux rename themselves and outlive their parent; their environment stays.
 """
@@ -15,9 +15,9 @@ from pathlib import Path
 _GONE_TIMEOUT_S = 10.0
 
 
-def marked(marker: str) -> Iterator[int]:
-    """Processes other than this one that have the variable `marker` (NAME=VALUE, or NAME= for any value)."""
-    wanted = marker.encode()
+def tagged(tag: str) -> Iterator[int]:
+    """Processes other than this one that have the variable `tag` (NAME=VALUE, or NAME= for any value)."""
+    wanted = tag.encode()
     for entry in Path("/proc").glob("[0-9]*"):
         try:
             variables = (entry / "environ").read_bytes().split(b"\0")
@@ -51,9 +51,9 @@ def seen_from_host(pid: int) -> str:
     return "\n".join(parts) + "\n\n"
 
 
-def kill_marked(marker: str) -> int:
-    """Kill all processes with `marker` until none is left; returns how many were killed."""
-    return _kill_all(lambda: marked(marker))
+def kill_tagged(tag: str) -> int:
+    """Kill all processes with `tag` until none is left; returns how many were killed."""
+    return _kill_all(lambda: tagged(tag))
 
 
 def kill_user(user: int) -> int:

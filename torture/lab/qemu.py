@@ -26,7 +26,7 @@ from torture.lab.outbox import give
 from torture.lab.sandbox import Confinement
 
 CORES = 2
-"""Of each guest: enough for its kernel threads to race with its workers."""
+"""Each guest has so many: enough for its kernel threads to race with its workers."""
 MEMORY_MIB = 1024
 _EMULATION_SLOWER = 4
 _IMAGES = (Path("/boot"), Path(sys.prefix) / "linux-image/boot")
@@ -46,8 +46,14 @@ class QemuLab(GuestLab):
     share = "9p"
     devices = ("/dev/vda", "/dev/vdb", "/dev/vdc")
     serial = "/dev/ttyS1"
+    kernel_kind = "bzImage"
 
     memory_mib: int = MEMORY_MIB
+
+    @staticmethod
+    def in_words(kernel_path: str) -> str:
+        """See GuestLab."""
+        return f"in a virtual machine (qemu, {CORES} processors), kernel image {Path(kernel_path).name}"
 
     @property
     def boot_timeout_s(self) -> float:

@@ -40,6 +40,13 @@ class UmlLab(GuestLab):
     share = "hostfs"
     devices = ("/dev/ubda", "/dev/ubdb", "/dev/ubdc")
     serial = "/dev/ttyS0"
+    kernel_kind = "User-mode Linux"
+
+    @staticmethod
+    def in_words(kernel_path: str) -> str:
+        """See GuestLab. Such a kernel can be asked for its configuration."""
+        name = Path(kernel_path).name
+        return f"User-mode Linux ({name}); its configuration: {name} --showconfig"
 
     @staticmethod
     def default_kernel() -> str:
@@ -48,8 +55,29 @@ class UmlLab(GuestLab):
 
     @staticmethod
     def check_kernel(path: str) -> str:
-        """See GuestLab."""
-        return check_kernel(path)
+        """See GuestLab.
+
+        `path` is one, also if it has no slash: no program of the PATH is meant. What the file says of itself is read first;
+        then it is started, walled in and with nothing to write to, and asked for its version.
+        """
+        file = Path(path).resolve()
+        if not file.is_file():
+            raise BadRequest(f"--kernel {path}: no such file", _GIVE_ONE)
+        if not _looks_right(file):
+            raise BadRequest(f"--kernel {path} is not a User-mode Linux kernel", "build one with make ARCH=um linux")
+        user = guest_user(str(file))
+        if not (file.stat().st_mode & stat.S_IXOTH if user is not None else os.access(file, os.X_OK)):
+            whom = " by the users that guests run as" if user is not None else ""
+            raise BadRequest(f"--kernel {path} is not executable{whom}", f"run chmod a+rx {shlex.quote(path)}")
+        try:
+            command = sandbox.command(Confinement(programs=[str(file)], user=user), [str(file), "--version"])
+            shown = subprocess.run(command, cwd="/", stdin=subprocess.DEVNULL, capture_output=True, timeout=10, check=False)
+        except subprocess.TimeoutExpired:
+            raise BadRequest(f"--kernel {path} does not answer --version", _GIVE_ONE) from None
+        if shown.returncode != 0 or not shown.stdout[:1].isdigit():
+            said = "".join(f": {line}" for line in shown.stderr.decode(errors="replace").splitlines()[1:2])
+            raise BadRequest(f"--kernel {path} does not answer --version{said}", _GIVE_ONE)
+        return str(file)
 
     def unavailable(self) -> str:
         """Why there can be no guest, "" if there can."""
@@ -58,7 +86,7 @@ class UmlLab(GuestLab):
         return ""
 
     def _launcher(self, files: GuestFiles) -> Launch:
-        kernel = check_kernel(self.kernel or str(shutil.which(PACKAGED_KERNEL)))
+        kernel = self.check_kernel(self.kernel or str(shutil.which(PACKAGED_KERNEL)))
         shim = find_spec("torture.lab._xstate")
         preload = [("LD_PRELOAD", shim.origin)] if shim and shim.origin else []
 
@@ -108,32 +136,6 @@ class UmlLab(GuestLab):
 
     def _modules(self) -> str:
         return f"--modules {MODULES}" if Path(MODULES).is_dir() else ""
-
-
-def check_kernel(path: str) -> str:
-    """The absolute path of a User-mode Linux kernel; BadRequest, with what is wrong, for anything else.
-
-    `path` is one, also if it has no slash: no program of the PATH is meant. What the file says of itself is read first;
-    then it is started, walled in and with nothing to write to, and asked for its version.
-    """
-    file = Path(path).resolve()
-    if not file.is_file():
-        raise BadRequest(f"--kernel {path}: no such file", _GIVE_ONE)
-    if not _looks_right(file):
-        raise BadRequest(f"--kernel {path} is not a User-mode Linux kernel", "build one with make ARCH=um linux")
-    user = guest_user(str(file))
-    if not (file.stat().st_mode & stat.S_IXOTH if user is not None else os.access(file, os.X_OK)):
-        whom = " by the users that guests run as" if user is not None else ""
-        raise BadRequest(f"--kernel {path} is not executable{whom}", f"run chmod a+rx {shlex.quote(path)}")
-    try:
-        command = sandbox.command(Confinement(programs=[str(file)], user=user), [str(file), "--version"])
-        shown = subprocess.run(command, cwd="/", stdin=subprocess.DEVNULL, capture_output=True, timeout=10, check=False)
-    except subprocess.TimeoutExpired:
-        raise BadRequest(f"--kernel {path} does not answer --version", _GIVE_ONE) from None
-    if shown.returncode != 0 or not shown.stdout[:1].isdigit():
-        said = "".join(f": {line}" for line in shown.stderr.decode(errors="replace").splitlines()[1:2])
-        raise BadRequest(f"--kernel {path} does not answer --version{said}", _GIVE_ONE)
-    return str(file)
 
 
 def _looks_right(file: Path) -> bool:

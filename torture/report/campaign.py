@@ -50,7 +50,7 @@ def _opening(trials: Sequence[Trial], facts: dict[str, Any]) -> Iterator[str]:
     found = sum(trial.verdict.outcome == Outcome.passed for trial in canaries)
     counted = Counter(trial.verdict.outcome.value for trial in trials if not trial.is_canary)
     counts = ", ".join(f"{number} {name}" for name, number in counted.most_common())
-    kernels = ", ".join(dict.fromkeys(f"{trial.lab} ({trial.kernel})" for trial in trials if trial.kernel))
+    kernels = ", ".join(dict.fromkeys(f"{trial.kernel} ({trial.release})" for trial in trials if trial.release))
     yield f"Campaign {facts.get('run', '')}, seed {facts.get('seed', '')}, kernel {kernels}."
     planted = f"{found} of {len(canaries)} planted losses found" if canaries else "no planted loss was tried"
     yield f"{len(trials) - len(canaries)} trials ({counts}); {planted}."
@@ -60,24 +60,28 @@ def _opening(trials: Sequence[Trial], facts: dict[str, Any]) -> Iterator[str]:
 
 
 def _findings(unexplained: Sequence[Trial]) -> Iterator[str]:
-    labs = list(dict.fromkeys(trial.lab for trial in unexplained))
-    groups = [(lab, group) for lab in labs for group in distinct([trial for trial in unexplained if trial.lab == lab])]
+    kernels = list(dict.fromkeys(trial.kernel for trial in unexplained))
+    groups = [
+        (kernel, group)
+        for kernel in kernels
+        for group in distinct([trial for trial in unexplained if trial.kernel == kernel])
+    ]
     if not groups:
         return
     yield f"{count(len(groups), 'distinct finding')} that nobody has explained yet:"
-    for number, (lab, group) in enumerate(groups[:MOST_FINDINGS], 1):
-        yield from _finding(number, group, f"{short_label(lab)}, " if len(labs) > 1 else "")
+    for number, (kernel, group) in enumerate(groups[:MOST_FINDINGS], 1):
+        yield from _finding(number, group, f"{short_label(kernel)}, " if len(kernels) > 1 else "")
     for number, (_, group) in enumerate(groups[MOST_FINDINGS : 2 * MOST_FINDINGS], MOST_FINDINGS + 1):
         yield f"{number}. {group.key.kind}: {_place(group)}; see trial {group.trial}"
     if len(groups) > 2 * MOST_FINDINGS:
         yield f"... and {len(groups) - 2 * MOST_FINDINGS} more: `torture show RUN --json` has them all."
 
 
-def _finding(number: int, group: Group, lab: str) -> Iterator[str]:
+def _finding(number: int, group: Group, kernel: str) -> Iterator[str]:
     key = group.key
     reported = f"reported by {group.example.reported}" if group.example.reported else "not reported"
     shared = ", ".join(f"{name} {value}" for name, value in sorted(group.shared.items()) if value)
-    yield f"{number}. {key.kind}: {lab}{_place(group)}: {KINDS[key.kind]}"
+    yield f"{number}. {key.kind}: {kernel}{_place(group)}: {KINDS[key.kind]}"
     sentences = (
         f"Seen in {_rates(group)}: {group.control}.",
         f"Expected {group.example.expected}, found {_shorten(first_line(group.example.found), SHORT)}; {reported}.",
@@ -107,9 +111,8 @@ def _known(trials: Sequence[Trial], known: Sequence[Known], today: date) -> Iter
     if seen:
         yield "Known findings, which do not count:"
     for entry, shown in seen.items():
-        what = " ".join(filter(None, (entry.filesystem, entry.layout, entry.fault, entry.kind)))
         seen_in = f"{count(len(shown), 'trial')}, first {shown[0].number}"
-        line = f"{what or 'any'}: {seen_in}; until {entry.expires}: {entry.reason}"
+        line = f"{entry.title}: {seen_in}; until {entry.expires}: {entry.reason}"
         yield _shorten(f"  {line}", WIDTH)
 
 

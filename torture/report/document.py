@@ -25,7 +25,7 @@ def document(trials: Sequence[Trial], facts: dict[str, Any]) -> dict[str, Any]:
             {
                 "number": trial.number,
                 "arm": trial.arm,
-                "lab": trial.lab,
+                "lab": trial.kernel,
                 "filesystem": trial.plan.filesystem,
                 "fault": trial.plan.fault_names,
                 "plan": trial.plan.identity,
@@ -33,7 +33,7 @@ def document(trials: Sequence[Trial], facts: dict[str, Any]) -> dict[str, Any]:
                 "reason": trial.verdict.reason,
                 "seconds": trial.seconds,
                 "phases": trial.phases,
-                "kernel": trial.kernel,
+                "kernel": trial.release,
                 "evidence": trial.evidence,
                 "findings": [asdict(finding) for finding in trial.verdict.findings],
             }

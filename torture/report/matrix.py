@@ -16,7 +16,7 @@ LONG = 10
 GAP = "   "
 
 Place = tuple[str, str, str]
-"""Lab, filesystem, fault."""
+"""Kernel, filesystem, fault."""
 
 
 LEGEND = (
@@ -33,11 +33,11 @@ def render(trials: Sequence[Trial], unexplained: Sequence[Trial]) -> Iterator[st
     cells = _cells(trials, unexplained)
     if cells:
         yield from LEGEND
-    labs = list(dict.fromkeys(lab for lab, _, _ in cells))
-    for lab in labs:
-        if len(labs) > 1:
-            yield f"Kernel {short_label(lab)}:"
-        yield from _matrix({(fault, name): word for (at, name, fault), word in cells.items() if at == lab})
+    kernels = list(dict.fromkeys(kernel for kernel, _, _ in cells))
+    for kernel in kernels:
+        if len(kernels) > 1:
+            yield f"Kernel {short_label(kernel)}:"
+        yield from _matrix({(fault, name): word for (at, name, fault), word in cells.items() if at == kernel})
 
 
 def _matrix(cells: dict[tuple[str, str], str]) -> Iterator[str]:
@@ -61,9 +61,9 @@ def _line(row: Sequence[str], widths: Sequence[int]) -> str:
     return " ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
 
 
-def short_label(lab: str) -> str:
+def short_label(kernel: str) -> str:
     """A kernel without the directories of its path."""
-    path, *arguments = lab.split(" ")
+    path, *arguments = kernel.split(" ")
     return " ".join((path.rpartition("/")[2], *arguments))
 
 
@@ -73,7 +73,7 @@ def _cells(trials: Sequence[Trial], unexplained: Sequence[Trial]) -> dict[Place,
     for counted, of_these in ((before, trials), (after, unexplained)):
         for trial in of_these:
             if not trial.is_canary:
-                place = trial.lab, trial.plan.filesystem, trial.plan.fault_names
+                place = trial.kernel, trial.plan.filesystem, trial.plan.fault_names
                 counted.setdefault(place, Counter())[trial.verdict.outcome] += 1
     return {place: _word(before[place], after[place]) for place in before}
 

@@ -189,7 +189,7 @@ def detail(trial: Trial, directory: Path) -> str:
     lines = [
         f"trial {trial.number} ({trial.arm}): {plan.filesystem}, fault {plan.fault_names}",
         f"  {trial.verdict.outcome.value}: {trial.verdict.reason}",
-        f"  kernel {trial.kernel}, {trial.seconds:.1f} s, seed {plan.seed}, evidence in {directory}",
+        f"  kernel {trial.release}, {trial.seconds:.1f} s, seed {plan.seed}, evidence in {directory}",
     ]
     lines += [f"  {sentence}" for sentence in trial.evidence]
     for worker in plan.workers:

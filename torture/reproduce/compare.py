@@ -16,7 +16,7 @@ from torture.draw.arm import Arm
 from torture.lab.choose import KernelChoice
 from torture.plan import Plan
 from torture.reproduce.signature import in_order, keys, was_judged
-from torture.reproduce.verdict import Counts, Judged, Verdict, judge, overall, table
+from torture.reproduce.verdict import Counts, Judged, judge, overall, table
 from torture.results.groups import Key
 from torture.results.statistics import wilson
 from torture.results.store import Task, Trial
@@ -30,14 +30,15 @@ class Side:
     """One side: where it runs, and what it changes in a plan (None: nothing)."""
 
     name: str
-    kernel: KernelChoice
-    lab: str
+    choice: KernelChoice
+    kernel: str
+    """The label of `choice`, as tasks name it."""
     filesystem: str | None = None
     mkfs_options: tuple[str, ...] | None = None
     mount_options: tuple[str, ...] | None = None
 
     def of(self, plan: Plan) -> Plan:
-        """The plan as this arm runs it."""
+        """The plan as this side runs it."""
         changes: dict[str, Any] = {"filesystem": self.filesystem}
         changes |= {"mkfs_options": self.mkfs_options, "mount_options": self.mount_options}
         return replace(plan, **{name: value for name, value in changes.items() if value is not None})
@@ -45,7 +46,7 @@ class Side:
     @property
     def label(self) -> str:
         """How the report names it."""
-        parts = [self.lab]
+        parts = [self.kernel]
         parts += [f"fs {self.filesystem}"] if self.filesystem else []
         parts += [f"mkfs {' '.join(self.mkfs_options)!r}"] if self.mkfs_options is not None else []
         parts += [f"mount {','.join(self.mount_options)!r}"] if self.mount_options is not None else []
@@ -64,21 +65,23 @@ def looks(pairs: int) -> list[int]:
 
 @dataclass(slots=True)
 class Comparison:
-    """A source: each of `plans` on both sides, which of them first drawn from `seed`, at most `pairs` pairs.
-
-    `expected` are signatures that A is known for; `fails`: A is known to fail, maybe not how. `judged` is filled at the
-    look that ended it, or by `conclude`.
-    """
+    """A source: each of `plans` on both sides."""
 
     sides: tuple[Side, Side]
     plans: Iterator[Plan]
     pairs: int
+    """At most so many."""
     seed: int
+    """Decides which side of a pair comes first."""
     expected: tuple[Key, ...] = ()
+    """Signatures that A is known for."""
     fails: bool = False
+    """Whether A is known to fail, maybe not how."""
     trials: list[Trial] = field(default_factory=list)
     judged: list[Judged] = field(default_factory=list)
+    """Filled at the look that ended it, or by `conclude`."""
     stopped_at: int = 0
+    """How many trials there were at that look."""
     _waiting: list[Task] = field(default_factory=list)
     _plans_of: dict[int, Plan] = field(default_factory=dict)
     _given: int = 0
@@ -115,13 +118,13 @@ class Comparison:
 
     def _new_pair(self) -> list[Task]:
         plan = next(self.plans)
-        order = list(zip((Arm.A, Arm.B), self.sides, strict=True))
-        Random(f"{self.seed}/{self._given}").shuffle(order)
+        pair = list(zip((Arm.A, Arm.B), self.sides, strict=True))
+        Random(f"{self.seed}/{self._given}").shuffle(pair)
         tasks = []
-        for name, arm in order:
+        for arm, side in pair:
             self._given += 1
             self._plans_of[self._given] = self.sides[0].of(plan)
-            tasks.append(Task(self._given, name, arm.of(plan), arm.lab))
+            tasks.append(Task(self._given, arm, side.of(plan), side.kernel))
         return tasks
 
     def _alpha(self, signatures: int) -> float:
@@ -208,8 +211,3 @@ def _signature(each: Judged) -> dict[str, Any]:
         "p": counts.p,
         "verdict": each.verdict.value,
     }
-
-
-def is_bad(verdict: Verdict) -> bool:
-    """Whether B has the failure still, or a new one."""
-    return verdict in (Verdict.worse, Verdict.not_fixed, Verdict.better)

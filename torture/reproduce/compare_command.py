@@ -12,17 +12,16 @@ from typing import Any, TypeVar
 import click
 
 from torture import options as options_for
-from torture.campaign import session
+from torture.campaign import execution, run_directory
 from torture.draw.matrix import draw
 from torture.errors import BadRequest
 from torture.filesystems import filesystem
-from torture.lab.choose import KernelChoice, lab_for
+from torture.lab.choose import KernelChoice, kernel_label, lab_for
 from torture.plan import Plan
 from torture.reproduce import compare as comparing
-from torture.reproduce import workshop
-from torture.reproduce.shared_options import EXIT_INTERRUPTED, Places, jobs_option, json_option, say, time_option
+from torture.reproduce.shared_options import EXIT_INTERRUPTED, jobs_option, json_option, run_config, time_option
 from torture.reproduce.subject import Subject, find_subject, lab_of
-from torture.reproduce.verdict import Verdict, overall
+from torture.reproduce.verdict import Effect, overall
 from verify.outcome import Outcome
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -39,15 +38,14 @@ def _arm_options(command: F) -> F:
             option = click.option(f"--{name}-{side}", help=f"Side {side.upper()} alone: {meaning}.")
             command = option(command)
         command = click.option(
-            f"--kernel-arg-{side}", multiple=True, help=f"A kernel parameter of arm {side.upper()}; repeatable."
+            f"--kernel-arg-{side}", multiple=True, help=f"A kernel parameter of side {side.upper()}; repeatable."
         )(command)
     for name, meaning in (("mkfs-options", "Options for mkfs"), ("mount-options", "Options for mount")):
         command = click.option(f"--{name}", default="", help=f"{meaning} of drawn plans, both sides.")(command)
     return command
 
 
-@click.command()
-@options_for.dimensions
+@click.command(cls=options_for.DrawingCommand)
 @options_for.places
 @click.option("--kernel", "kernels", multiple=True, help="Kernel of A, then of B; given once: of both.")
 @click.option("--kernel-arg", "kernel_arguments", multiple=True, help="A kernel parameter of both sides; repeatable.")
@@ -66,28 +64,27 @@ def compare(results: Path, scratch: Path | None, as_json: bool, **options: Any) 
 
     Exit codes: 0 fixed, or no difference; 3 not fixed or worse; 5 not reproducible on A, or nothing was judged.
     """
-    seed = session.draw_seed() if options["seed"] is None else options["seed"]
+    seed = options_for.draw_seed() if options["seed"] is None else options["seed"]
     found = _compared(options, results)
     lab = lab_of(found, *options["kernels"]) if found else lab_for(*options["kernels"])
     sides = _sides(options, found, lab)
-    order = Places(results, scratch, options["jobs"], options["time_limit_s"]).order(
-        lab, tuple(dict.fromkeys(side.kernel for side in sides)), seed
-    )
+    kernels = tuple(dict.fromkeys(side.choice for side in sides))
+    config = run_config(results, scratch, options, lab, kernels, seed)
     plans = _same_plan(found.plan) if found else _drawn({**options, "seed": seed})
     expected = found.expected if found else ()
     source = comparing.Comparison(sides, plans, options["pairs"], seed, expected, fails=found is not None)
-    with workshop.opened(order, "compare", say(as_json)) as shop:
-        interrupted = shop.run(source, 2 * options["pairs"])
+    with run_directory.opened(config, "compare", options_for.say(as_json)) as run:
+        interrupted = execution.follow(run, source, 2 * options["pairs"])
         source.conclude()
-        result = comparing.document(source, shop.store.facts())
-        shop.store.describe(comparison=result["signatures"], verdict=result["verdict"])
+        result = comparing.document(source, run.store.facts())
+        run.store.describe(comparison=result["signatures"], verdict=result["verdict"])
     click.echo(json.dumps(result) if as_json else comparing.render(source))
     if interrupted:
         return EXIT_INTERRUPTED
     verdict = overall(source.judged).verdict
-    if verdict in (Verdict.not_reproducible, Verdict.unjudged):
+    if verdict in (Effect.not_reproducible, Effect.unjudged):
         return Outcome.unknown.exit_code
-    return (Outcome.failed if comparing.is_bad(verdict) else Outcome.passed).exit_code
+    return (Outcome.failed if verdict.is_bad else Outcome.passed).exit_code
 
 
 def _compared(options: dict[str, Any], results: Path) -> Subject | None:
@@ -113,12 +110,12 @@ def _sides(options: dict[str, Any], found: Subject | None, lab: str) -> tuple[co
     return first, second
 
 
-def _side(options: dict[str, Any], side: str, kernel: KernelChoice, lab: str) -> comparing.Side:
+def _side(options: dict[str, Any], side: str, choice: KernelChoice, lab: str) -> comparing.Side:
     name, mkfs, mount = (options[f"{option}_{side}"] for option in ("fs", "mkfs_options", "mount_options"))
     return comparing.Side(
         name=side.upper(),
-        kernel=kernel,
-        lab=workshop.lab_name(lab, kernel),
+        choice=choice,
+        kernel=kernel_label(lab, choice),
         filesystem=None if name is None else filesystem(name).name,
         mkfs_options=None if mkfs is None else tuple(mkfs.split()),
         mount_options=None if mount is None else tuple(filter(None, mount.split(","))),

@@ -10,11 +10,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 
+from torture.dimensions import Dimension, words_of
 from torture.faults import FAULTS, fault_class
-from torture.filesystems import filesystem
 from torture.plan import Plan
 from torture.reproduce.shrinkers import (
-    LAYOUTS_BY_PLAINNESS,
     NOTHING,
     Shrinker,
     Step,
@@ -23,26 +22,17 @@ from torture.reproduce.shrinkers import (
     fewer_options,
     fewer_pages,
     fewer_workers,
-    with_word,
-    words_of,
 )
-
-_ALTERNATIVES: dict[str, tuple[str, ...]] = {
-    "layout": tuple(name for name in LAYOUTS_BY_PLAINNESS if name in ("written", "hole", "unwritten", "reflinked")),
-    "pin": ("none", "mlock", "mlock2-onfault", "map-locked"),
-    "sync": ("msync", "fsync"),
-    "access": ("store", "read"),
-}
-_NEEDS = {"unwritten": "unwritten", "reflinked": "reflink"}
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What trials told of plans: whether one fails as surely (None: still open), and whether any of its trials could be
-    judged, without which it is only known that it did not fail."""
+    """What trials told of plans."""
 
     decide: Callable[[Plan], bool | None]
+    """Whether a plan fails as surely as the first one did; None: still open."""
     was_judged: Callable[[Plan], bool] = lambda plan: True
+    """Whether any trial of a plan could be judged: if none could, it is only known that the plan did not fail."""
 
     def fails(self, plan: Plan) -> bool | None:
         """Whether it fails, None if that is not known."""
@@ -57,9 +47,8 @@ class Known:
 
 def variations(plan: Plan) -> Iterator[Step]:
     """The plan with one word changed for another, and without its fault."""
-    for dimension, place, old in _places(plan):
-        for new in _alternatives(plan, dimension, old):
-            yield Step(new, with_word(plan, dimension, place, old, new))
+    for _, _, others in _words(plan):
+        yield from others
     if plan.faults != (NOTHING,):
         yield Step("no fault", replace(plan, faults=(NOTHING,)))
 
@@ -67,7 +56,7 @@ def variations(plan: Plan) -> Iterator[Step]:
 def name_factors(plan: Plan, known: Known) -> list[str]:
     """One phrase for each factor: what is needed, what is not tested, what does not matter."""
     phrases = [
-        *_words(plan, known),
+        *(_phrase(row, old, {step.what: known.fails(step.plan) for step in others}) for row, old, others in _words(plan)),
         _fault(plan, known),
         *_operations(plan, known),
         *_amounts(plan, known),
@@ -87,49 +76,36 @@ class Standing(Enum):
 Phrase = tuple[Standing, str]
 
 
-def _words(plan: Plan, known: Known) -> Iterator[Phrase]:
-    for dimension, place, old in _places(plan):
-        words = _alternatives(plan, dimension, old)
-        yield _phrase(dimension, old, {new: known.fails(with_word(plan, dimension, place, old, new)) for new in words})
+def _words(plan: Plan) -> Iterator[tuple[Dimension, str, list[Step]]]:
+    """Each word of the plan, and the plans with another in its place, named after that."""
+    for row, old, exchanged_for in words_of(plan):
+        yield row, old, [Step(new, exchanged_for(new)) for new in _alternatives(plan, row, old)]
 
 
-def _places(plan: Plan) -> Iterator[tuple[str, int, str]]:
-    for place, file in enumerate(plan.files):
-        yield "layout", place, file.layout
-    for dimension in ("pin", "access", "sync"):
-        for place in range(len(plan.workers)):
-            for word in dict.fromkeys(words_of(plan, dimension, place)):
-                yield dimension, place, word
+def _alternatives(plan: Plan, row: Dimension, old: str) -> list[str]:
+    words = dict.fromkeys((row.plainest, *row.usual))
+    return [word for word in words if word != old and row.offered(word, {"filesystem": plan.filesystem})]
 
 
-def _alternatives(plan: Plan, dimension: str, old: str) -> list[str]:
-    row = filesystem(plan.filesystem)
-    return [word for word in _ALTERNATIVES[dimension] if word != old and (word not in _NEEDS or row.has(_NEEDS[word]))]
-
-
-def _phrase(dimension: str, old: str, outcomes: dict[str, bool | None]) -> Phrase:
+def _phrase(row: Dimension, old: str, outcomes: dict[str, bool | None]) -> Phrase:
     shown = [word for word, outcome in outcomes.items() if outcome]
     not_shown = [word for word, outcome in outcomes.items() if outcome is False]
     untested = [word for word, outcome in outcomes.items() if outcome is None]
     rest = f" ({_or(untested)}: not tested)" if untested else ""
     if not_shown:
-        return Standing.needed, f"{_need(dimension, [old, *shown], not_shown)}{rest}"
-    name = _NAMES[dimension]
+        return Standing.needed, f"{_need(row, [old, *shown], not_shown)}{rest}"
     if untested:
-        return Standing.untested, f"{name} {_or([old, *shown])}{rest}"
-    return Standing.free, f"any {name}" if shown else f"{name} {old}"
+        return Standing.untested, f"{row.noun} {_or([old, *shown])}{rest}"
+    return Standing.free, f"any {row.noun}" if shown else f"{row.noun} {old}"
 
 
-def _need(dimension: str, shows: Sequence[str], not_shown: Sequence[str]) -> str:
-    if dimension == "pin" and "none" in not_shown:
-        others = [word for word in not_shown if word != "none"]
+def _need(row: Dimension, shows: Sequence[str], not_shown: Sequence[str]) -> str:
+    if row.name == "pin" and row.plainest in not_shown:
+        others = [word for word in not_shown if word != row.plainest]
         return f"needs the pin: {_or(shows)} before the first store{f', not {_or(others)}' if others else ''}"
     if len(shows) > len(not_shown):
-        return f"any {_NAMES[dimension]} but {_or(not_shown)}"
-    return f"needs {_NAMES[dimension]} {_or(shows)}, not {_or(not_shown)}"
-
-
-_NAMES = {"layout": "layout", "pin": "pin", "sync": "sync", "access": "access path"}
+        return f"any {row.noun} but {_or(not_shown)}"
+    return f"needs {row.noun} {_or(shows)}, not {_or(not_shown)}"
 
 
 def _fault(plan: Plan, known: Known) -> Phrase:

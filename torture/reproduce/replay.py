@@ -18,13 +18,16 @@ from torture.results.store import Task, Trial
 
 @dataclass(slots=True)
 class Again:
-    """A source of the same plan, `times` times, or until a trial shows what is expected (anything, if nothing is)."""
+    """A source of the same plan, again and again."""
 
     plan: Plan
-    lab: str
+    kernel: str
+    """The label of the kernel, as tasks name it."""
     times: int
     expected: tuple[Key, ...] = ()
+    """What a failure should show; empty: any failure is the one."""
     until_failure: bool = False
+    """Whether the first trial that shows it is the last."""
     trials: list[Trial] = field(default_factory=list)
     _given: int = 0
 
@@ -33,7 +36,7 @@ class Again:
         if self._given >= self.times or (self.until_failure and any(map(self._is_it, self.trials))):
             return None
         self._given += 1
-        return Task(self._given, Arm.replay, self.plan, self.lab)
+        return Task(self._given, Arm.replay, self.plan, self.kernel)
 
     def finished(self, trial: Trial) -> None:
         """Remember it."""
@@ -46,14 +49,17 @@ class Again:
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """What replays showed: `judged` of `tried` count; how often each signature was seen, the expected ones first."""
+    """What replays of one plan showed."""
 
     tried: int
     judged: int
+    """Of those that were tried; the others do not count."""
     failed: int
     seen: dict[Key, int]
+    """How often each signature was seen, the expected ones first."""
     expected: tuple[Key, ...]
     unjudged: dict[str, int]
+    """How many trials do not count, by the reason."""
 
     @property
     def reproduced(self) -> bool:

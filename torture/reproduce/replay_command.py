@@ -9,36 +9,30 @@ from typing import Any
 import click
 
 from torture import options as options_for
+from torture.campaign import execution, run_directory
 from torture.campaign.artefacts import tool_versions
+from torture.dimensions import DIMENSIONS, Dimension
 from torture.draw import from_words
-from torture.draw.request import choose, choose_faults
-from torture.faults import parts
-from torture.filesystems import filesystem
-from torture.lab.choose import KernelChoice
+from torture.draw.request import Request
+from torture.lab.base import Lab
 from torture.plan import MAX_PAGES
 from torture.plan_check import check
 from torture.reproduce import replay as replaying
-from torture.reproduce import workshop
 from torture.reproduce.compare_command import compare
 from torture.reproduce.shared_options import (
     EXIT_INTERRUPTED,
-    Places,
     chosen_kernel,
     jobs_option,
     json_option,
     kernel_arguments_option,
     kernel_option,
-    say,
+    run_config,
     subject_argument,
 )
 from torture.reproduce.shrink_command import shrink
-from torture.reproduce.subject import Subject, differences, find_subject, kernel_facts, lab_of
+from torture.reproduce.subject import Subject, differences, find_subject, lab_of
 from torture.results.store import Trial
 from verify.outcome import Outcome
-from workloads.access import ACCESSES
-from workloads.layouts import LAYOUTS
-from workloads.pins import PINS
-from workloads.syncs import SYNCS
 
 
 @click.command()
@@ -57,16 +51,15 @@ def replay(subject: Path, results: Path, scratch: Path | None, as_json: bool, **
     """
     found = find_subject(subject, results)
     kernel = chosen_kernel(found, options["kernel"], options["kernel_arguments"])
-    place = lab_of(found, kernel.path)
-    order = Places(results, scratch, options["jobs"]).order(place, (kernel,), found.plan.seed)
-    lab = workshop.lab_name(place, kernel)
-    source = replaying.Again(found.plan, lab, options["times"], found.expected, options["until_failure"])
-    with workshop.opened(order, "replay", say(as_json)) as shop:
-        shop.store.describe(subject=found.origin)
-        interrupted = shop.run(source, options["times"])
-        facts = shop.store.facts()
+    config = run_config(results, scratch, options, lab_of(found, kernel.path), (kernel,), found.plan.seed)
+    with run_directory.opened(config, "replay", options_for.say(as_json)) as run:
+        run.store.describe(subject=found.origin)
+        ((label, lab),) = run.labs.items()
+        source = replaying.Again(found.plan, label, options["times"], found.expected, options["until_failure"])
+        interrupted = execution.follow(run, source, options["times"])
+        facts = run.store.facts()
     replayed = replaying.count(source.trials, found.expected)
-    warnings = _changed(found, kernel, source.trials)
+    warnings = _changed(found, lab, source.trials)
     if as_json:
         click.echo(json.dumps(replaying.document(replayed, warnings, facts)))
     else:
@@ -78,44 +71,50 @@ def replay(subject: Path, results: Path, scratch: Path | None, as_json: bool, **
     return (Outcome.failed if replayed.reproduced else Outcome.passed).exit_code
 
 
-def _changed(subject: Subject, kernel: KernelChoice, trials: list[Trial]) -> list[str]:
+def _changed(subject: Subject, lab: Lab, trials: list[Trial]) -> list[str]:
     """What is not as it was when the subject was recorded."""
-    now = kernel_facts(kernel)
+    now = lab.facts
     if trials:
-        now |= {"kernel": trials[0].kernel, **tool_versions(trials[0])}
+        now = {**now, "kernel": trials[0].release, **tool_versions(trials[0])}
     return differences(subject.recorded, now)
 
 
-@click.command()
+class _PlanCommand(click.Command):
+    """A command with an option for each dimension of which a file or worker has a value to exchange for another."""
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """Those of the dimensions, then its own."""
+        return [*(_word_option(row) for row in DIMENSIONS.values() if row.put), *super().get_params(ctx)]
+
+
+def _word_option(row: Dimension) -> click.Option:
+    what = f"The {row.noun} of a {row.scope.name}; repeatable: a {row.scope.name} for each."
+    return options_for.value_option(row, multiple=True, default=row.usual[:1], show_default=True, help=what)
+
+
+@click.command(cls=_PlanCommand)
 @click.option("--fs", "fs_name", required=True, help="The filesystem.")
-@click.option("--layout", "layouts", multiple=True, default=["hole"], help="A file of this layout; repeatable.")
-@click.option("--pin", "pins", multiple=True, default=["mlock"], help="A worker with this pin on each file; repeatable.")
-@click.option("--access", default="store", show_default=True, help="How workers store.")
-@click.option("--sync", default="msync", show_default=True, help="Without --ops: store, this sync, store, this sync.")
 @click.option("--fault", "fault_names", multiple=True, default=["none"], help="NAME or NAME:KEY=NUMBER; repeatable.")
-@click.option("--ops", help='What each worker does, as "store,sync msync,store 0+2,background".')
+@click.option("--ops", default="", help='What each worker does, as "store,sync msync,store 0+2,background".')
 @click.option("--pages", type=click.IntRange(1, MAX_PAGES), default=4, show_default=True, help="Pages of each worker.")
 @click.option("--mkfs-options", default="", help="Options for mkfs, in one word for the shell.")
 @click.option("--mount-options", default="", help="Options for mount, separated by commas.")
 @click.option("--seed", type=int, default=1, show_default=True, help="Seed of the plan.")
 def plan(**options: Any) -> int:
-    """Build a plan from words and print it, for `torture replay PLAN`, `compare --plan` and `shrink`."""
-    choose("--sync", [options["sync"]], SYNCS, ())
-    choose("--access", [options["access"]], ACCESSES, ())
-    built = from_words.build(
-        from_words.Words(
-            filesystem=filesystem(options["fs_name"]).name,
-            layouts=choose("--layout", options["layouts"], LAYOUTS, ()),
-            pins=choose("--pin", options["pins"], PINS, ()),
-            access=options["access"],
-            faults=tuple(part for spec in choose_faults(options["fault_names"]) for part in parts(spec)),
-            ops=options["ops"] or f"store,sync {options['sync']},store,sync {options['sync']}",
-            pages=options["pages"],
-            seed=options["seed"],
-            mkfs_options=tuple(options["mkfs_options"].split()),
-            mount_options=tuple(filter(None, options["mount_options"].split(","))),
-        )
+    """Build a plan from words and print it, for `torture replay PLAN`, `compare --plan` and `shrink`.
+
+    Without --ops each worker stores, syncs, stores and syncs.
+    """
+    given = {row.name: options[f"{row.option}_values"] for row in DIMENSIONS.values() if row.put}
+    given |= {"filesystem": [options["fs_name"]], "fault": options["fault_names"]}
+    request = Request(
+        values={name: DIMENSIONS[name].choose(texts, ()) for name, texts in given.items()},
+        mkfs_options=tuple(options["mkfs_options"].split()),
+        mount_options=tuple(filter(None, options["mount_options"].split(","))),
+        seed=options["seed"],
+        pages=options["pages"],
     )
+    built = from_words.build(request, options["ops"])
     check(built)
     click.echo(built.to_json())
     return 0

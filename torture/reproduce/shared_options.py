@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 
-from torture.campaign.run_config import Order
+from torture.campaign.run_config import RunConfig
 from torture.draw.request import Request
 from torture.lab.choose import KernelChoice
 from torture.lab.disk import default_scratch
@@ -28,31 +27,19 @@ time_option = click.option("--time", "time_limit_s", type=click.FloatRange(min=1
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 
 
-@dataclass(frozen=True, slots=True)
-class Places:
-    """Where results and disks go, and how many guests run how long."""
-
-    results: Path
-    scratch: Path | None
-    jobs: int | None
-    time_limit_s: float | None = None
-
-    def order(self, lab: str, kernels: tuple[KernelChoice, ...], seed: int) -> Order:
-        """The order of a run that its own source fills with tasks."""
-        return Order(
-            request=Request(seed=seed),
-            results=self.results,
-            scratch=self.scratch or default_scratch(),
-            lab=lab,
-            kernels=kernels,
-            jobs=self.jobs,
-            time_limit_s=self.time_limit_s,
-        )
-
-
-def say(as_json: bool) -> Any:
-    """Where the first line goes: JSON leaves stdout to machines."""
-    return (lambda text: click.echo(text, err=True)) if as_json else click.echo
+def run_config(
+    results: Path, scratch: Path | None, options: dict[str, Any], lab: str, kernels: tuple[KernelChoice, ...], seed: int
+) -> RunConfig:
+    """The config of a run that its own source fills with tasks."""
+    return RunConfig(
+        request=Request(seed=seed),
+        results=results,
+        scratch=scratch or default_scratch(),
+        lab=lab,
+        kernels=kernels,
+        jobs=options["jobs"],
+        time_limit_s=options.get("time_limit_s"),
+    )
 
 
 def chosen_kernel(subject: Subject, kernel: str | None, arguments: tuple[str, ...]) -> KernelChoice:

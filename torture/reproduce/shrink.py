@@ -11,8 +11,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
 
 from torture.draw.arm import Arm
 from torture.plan import Plan
@@ -30,20 +29,20 @@ MOST_TRIALS = 60
 
 @dataclass(slots=True)
 class Position:
-    """Where a search stands: the smallest plan yet, the shrinker at work, whether this pass took anything, what was
-    taken, the rate the plan was measured at (see RateTest), and the phase: "measure", "search", "vary", "confirm" or
-    "done"."""
+    """Where a search stands."""
 
     plan: str
+    """The smallest plan yet, as JSON."""
     phase: str = "measure"
+    """Then "search", "vary", "confirm" and "done"."""
     shrinker: int = 0
+    """The place in SHRINKERS of the one at work."""
     took: bool = False
+    """Whether this pass over the shrinkers took anything."""
     taken: list[str] = field(default_factory=list)
+    """What was made simpler, in words."""
     sure: float = 0.0
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data."""
-        return asdict(self)
+    """The rate at which the plan failed when it was measured; see RateTest."""
 
 
 class Shrink:
@@ -53,7 +52,7 @@ class Shrink:
     def __init__(
         self,
         original: Plan,
-        lab: str,
+        kernel: str,
         target: Likeness | None,
         *,
         before: Iterable[Trial] = (),
@@ -65,7 +64,7 @@ class Shrink:
         self.original, self.target = original, target
         self.position = position or Position(original.to_json())
         self.trials = 0
-        self._lab, self._remember, self._say = lab, remember, say
+        self._kernel, self._remember, self._say = kernel, remember, say
         self._plan = read_plan(self.position.plan)
         self._shown: dict[str, Counter[Likeness]] = {}
         self._tried: Counter[str] = Counter()
@@ -74,7 +73,6 @@ class Shrink:
         self._number = first_number - 1
         self._candidates: list[tuple[int, Step]] = []
         self._candidates_of = ("", "")
-        self._identities: dict[int, tuple[Plan, str]] = {}
         for trial in before:
             self._count(trial)
 
@@ -86,9 +84,9 @@ class Shrink:
         if plan is None:
             return None
         self._number += 1
-        self._in_flight[self._identity(plan)] += 1
+        self._in_flight[plan.identity] += 1
         arm = Arm.measure if plan in (self.original, self.plan) else Arm.candidate
-        return Task(self._number, arm, plan, self._lab)
+        return Task(self._number, arm, plan, self._kernel)
 
     def finished(self, trial: Trial) -> None:
         """Count it, and decide what can be decided."""
@@ -113,7 +111,7 @@ class Shrink:
 
     def tally(self, plan: Plan) -> Tally:
         """What is known of a plan."""
-        return self._tally(self._identity(plan))
+        return self._tally(plan.identity)
 
     def decision(self, plan: Plan) -> bool | None:
         """Whether a plan fails as surely as the original; None while that is open."""
@@ -122,19 +120,12 @@ class Shrink:
     def was_judged(self, plan: Plan) -> bool:
         """Whether any trial of a plan counts. The search leaves a plan of which none does (a layout that the fault
         cannot strike, for instance), but that it does not fail is not known."""
-        return self._judged[self._identity(plan)] > 0
+        return self._judged[plan.identity] > 0
 
     def _tally(self, identity: str) -> Tally:
         shown = self._shown.get(identity, Counter[Likeness]())
         seen = max(shown.values(), default=0) if self.target is None else shown[self.target]
         return Tally(seen, self._tried[identity])
-
-    def _identity(self, plan: Plan) -> str:
-        """Plans are asked for again and again, and their names take long to make."""
-        known = self._identities.get(id(plan))
-        if known is None or known[0] is not plan:
-            known = self._identities[id(plan)] = (plan, plan.identity)
-        return known[1]
 
     # -- what is needed -------------------------------------------------------------------------------------------
 
@@ -157,7 +148,7 @@ class Shrink:
 
     def _steps(self) -> Iterator[tuple[int, Step]]:
         """Candidates and the places of their shrinkers, from the one at work on."""
-        made_of = (self.position.phase, self._identity(self._plan))
+        made_of = (self.position.phase, self._plan.identity)
         if made_of != self._candidates_of:
             shrinkers = (variations,) if self.position.phase == "vary" else SHRINKERS
             self._candidates_of = made_of
@@ -166,7 +157,7 @@ class Shrink:
         yield from (each for each in self._candidates if each[0] >= first)
 
     def _wants_more(self, plan: Plan) -> bool:
-        return self._in_flight[self._identity(plan)] < self.test.trials_to_decide(self.tally(plan))
+        return self._in_flight[plan.identity] < self.test.trials_to_decide(self.tally(plan))
 
     # -- decisions ------------------------------------------------------------------------------------------------
 

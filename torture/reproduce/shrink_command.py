@@ -10,24 +10,25 @@ from typing import Any, get_args
 import click
 
 from torture import options as options_for
-from torture.campaign import session
+from torture.campaign import execution, run_directory
+from torture.campaign.run_directory import RunDirectory
 from torture.errors import BadRequest
 from torture.plan_check import read_plan
 from torture.reproduce import shrink as shrinking
-from torture.reproduce import shrunk, workshop
+from torture.reproduce import shrunk
 from torture.reproduce.shared_options import (
     EXIT_INTERRUPTED,
-    Places,
     chosen_kernel,
     jobs_option,
     json_option,
     kernel_arguments_option,
     kernel_option,
-    say,
+    run_config,
     subject_argument,
 )
 from torture.reproduce.signature import Likeness, likeness
 from torture.reproduce.subject import Subject, find_subject, lab_of
+from torture.results.store import find_run, stored
 from verify.finding import FindingKind
 from verify.outcome import Outcome
 
@@ -53,23 +54,23 @@ def shrink(subject: Path, results: Path, scratch: Path | None, as_json: bool, **
 
     Exit codes: 0 done, 5 the budget was too small or the plan does not fail.
     """
-    tell = say(as_json)
+    say = options_for.say(as_json)
     try:
-        run = session.find_run(subject, results)
-        goes_on = session.stored(run)[1].get("purpose") == "shrink"
+        directory = find_run(subject, results)
+        goes_on = stored(directory)[1].get("purpose") == "shrink"
     except BadRequest:
         goes_on = False
     if goes_on:
-        with workshop.reopened(run, "shrink", tell) as shop:
-            return _carry_on(shop, options["time_limit_s"], as_json)
+        with run_directory.reopened(directory, "shrink", say) as run:
+            return _carry_on(run, options["time_limit_s"], as_json)
     found = find_subject(subject, results)
     kernel = chosen_kernel(found, options["kernel"], options["kernel_arguments"])
-    order = Places(results, scratch, options["jobs"]).order(lab_of(found, kernel.path), (kernel,), found.plan.seed)
+    config = run_config(results, scratch, options, lab_of(found, kernel.path), (kernel,), found.plan.seed)
     target = _plain(chosen_target(found, options["finding_kind"]))
-    with workshop.opened(order, "shrink", tell) as shop:
+    with run_directory.opened(config, "shrink", say) as run:
         position = asdict(shrinking.Position(found.plan.to_json()))
-        shop.store.describe(subject=found.origin, original=found.plan.to_json(), target=target, position=position)
-        return _carry_on(shop, options["time_limit_s"], as_json)
+        run.store.describe(subject=found.origin, original=found.plan.to_json(), target=target, position=position)
+        return _carry_on(run, options["time_limit_s"], as_json)
 
 
 def chosen_target(found: Subject, kind: str | None) -> Likeness | None:
@@ -81,26 +82,26 @@ def chosen_target(found: Subject, kind: str | None) -> Likeness | None:
     return likeness(fitting[0]) if fitting else None
 
 
-def _carry_on(shop: workshop.Workshop, time_limit_s: float, as_json: bool) -> int:
+def _carry_on(run: RunDirectory, time_limit_s: float, as_json: bool) -> int:
     """Search from where the store says it stands."""
-    facts = shop.store.facts()
+    facts = run.store.facts()
     search = shrinking.Shrink(
         read_plan(facts["original"]),
-        next(iter(shop.labs)),
+        next(iter(run.labs)),
         Likeness(**facts["target"]) if facts["target"] else None,
-        before=shop.store.trials(),
-        first_number=1 + max((task.number for task in shop.store.tasks()), default=0),
+        before=run.store.trials(),
+        first_number=1 + max((task.number for task in run.store.tasks()), default=0),
         position=shrinking.Position(**facts["position"]),
-        remember=lambda position: shop.store.describe(position=asdict(position), target=_plain(search.target)),
+        remember=lambda position: run.store.describe(position=asdict(position), target=_plain(search.target)),
         say=lambda text: click.echo(text, err=True),
     )
-    interrupted = shop.run(search, None, time_limit_s)
-    plan = shop.directory / "shrunk.json"
+    interrupted = execution.follow(run, search, None, time_limit_s=time_limit_s)
+    plan = run.path / "shrunk.json"
     plan.write_text(search.plan.to_json() + "\n")
     if as_json:
-        click.echo(json.dumps(shrunk.document(search, shop.store.facts())))
+        click.echo(json.dumps(shrunk.document(search, run.store.facts())))
     else:
-        click.echo(f"{shrunk.render(search)}\nThe plan is in {plan}; `torture replay {shop.directory}` runs it.")
+        click.echo(f"{shrunk.render(search)}\nThe plan is in {plan}; `torture replay {run.path}` runs it.")
     if interrupted:
         return EXIT_INTERRUPTED
     done = search.position.phase == "done" and not search.is_hopeless

@@ -10,27 +10,24 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
+from torture.dimensions import with_worker, words_of
 from torture.faults import fault_class
 from torture.plan import FaultSpec, FilePlan, Plan
-from workloads.access import ACCESSES
-from workloads.layouts import LAYOUTS
-from workloads.pins import PINS
 from workloads.plan import Op, WorkerPlan
-from workloads.syncs import SYNCS
 
 T = TypeVar("T")
 
 NOTHING = FaultSpec("none", {})
-LAYOUTS_BY_PLAINNESS = tuple(dict.fromkeys(("written", "hole", *LAYOUTS)))
 _BOLDEST = 2
 """How many of the plainest words of a dimension are tried."""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A simpler plan, and what was made simpler."""
+    """A simpler plan."""
 
     what: str
+    """What was made simpler, in words."""
     plan: Plan
 
 
@@ -122,30 +119,25 @@ def fewer_options(plan: Plan) -> Iterator[Step]:
 
 def fewer_operations(plan: Plan) -> Iterator[Step]:
     """Leave operations out; every worker keeps one."""
-    for place, worker in enumerate(plan.workers):
+    for worker in plan.workers:
         for ops in subsets(worker.ops, 1):
             what = f"{len(ops)} of {len(worker.ops)} operations of worker {worker.worker}"
-            yield Step(what, _with_worker(plan, place, replace(worker, ops=ops)))
+            yield Step(what, with_worker(plan, replace(worker, ops=ops)))
 
 
 def fewer_pages(plan: Plan) -> Iterator[Step]:
     """Let workers own fewer pages."""
-    for place, worker in enumerate(plan.workers):
+    for worker in plan.workers:
         for pages in smaller(worker.pages, 1):
             what = f"{pages} pages for worker {worker.worker}"
-            yield Step(what, packed(_with_worker(plan, place, _cut(worker, pages))))
+            yield Step(what, packed(with_worker(plan, _cut(worker, pages))))
 
 
 def plainer_words(plan: Plan) -> Iterator[Step]:
-    """Turn pins, access paths, syncs and layouts to plainer ones."""
-    for dimension, order in (("pin", tuple(PINS)), ("access", tuple(ACCESSES)), ("sync", tuple(SYNCS))):
-        for place in range(len(plan.workers)):
-            for word in dict.fromkeys(words_of(plan, dimension, place)):
-                for plain in plainer(word, order):
-                    yield Step(f"{dimension} {plain}", with_word(plan, dimension, place, word, plain))
-    for place, file in enumerate(plan.files):
-        for plain in plainer(file.layout, LAYOUTS_BY_PLAINNESS):
-            yield Step(f"layout {plain}", with_word(plan, "layout", place, file.layout, plain))
+    """Turn pins, layouts, access paths, syncs and other values to plainer ones."""
+    for row, word, exchanged_for in words_of(plan):
+        for plain in plainer(word, row.by_plainness):
+            yield Step(f"{row.name} {plain}", exchanged_for(plain))
 
 
 SHRINKERS: tuple[Shrinker, ...] = (
@@ -161,37 +153,6 @@ SHRINKERS: tuple[Shrinker, ...] = (
 
 
 # -- parts of plans ---------------------------------------------------------------------------------------------------
-
-
-def words_of(plan: Plan, dimension: str, place: int) -> list[str]:
-    """The words that the worker (for layouts: the file) at `place` has in a dimension."""
-    if dimension == "layout":
-        return [plan.files[place].layout]
-    worker = plan.workers[place]
-    if dimension == "sync":
-        return [op.name for op in worker.ops if op.kind == "sync"]
-    return [worker.pin if dimension == "pin" else worker.access]
-
-
-def with_word(plan: Plan, dimension: str, place: int, old: str, new: str) -> Plan:
-    """The plan with `new` for `old`."""
-    if dimension == "layout":
-        return _with_layout(plan, place, new)
-    worker = plan.workers[place]
-    if dimension == "pin":
-        return _with_worker(plan, place, replace(worker, pin=new))
-    if dimension == "access":
-        return _with_worker(plan, place, replace(worker, access=new))
-    ops = (replace(op, name=new) if op.kind == "sync" and op.name == old else op for op in worker.ops)
-    return _with_worker(plan, place, replace(worker, ops=tuple(ops)))
-
-
-def _with_layout(plan: Plan, place: int, layout: str) -> Plan:
-    """Files are named after their layouts, and workers name their files."""
-    old = plan.files[place]
-    file = replace(old, layout=layout, name=f"{old.file}-{layout}")
-    workers = (replace(each, path=file.name) if each.file == file.file else each for each in plan.workers)
-    return replace(plan, files=_put(plan.files, place, file), workers=tuple(workers))
 
 
 def packed(plan: Plan) -> Plan:
@@ -224,10 +185,6 @@ def _clipped(op: Op, end: int) -> Op:
         return op
     first = min(op.first_page, end - 1)
     return replace(op, first_page=first, pages=min(op.pages, end - first))
-
-
-def _with_worker(plan: Plan, place: int, worker: WorkerPlan) -> Plan:
-    return replace(plan, workers=_put(plan.workers, place, worker))
 
 
 def _put(values: Sequence[T], place: int, value: T) -> tuple[T, ...]:

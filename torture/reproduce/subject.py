@@ -8,16 +8,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from torture.campaign import session
-from torture.campaign.run_config import Order
+from torture.campaign.run_config import RunConfig
 from torture.errors import BadRequest
-from torture.lab.choose import LOCAL, UML, KernelChoice, lab_for
+from torture.lab.choose import LAB_CLASSES, LOCAL, UML, KernelChoice, kernel_label, lab_for
 from torture.lab.uml import PACKAGED_KERNEL
 from torture.plan import Plan
 from torture.plan_check import read_plan
 from torture.reproduce.signature import in_order, keys, signature
 from torture.results.groups import Key
-from torture.results.store import STORE, Trial
+from torture.results.store import STORE, Trial, stored
 from verify import codec
 from verify.finding import Finding
 from verify.outcome import Outcome
@@ -29,19 +28,20 @@ _FORMS = "give RUN, RUN/TRIAL, the directory of a finding, or a plan as JSON"
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """A plan; the signatures it showed (none when it is not known to fail); the lab and kernel it failed on.
-
-    `recorded` holds versions by name, as versions.json of a finding does. `directory`: where the trial left its ledger
-    and the rest, None for a bare plan.
-    """
+    """A plan, and what is known of it."""
 
     plan: Plan
     origin: str
+    """Where it was found, as a path."""
     expected: tuple[Key, ...] = ()
+    """The signatures it showed; none when it is not known to fail."""
     lab: str = UML
+    """The lab it failed in, or is to run in."""
     kernel: KernelChoice = _PACKAGED
     recorded: dict[str, str] = field(default_factory=dict)
+    """Lab, kernel and versions by name, as versions.json of a finding holds them; those that are known."""
     directory: Path | None = None
+    """Where the trial left its ledger and the rest; None for a bare plan."""
 
 
 def lab_of(subject: Subject, *kernels: str) -> str:
@@ -72,33 +72,33 @@ def _run_and_number(path: Path) -> tuple[Path, int] | None:
 
 
 def _of_trial(run: Path, number: int | None) -> Subject:
-    trials, facts = session.stored(run)
+    trials, facts = stored(run)
     if number is None and facts.get("purpose") == "shrink":
         return _of_shrink(run, facts)
     trial = _first_failure(run, trials) if number is None else _numbered(run, trials, number)
-    order = Order.from_dict(facts["order"])
-    kernel = next((each for each in order.kernels if each.label == trial.lab), _PACKAGED)
+    config = RunConfig.from_dict(facts["config"])
+    kernel = next((each for each in config.kernels if each.label == trial.kernel), _PACKAGED)
     return Subject(
         plan=trial.plan,
         origin=f"{run}/{trial.number}",
         expected=tuple(in_order(keys(trial))),
-        lab=order.lab,
+        lab=config.lab,
         kernel=kernel,
-        recorded={"kernel": trial.kernel, **kernel_facts(kernel)},
+        recorded={"kernel": trial.release, **facts["labs"][trial.kernel]},
         directory=run / "trials" / trial.directory_name,
     )
 
 
 def _of_shrink(run: Path, facts: dict[str, Any]) -> Subject:
     """The smallest plan that a shrink has found yet."""
-    order = Order.from_dict(facts["order"])
-    kernel = order.kernels[0]
+    config = RunConfig.from_dict(facts["config"])
+    kernel = config.kernels[0]
     return Subject(
         plan=read_plan(facts["position"]["plan"]),
         origin=str(run),
-        lab=order.lab,
+        lab=config.lab,
         kernel=kernel,
-        recorded=kernel_facts(kernel),
+        recorded=facts["labs"][kernel_label(config.lab, kernel)],
     )
 
 
@@ -122,7 +122,8 @@ def _of_finding(directory: Path) -> Subject:
     try:
         finding = codec.decode(Finding, _text(directory / FINDING))
         versions: dict[str, str] = json.loads(_text(directory / VERSIONS))
-        path = "" if versions["lab"] == LOCAL else versions["kernel_path"]
+        lab = LAB_CLASSES[versions["lab"]].name
+        path = "" if lab == LOCAL else versions["kernel_path"]
     except (TypeError, ValueError, KeyError) as error:
         raise BadRequest(f"{directory} is no whole finding: {error}", _FORMS) from error
     kernel = KernelChoice("" if path == PACKAGED_KERNEL else path, tuple(versions.get("arguments", "").split()))
@@ -130,16 +131,11 @@ def _of_finding(directory: Path) -> Subject:
         plan=plan,
         origin=str(directory),
         expected=(signature(plan, finding),),
-        lab=versions["lab"],
+        lab=lab,
         kernel=kernel,
-        recorded={name: value for name, value in versions.items() if name != "lab"},
+        recorded=versions,
         directory=directory,
     )
-
-
-def kernel_facts(kernel: KernelChoice) -> dict[str, str]:
-    """A kernel under the names that versions.json uses."""
-    return {"kernel_path": kernel.path or PACKAGED_KERNEL, "arguments": " ".join(kernel.arguments)}
 
 
 def differences(recorded: dict[str, str], now: dict[str, str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""What two arms of a comparison say about one signature, and about all: a verdict and a sentence. Pure."""
+"""What two sides of a comparison say about one signature, and about all: a verdict and a sentence. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torture.results.statistics import wilson
 STILL_CONFIDENCE = 0.99
 
 
-class Verdict(StrEnum):
+class Effect(StrEnum):
     """What B does to a failure of A, the most important first."""
 
     worse = "made worse"
@@ -24,12 +24,18 @@ class Verdict(StrEnum):
     fixed = "fixed"
     no_difference = "no difference seen"
 
+    @property
+    def is_bad(self) -> bool:
+        """Whether B has the failure still, or a new one."""
+        return self in (Effect.worse, Effect.not_fixed, Effect.better)
+
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """One signature (None: any) in both arms: trials that showed it, of those that could have."""
+    """One signature on both sides: trials that showed it, of those that could have."""
 
     key: Key | None
+    """None: any."""
     a_seen: int
     a_tried: int
     b_seen: int
@@ -48,12 +54,14 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """Counts with their verdict. `alpha` is the level of this one test; `clear`: more trials would not change it."""
+    """Counts with their verdict."""
 
     counts: Counts
-    verdict: Verdict
+    verdict: Effect
     alpha: float
+    """The level of this one test."""
     clear: bool
+    """Whether more trials would not change the verdict."""
 
     @property
     def sentence(self) -> str:
@@ -64,7 +72,7 @@ class Judged:
 
     def _limit(self) -> str:
         """How small a difference would have been seen, where none was."""
-        if self.verdict not in (Verdict.no_difference, Verdict.not_fixed):
+        if self.verdict not in (Effect.no_difference, Effect.not_fixed):
             return ""
         counts = self.counts
         visible = smallest_visible(counts.a_seen, counts.a_tried, counts.b_tried, self.alpha)
@@ -74,26 +82,26 @@ class Judged:
 
 
 _SENTENCES = {
-    Verdict.worse: "Made worse: B shows it in {b}, A in {a} ({p})",
-    Verdict.not_fixed: "Not fixed: B still shows it in {b}, A in {a} ({p}): no difference seen",
-    Verdict.better: "Less often, but not fixed: A shows it in {a}, B still in {b} ({p})",
-    Verdict.unjudged: "Nothing can be said: A was judged in {a}, B in {b}",
-    Verdict.not_reproducible: "Not reproducible on A ({a}), so B ({b}) proves nothing",
-    Verdict.fixed: "Fixed: A shows it in {a}, B in {b} ({p})",
-    Verdict.no_difference: "No difference seen: A shows it in {a}, B in {b} ({p})",
+    Effect.worse: "Made worse: B shows it in {b}, A in {a} ({p})",
+    Effect.not_fixed: "Not fixed: B still shows it in {b}, A in {a} ({p}): no difference seen",
+    Effect.better: "Less often, but not fixed: A shows it in {a}, B still in {b} ({p})",
+    Effect.unjudged: "Nothing can be said: A was judged in {a}, B in {b}",
+    Effect.not_reproducible: "Not reproducible on A ({a}), so B ({b}) proves nothing",
+    Effect.fixed: "Fixed: A shows it in {a}, B in {b} ({p})",
+    Effect.no_difference: "No difference seen: A shows it in {a}, B in {b} ({p})",
 }
 
 
 def judge(counts: Counts, alpha: float, *, expected: bool) -> Judged:
     """Judge one signature. `expected`: A is known for it, so that its absence there, or its presence in B, tells."""
     if not counts.a_tried or not counts.b_tried:
-        return Judged(counts, Verdict.unjudged, alpha, clear=False)
+        return Judged(counts, Effect.unjudged, alpha, clear=False)
     if counts.p <= alpha:
-        verdict = (Verdict.better if counts.b_seen else Verdict.fixed) if counts.falls else Verdict.worse
+        verdict = (Effect.better if counts.b_seen else Effect.fixed) if counts.falls else Effect.worse
         return Judged(counts, verdict, alpha, clear=True)
     if expected and not counts.a_seen:
-        return Judged(counts, Verdict.not_reproducible, alpha, clear=False)
-    verdict = Verdict.not_fixed if expected and counts.b_seen else Verdict.no_difference
+        return Judged(counts, Effect.not_reproducible, alpha, clear=False)
+    verdict = Effect.not_fixed if expected and counts.b_seen else Effect.no_difference
     return Judged(counts, verdict, alpha, clear=_is_still_there(counts, alpha))
 
 
@@ -107,8 +115,8 @@ def _is_still_there(counts: Counts, alpha: float) -> bool:
 
 def overall(judged: list[Judged]) -> Judged:
     """The one that matters most; of equals, the one that is least likely to be chance."""
-    order = list(Verdict)
-    return min(judged, key=lambda each: (order.index(each.verdict), each.counts.p))
+    badness = list(Effect)
+    return min(judged, key=lambda each: (badness.index(each.verdict), each.counts.p))
 
 
 def table(judged: list[Judged]) -> list[str]:

@@ -1,83 +1,94 @@
-"""Known findings: told as such, with the reason and the day the excuse ends, and never silently dropped. Pure."""
+"""Known findings: reports name each with its reason and the day on which it counts again, and never drop it. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import date
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, get_args
 
-from torture.draw.combination import NO_SYNC, combination_of
+from torture.dimensions import DIMENSIONS, NO_SYNC, Scope, Values
+from torture.draw.combination import CELL
 from torture.plan import Plan
 from torture.results.store import Trial
-from verify.finding import Finding
+from verify.finding import Finding, FindingKind, Promise
 from verify.outcome import outcome_of
 from workloads.plan import WorkerPlan
-from workloads.syncs import SYNCS, Scope
+from workloads.syncs import SYNCS
+from workloads.syncs import Scope as SyncScope
+
+OF_FINDING = ("layout", "pin", "access")
+"""Dimensions of which a finding has a value itself, "" where it concerns no file or worker."""
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A finding somebody knows: fields left empty match any value; `expires` (YYYY-MM-DD) is the first day it counts
-    again.
-
-    `filesystem`, `fault`, `layout`, `kind`, `promise`, `pin`, `access` are as the finding has them. `sync`, `background`
-    and `disturbance` are those of a worker on the pages concerned; `sync` may also be that of any worker if it syncs the
-    whole filesystem, and is `nothing` for a worker which did not sync its last stores. In all of these `*` stands for any
-    text, as in `enospc*`. `expected` and `found` are parts of what was expected and found, such as a line of the kernel
-    log.
-    """
+    """A finding somebody knows. Fields that are empty, and dimensions that are left out, match anything; `*` stands for any
+    text in all but `expected` and `found`."""
 
     reason: str
     expires: str
-    filesystem: str = ""
-    fault: str = ""
-    layout: str = ""
+    """The first day it counts again, as YYYY-MM-DD."""
+    values: Values = field(default_factory=dict, hash=False)
+    """By dimension. Values of a worker are those of one on the pages concerned, all of the same one. Its `sync` may also be
+    that of another worker if it syncs the whole filesystem, and is `nothing` if it did not sync its last stores."""
     kind: str = ""
     promise: str = ""
-    pin: str = ""
-    access: str = ""
-    sync: str = ""
-    background: str = ""
-    disturbance: str = ""
     expected: str = ""
+    """A part of what was expected."""
     found: str = ""
+    """A part of what was found, such as a line of the kernel log."""
+
+    @property
+    def title(self) -> str:
+        """Where it is and of which kind, in words."""
+        bare = [value for name in CELL if (value := self.values.get(name))]
+        other = [f"{name} {value}" for name, value in self.values.items() if value and name not in CELL]
+        return " ".join(filter(None, (*bare, *other, self.kind))) or "any"
+
+    def has_expired(self, today: date) -> bool:
+        """Whether its findings count again."""
+        return today >= date.fromisoformat(self.expires)
 
     def covers(self, plan: Plan, finding: Finding, today: date) -> bool:
         """Whether `finding` of a trial of `plan` is this one, and the excuse still holds."""
-        wanted = (
-            (self.filesystem, plan.filesystem),
-            (self.fault, plan.fault_names),
-            (self.layout, finding.layout),
-            (self.kind, finding.kind),
-            (self.promise, finding.promise),
-            (self.pin, finding.pin),
-            (self.access, finding.access),
-        )
         return (
-            today < date.fromisoformat(self.expires)
-            and all(_fits(want, have) for want, have in wanted)
+            not self.has_expired(today)
+            and _fits(self.kind, finding.kind)
+            and _fits(self.promise, finding.promise)
             and self.expected in finding.expected
             and self.found in finding.found
-            and self._covers_a_combination(plan, finding)
+            and self._fits_values(plan, finding)
         )
 
-    def _covers_a_combination(self, plan: Plan, finding: Finding) -> bool:
-        if not (self.sync or self.background or self.disturbance):
-            return True
-        everywhere = any(_fits(self.sync, name) for name in _whole_filesystem_syncs(plan))
-        return any(
-            (everywhere or any(_fits(self.sync, name) for name in _syncs(worker)))
-            and _fits(self.background, combination.background)
-            and _fits(self.disturbance, combination.disturbance)
+    def _fits_values(self, plan: Plan, finding: Finding) -> bool:
+        wanted = {name: pattern for name, pattern in self.values.items() if pattern}
+        common = _common_values(plan, finding)
+        if not all(_fits(wanted[name], common[name]) for name in wanted.keys() & common.keys()):
+            return False
+        of_worker = wanted.keys() - common.keys()
+        return not of_worker or any(
+            all(any(_fits(wanted[name], have) for have in _values(plan, worker, name)) for name in of_worker)
             for worker in concerned(plan, finding)
-            for combination in [combination_of(plan, worker)]
         )
 
 
 def _fits(wanted: str, have: str) -> bool:
     return not wanted or fnmatchcase(have, wanted)
+
+
+def _common_values(plan: Plan, finding: Finding) -> dict[str, str]:
+    """The values that a finding has whichever worker it concerns."""
+    of_plan = {name: row.value(plan, plan.workers[0]) for name, row in DIMENSIONS.items() if row.scope is Scope.plan}
+    return of_plan | {name: getattr(finding, name) for name in OF_FINDING}
+
+
+def _values(plan: Plan, worker: WorkerPlan, name: str) -> set[str]:
+    """The values of a worker that an entry may name."""
+    if name == "sync":
+        return _syncs(worker) | _whole_filesystem_syncs(plan)
+    return {DIMENSIONS[name].value(plan, worker)}
 
 
 def _syncs(worker: WorkerPlan) -> set[str]:
@@ -90,16 +101,41 @@ def _syncs(worker: WorkerPlan) -> set[str]:
 def _whole_filesystem_syncs(plan: Plan) -> set[str]:
     """Syncs that promise something about what other workers stored."""
     names = {op.name for worker in plan.workers for op in worker.ops if op.kind == "sync"}
-    return {name for name in names if SYNCS[name].scope is Scope.FILESYSTEM}
+    return {name for name in names if SYNCS[name].scope is SyncScope.FILESYSTEM}
 
 
-KEYS = frozenset(field.name for field in fields(Known))
-"""What an entry of a campaign file may say."""
+def known_keys() -> frozenset[str]:
+    """What an entry of a campaign file may say."""
+    own = {each.name for each in fields(Known)} - {"values"}
+    return frozenset(own | DIMENSIONS.keys())
+
+
+def known_from(entry: Mapping[str, str]) -> Known:
+    """An entry as campaign files have it, with dimensions and fields in one table."""
+    own = {key: text for key, text in entry.items() if key not in DIMENSIONS}
+    return Known(**own, values={name: entry[name] for name in DIMENSIONS if name in entry})
+
+
+def known_values(key: str) -> tuple[str, ...]:
+    """The values that a key of an entry can have; () if it may be any text."""
+    if key in DIMENSIONS:
+        return DIMENSIONS[key].values
+    return {"kind": get_args(FindingKind), "promise": get_args(Promise)}.get(key, ())
+
+
+def can_match(key: str, pattern: str) -> bool:
+    """Whether `pattern` fits a value that there is, or, with a "+" in it, fits several faults one by one."""
+    values = (*known_values(key), *(DIMENSIONS[key].composed if key in DIMENSIONS else ()))
+    return (
+        not values
+        or any(_fits(pattern, value) for value in values)
+        or ("+" in pattern and all(can_match(key, part) for part in pattern.split("+")))
+    )
 
 
 def known_of(facts: Mapping[str, Any]) -> list[Known]:
     """The entries of a stored run, from the facts about it."""
-    return [Known(**entry) for entry in facts.get("order", {}).get("known", [])]
+    return [Known(**entry) for entry in facts.get("config", {}).get("known", [])]
 
 
 def concerned(plan: Plan, finding: Finding) -> list[WorkerPlan]:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 from torture.draw.arm import Arm
@@ -31,7 +32,7 @@ CREATE TABLE run (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE task (
     number INTEGER PRIMARY KEY,
     arm TEXT NOT NULL,
-    lab TEXT NOT NULL,
+    kernel TEXT NOT NULL,
     plan TEXT NOT NULL
 );
 CREATE TABLE result (
@@ -42,20 +43,18 @@ CREATE TABLE result (
     missed_canary INTEGER NOT NULL,
     phases TEXT NOT NULL,
     seconds REAL NOT NULL,
-    kernel TEXT NOT NULL,
+    release TEXT NOT NULL,
     evidence TEXT NOT NULL
 );
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
-    """One trial to be run: `lab` the name of a lab of the campaign."""
+class _Numbered:
+    """What a task and its trial have in common."""
 
+    __slots__ = ()
     number: int
     arm: Arm
-    plan: Plan
-    lab: str
 
     @property
     def is_canary(self) -> bool:
@@ -69,32 +68,38 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
-    """One finished trial as stored: `seconds` of wall clock, of which `phases` by name; `evidence` in sentences."""
+class Task(_Numbered):
+    """One trial to be run."""
+
+    number: int
+    arm: Arm
+    plan: Plan
+    kernel: str
+    """The label of the kernel that runs it (torture.lab.choose.kernel_label)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trial(_Numbered):
+    """One finished trial as stored."""
 
     number: int
     arm: Arm
     plan: Plan
     verdict: Verdict
     phases: dict[str, float]
+    """Seconds of each phase, by its name."""
     seconds: float
-    kernel: str
+    """Of wall clock, from the first phase to the verdict."""
+    release: str
+    """What the kernel calls itself (uname(2))."""
     evidence: tuple[str, ...]
-    lab: str = ""
-
-    @property
-    def is_canary(self) -> bool:
-        """Whether it planted a loss: it judges the tool, not the filesystem."""
-        return self.arm == Arm.canary
-
-    @property
-    def directory_name(self) -> str:
-        """The trial's directory below `trials`."""
-        return f"{self.number:05d}"
+    """Sentences that prove what happened: that the fault fired, for instance."""
+    kernel: str = ""
+    """The label of the kernel that ran it."""
 
 
-class Store:
-    """Reads and writes a run's store. Used from the thread that opened it."""
+class Store(AbstractContextManager["Store"]):
+    """Reads and writes a run's store. Used from the thread that opened it; closed at the end of a `with`."""
 
     def __init__(self, directory: Path, *, create: bool = False) -> None:
         path = directory / STORE
@@ -105,14 +110,25 @@ class Store:
             if create:
                 self._connection.executescript(_SCHEMA)
                 self._connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
-            (version,) = self._connection.execute("PRAGMA user_version").fetchone()
+            self._check_version(path)
             self._connection.execute("PRAGMA journal_mode=WAL")
             self._connection.execute("PRAGMA synchronous=FULL")
             self._connection.execute("PRAGMA foreign_keys=ON")
         except sqlite3.Error as error:
             raise BrokenTool(f"cannot use {path}: {error}", "free some space, or give another --results") from error
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def _check_version(self, path: Path) -> None:
+        (version,) = self._connection.execute("PRAGMA user_version").fetchone()
         if version != SCHEMA_VERSION:
-            raise BadRequest(f"{path} has schema {version}", f"this version of torture reads schema {SCHEMA_VERSION}")
+            self.close()
+            reader = "an older checkout" if version < SCHEMA_VERSION else "a newer version"
+            raise BadRequest(
+                f"{path} is a store of trials that has schema {version}, this version of torture reads {SCHEMA_VERSION}",
+                f"{reader} of torture, such as the one that wrote it, reads it",
+            )
 
     def close(self) -> None:
         """Close the file."""
@@ -130,16 +146,16 @@ class Store:
 
     def schedule(self, task: Task) -> None:
         """Store a task that is about to be handed out; one that was stored before stays as it is."""
-        row = (task.number, task.arm, task.lab, task.plan.to_json())
+        row = (task.number, task.arm, task.kernel, task.plan.to_json())
         with self._transaction():
             self._connection.execute("INSERT OR IGNORE INTO task VALUES (?, ?, ?, ?)", row)
 
     def tasks(self, *, unfinished: bool = False) -> Iterator[Task]:
         """All tasks in order of number, or those without a result."""
         condition = "WHERE number NOT IN (SELECT number FROM result)" if unfinished else ""
-        rows = self._connection.execute(f"SELECT number, arm, lab, plan FROM task {condition} ORDER BY number")
-        for number, arm, lab, plan in rows:
-            yield Task(number, Arm(arm), read_plan(plan), lab)
+        rows = self._connection.execute(f"SELECT number, arm, kernel, plan FROM task {condition} ORDER BY number")
+        for number, arm, kernel, plan in rows:
+            yield Task(number, Arm(arm), read_plan(plan), kernel)
 
     def add(self, trial: Trial) -> None:
         """Store the result of a scheduled task."""
@@ -151,7 +167,7 @@ class Store:
             trial.verdict.missed_canary,
             json.dumps(trial.phases),
             trial.seconds,
-            trial.kernel,
+            trial.release,
             json.dumps(trial.evidence),
         )
         with self._transaction():
@@ -161,18 +177,17 @@ class Store:
         """All finished trials in the order of their numbers."""
         joined = "SELECT * FROM task JOIN result USING (number) ORDER BY number"
         for row in self._connection.execute(joined):
-            number, arm, lab, plan, outcome, reason, findings, missed, phases, seconds, kernel, evidence = row
-            verdict = Verdict(Outcome(outcome), reason, _findings(number, findings), bool(missed))
+            number, arm, kernel, plan, outcome, reason, findings, missed, phases, seconds, release, evidence = row
             yield Trial(
                 number=number,
                 arm=Arm(arm),
                 plan=read_plan(plan),
-                verdict=verdict,
+                verdict=Verdict(Outcome(outcome), reason, _findings(number, findings), bool(missed)),
                 phases=json.loads(phases),
                 seconds=seconds,
-                kernel=kernel,
+                release=release,
                 evidence=tuple(json.loads(evidence)),
-                lab=lab,
+                kernel=kernel,
             )
 
     @contextmanager
@@ -195,3 +210,17 @@ def _findings(number: int, text: str) -> tuple[Finding, ...]:
         return codec.decode(tuple[Finding, ...], text)
     except codec.Malformed as error:
         raise BadRequest(f"findings of trial {number}, {error.wrong}", error.allowed) from None
+
+
+def find_run(given: Path, results: Path) -> Path:
+    """The directory of a run, given as a path or as an id below `results`."""
+    for candidate in (given, results / given):
+        if (candidate / STORE).is_file():
+            return candidate
+    raise BadRequest(f"there is no run {given}", f"give a run directory, or the name of one in {results}")
+
+
+def stored(directory: Path) -> tuple[list[Trial], dict[str, Any]]:
+    """Trials and facts of a stored run."""
+    with Store(directory) as store:
+        return list(store.trials()), store.facts()

@@ -14,7 +14,9 @@ from devicemapper.table import Table
 from torture.filesystems import Filesystem
 from torture.plan import Plan
 from torture.rig.record import LEDGER
-from verify.ledger import File, LedgerWriter
+from torture.rig.remount import FILES
+from verify.ledger import File
+from verify.ledger_file import LedgerWriter
 from workloads.worker import WorkerProcess
 
 TURNED_AWAY = "turned away"
@@ -78,6 +80,11 @@ class Scene:
     def block_device(self) -> Path:
         """What is formatted, mounted and checked."""
         return self.mapped.path if self.mapped else self.disk
+
+    @property
+    def files_directory(self) -> Path:
+        """The directory on the filesystem under test that holds its files."""
+        return self.mount_point / FILES
 
     @property
     def ledger_path(self) -> Path:

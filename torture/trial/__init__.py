@@ -1,0 +1,1 @@
+"""One trial, in the guest: requirements, workers, the fault, the remount, what is observed."""

@@ -19,6 +19,7 @@ from torture.rig.kernel_log import KernelLog, alarms
 from torture.rig.machine import Machine, filesystem_missing
 from torture.rig.record import COMMANDS, KERNEL_LOG, LEDGER, Record
 from verify import codec, ledger
+from verify.ledger_file import read_ledger
 
 EXAMINATION = "examination.json"
 
@@ -98,7 +99,7 @@ def _bring_up(
 
 
 def _read(mount_point: Path, directory: Path) -> None:
-    records = list(ledger.read_ledger(directory / LEDGER))
+    records = list(read_ledger(directory / LEDGER))
     begin = records[0]
     assert isinstance(begin, ledger.Begin)  # the host refuses other ledgers
     files = [record for record in records if isinstance(record, ledger.File)]

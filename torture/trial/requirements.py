@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,9 +12,9 @@ from torture.filesystems import Filesystem
 from torture.plan import Plan
 from torture.rig.machine import Machine, filesystem_missing, target_missing
 from workloads import requirements as workload
-from workloads.disturbances import DISTURBANCES
 from workloads.layouts import LAYOUTS
 from workloads.limits import attainable_memlock_bytes
+from workloads.probes import STEPS
 
 _LAYOUT_SHARE = 4
 """The files may take a quarter of the device: metadata, clones and ballast need the rest."""
@@ -29,7 +28,7 @@ def check(plan: Plan, row: Filesystem, faults: Sequence[Fault], machine: Machine
         *(disk_missing(row, fault) for fault in faults),
         *(fault.missing(row, machine) for fault in faults),
         *(stalling(plan, row, fault) for fault in faults),
-        _features_missing(plan, row),
+        features_missing(plan, row),
         _space_missing(plan, row),
         _memory_missing(plan),
     ]
@@ -49,18 +48,18 @@ def disk_missing(row: Filesystem, fault: Fault | type[Fault]) -> str:
 
 def stalling(plan: Plan, row: Filesystem, fault: Fault) -> str:
     """Why a step of the plan would not return as long as the fault is in force, "" if all should."""
-    steps = sorted({op.kind for worker in plan.workers for op in worker.ops} & set(DISTURBANCES))
-    waiting = [step for step in steps if DISTURBANCES[step].awaits_metadata]
+    steps = sorted({op.kind for worker in plan.workers for op in worker.ops} & set(STEPS))
+    waiting = [step for step in steps if STEPS[step].awaits_metadata]
     if not (waiting and fault.refuses_metadata and row.lacking("gives-up")):
         return ""
     return f"{row.lacking('gives-up')}, as fault {fault.name} does, and {waiting[0]} waits for it"
 
 
-def _features_missing(plan: Plan, row: Filesystem) -> str:
-    """The features that layouts and disturbances need, and the row does not claim."""
+def features_missing(plan: Plan, row: Filesystem) -> str:
+    """The features that layouts and steps need, and the row does not claim, "" if it has them all."""
     needed = [(LAYOUTS[file.layout].needs, f"layout {file.layout}") for file in plan.files]
-    steps = {op.kind for worker in plan.workers for op in worker.ops} & set(DISTURBANCES)
-    needed += [(DISTURBANCES[step].needs, f"disturbance {step}") for step in sorted(steps)]
+    steps = {op.kind for worker in plan.workers for op in worker.ops} & set(STEPS)
+    needed += [(STEPS[step].needs, f"disturbance {step}") for step in sorted(steps)]
     lacking = [f"{row.lacking(feature)}, which {what} needs" for feature, what in needed if not row.has(feature)]
     return "; ".join(dict.fromkeys(lacking))
 
@@ -81,28 +80,3 @@ def _memory_missing(plan: Plan) -> str:
         workload.check_memlock(locked, attainable_memlock_bytes(plan.memlock_bytes)),
     )
     return "; ".join(str(requirement) for requirement in lacking if requirement)
-
-
-def is_blocked(pid: int) -> bool:
-    """Whether process `pid` sleeps uninterruptibly for five looks in a row, a fifth of a second apart."""
-    return all(_state_after(pid, wait_s) == "D" for wait_s in (0, 0.2, 0.2, 0.2, 0.2))
-
-
-def _state_after(pid: int, wait_s: float) -> str:
-    time.sleep(wait_s)
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return ""
-
-
-def blocked(pid: int) -> str:
-    """Where process `pid` is stuck: its state and kernel stack, as far as this process may see them."""
-    parts = []
-    for name in ("status", "wchan", "stack"):
-        try:
-            text = Path(f"/proc/{pid}/{name}").read_text()
-        except OSError as error:
-            text = f"({name}: {error.strerror})"
-        parts.append("\n".join(text.splitlines()[:20]))
-    return "\n".join(parts)

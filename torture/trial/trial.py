@@ -30,22 +30,17 @@ from torture.rig import block_evidence, remount
 from torture.rig.fs_errors import FsErrors
 from torture.rig.kernel_log import KernelLog, alarms
 from torture.rig.machine import Machine
-from torture.rig.record import COMMANDS, EXTENTS, KERNEL_LOG, LEDGER, POWER_OFF, Record
+from torture.rig.record import COMMANDS, KERNEL_LOG, LEDGER, POWER_OFF, Record
 from torture.rig.scene import Scene
 from torture.trial import requirements
+from torture.trial.layout import keep_extents, lay_out
 from torture.trial.workers import Workers
 from verify import ledger
-from verify.descriptors import opened
-from verify.ledger import LedgerWriter
+from verify.ledger_file import LedgerWriter, read_ledger
 from verify.stamp import SECTOR_BYTES
-from workloads import layouts, libc
-from workloads.access import ACCESSES
-from workloads.extents import extent_table
 from workloads.unsupported import Unsupported
 
-EXTENTS_TIMEOUT_S = 120.0
 MKFS_TIMEOUT_S = 60.0
-PHASES = ("stack", "layout", "work", "break", "drop", "mend", "judge")
 
 Announce = Callable[[str], None]
 
@@ -113,14 +108,16 @@ class _Trial:
             with self._phase("stack"):
                 self._make_filesystem(scene, mounted)
             with self._phase("layout"):
-                self._lay_out(scene)
+                lay_out(scene)
+                for fault in self.faults:
+                    fault.arm(scene)
             self._work_and_break(scene, mounted)
             self._mend_and_judge(scene, mounted)
 
     def go_on(self) -> None:
         row = filesystem(self.plan.filesystem)
         self.faults = [faults.make(spec) for spec in self.plan.faults]
-        self.files += (each for each in ledger.read_ledger(self.directory / LEDGER) if isinstance(each, ledger.File))
+        self.files += (each for each in read_ledger(self.directory / LEDGER) if isinstance(each, ledger.File))
         with ExitStack() as stack:
             stack.enter_context(tools.logging_to(self.directory / COMMANDS))
             with self._phase("stack"):
@@ -135,7 +132,7 @@ class _Trial:
                 return
         with self._phase("judge"):
             self._observe(scene, "cold")
-            self._keep_extents(scene)
+            keep_extents(scene)
             mounted.close()
             self.record.checked.append(remount.check(scene.filesystem, scene.block_device))
 
@@ -233,30 +230,6 @@ class _Trial:
         options = (*row.mount_options, *further, *self.plan.mount_options)
         mounted.enter_context(mounts.mount(scene.block_device, scene.mount_point, row.type, options))
 
-    # -- layout --------------------------------------------------------------------------------------------------
-
-    def _lay_out(self, scene: Scene) -> None:
-        directory = scene.mount_point / "files"
-        directory.mkdir()
-        for file in self.plan.files:
-            self.files += layouts.create(
-                file.layout,
-                directory,
-                file.name,
-                file=file.file,
-                pages=file.pages,
-                page_bytes=self.plan.page_bytes,
-                run=self.plan.stamp_run,
-            )
-        for spec in self.plan.workers:
-            path = directory / spec.path
-            ACCESSES[spec.access].prepare(path, spec.first_page, spec.pages, self.plan.page_bytes)
-        for record in self.files:
-            scene.ledger.append(record)
-        _make_durable(scene.mount_point)
-        for fault in self.faults:
-            fault.arm(scene)
-
     # -- work and break ------------------------------------------------------------------------------------------
 
     def _work_and_break(self, scene: Scene, mounted: ExitStack) -> None:
@@ -307,25 +280,10 @@ class _Trial:
         except BlockStackError as error:
             self.record.unmountable = str(error)
             return False
+        for fault in self.faults:
+            fault.remounted(scene)
         return True
 
     def _observe(self, scene: Scene, read: str) -> None:
         run, page_bytes = self.plan.stamp_run, self.plan.page_bytes
         remount.observe(self.files, scene.mount_point, self.directory, read, run=run, page_bytes=page_bytes)
-
-    def _keep_extents(self, scene: Scene) -> None:
-        """Where the files lie, for whoever looks at a finding. filefrag, a process, only where it knows more."""
-        paths = [scene.mount_point / "files" / record.name for record in self.files]
-        present = [path for path in paths if path.exists()]
-        try:
-            text = "".join(map(extent_table, present))
-        except OSError:  # no FIEMAP: filefrag tries FIBMAP, and says what it could not
-            done = tools.run(["filefrag", "-v", *map(str, present)], timeout_s=EXTENTS_TIMEOUT_S, ok=range(256))
-            text = done.stdout + done.stderr
-        (self.directory / EXTENTS).write_text(text)
-
-
-def _make_durable(mount_point: Path) -> None:
-    """Sync all that was laid out, directory entries included: ext2 and jfs lose these if only files are synced."""
-    with opened(mount_point) as descriptor:
-        libc.syncfs(descriptor)

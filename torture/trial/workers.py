@@ -16,10 +16,11 @@ from dataclasses import replace
 from torture.errors import Hung, NotRun, StepFailed
 from torture.faults.base import Fault, Proof
 from torture.faults.gates import STRIKE, gate_names, is_strike
+from torture.rig.blocked import is_blocked, where_blocked
 from torture.rig.scene import TURNED_AWAY, Scene
-from torture.trial import requirements
 from torture.trial.timer import Timer
 from verify import ledger
+from verify.ledger_file import read_ledger
 from workloads import worker
 from workloads.limits import UNLIMITED
 from workloads.plan import WorkerPlan
@@ -45,7 +46,8 @@ class Workers:
         hear: Callable[[], None],
     ) -> None:
         self._scene, self._faults, self._phase, self._hear = scene, faults, phase, hear
-        self._plans = scene.plan.workers
+        plan = scene.plan
+        self._crews = [plan.workers] if plan.one_process else [(spec,) for spec in plan.workers]
         self.proofs: dict[str, Proof] = {}
         self._turned_away: Counter[str] = Counter()
         self._struck: list[Fault] = []
@@ -55,7 +57,7 @@ class Workers:
         scene = self._scene
         with self._phase("work"):
             self._strike(first=True)
-            scene.workers[:] = [held.enter_context(self._start(spec)) for spec in self._plans]
+            scene.workers[:] = [held.enter_context(self._start(crew)) for crew in self._crews]
         self._strike_amid(Timer(scene))
         for gate in self._gates():
             self._pass_gate(gate)
@@ -66,7 +68,7 @@ class Workers:
                 self._wait(process)
             self._hear()
             scene.refusals = self._refusals()
-        if not any(_waits_at(spec, STRIKE) for spec in self._plans):
+        if not any(_waits_at(crew, STRIKE) for crew in self._crews):
             with self._phase("break"):
                 self._strike(first=False)
 
@@ -76,13 +78,14 @@ class Workers:
             if process.end(WORKER_TIMEOUT_S).state == "timeout":
                 raise _overdue(f"the exit of worker {process.worker}", process.pid)
 
-    def _start(self, spec: WorkerPlan) -> WorkerProcess:
+    def _start(self, crew: Sequence[WorkerPlan]) -> WorkerProcess:
+        """The process of one worker, or of all."""
         scene = self._scene
         options = [fault.options(scene.filesystem) for fault in self._faults]
         memlock_bytes = [each.memlock_bytes for each in options if each.memlock_bytes is not None]
         fsize_bytes = [each.fsize_bytes for each in options if each.fsize_bytes is not None]
         return worker.start(
-            replace(spec, path=str(scene.mount_point / "files" / spec.path)),
+            *(replace(spec, path=str(scene.files_directory / spec.path)) for spec in crew),
             run=scene.plan.stamp_run,
             ledger_path=scene.ledger_path,
             uid=scene.uid,
@@ -117,13 +120,13 @@ class Workers:
         """Those that the faults know, in their order, then all others of the plan: nobody may wait at one for ever."""
         known = list(gate_names(max((fault.rounds for fault in self._faults), default=0)))
         yield from known
-        ops = (op for spec in self._plans for op in spec.ops)
+        ops = (op for crew in self._crews for spec in crew for op in spec.ops)
         yield from dict.fromkeys(op.name for op in ops if op.kind == "gate" and op.name not in known)
 
     def _pass_gate(self, gate: str) -> None:
         """Wait until all who stop at the gate stand there, let the faults strike or heal, and let them go on."""
-        pairs = zip(self._scene.workers, self._plans, strict=True)
-        gated = [process for process, spec in pairs if _waits_at(spec, gate)]
+        pairs = zip(self._scene.workers, self._crews, strict=True)
+        gated = [process for process, crew in pairs if _waits_at(crew, gate)]
         with self._phase("work"):
             self._gather(gate, gated)
         if gated:
@@ -201,7 +204,7 @@ class Workers:
     def _refusals(self) -> Counter[str]:
         """What the workers were told: stores and syncs that were refused, and ends, by operation and error."""
         counted = Counter(self._turned_away)
-        for record in ledger.read_ledger(self._scene.ledger_path):
+        for record in read_ledger(self._scene.ledger_path):
             if isinstance(record, ledger.Stored):
                 counted.update(f"store {fault.how}" for fault in record.refused)
             elif isinstance(record, ledger.Synced) and record.errno:
@@ -211,11 +214,11 @@ class Workers:
 
 def _overdue(what: str, pid: int) -> Hung | StepFailed:
     """A process that did not return in time is hung only if it sleeps uninterruptibly; on a slow machine it may run."""
-    evidence = requirements.blocked(pid)
-    if requirements.is_blocked(pid):
+    evidence = where_blocked(pid)
+    if is_blocked(pid):
         return Hung(what, WORKER_TIMEOUT_S, evidence)
     return StepFailed(what, f"took more than {WORKER_TIMEOUT_S:g} s and is not blocked in the kernel\n{evidence}")
 
 
-def _waits_at(spec: WorkerPlan, gate: str) -> bool:
-    return any(op.kind == "gate" and op.name == gate for op in spec.ops)
+def _waits_at(crew: Sequence[WorkerPlan], gate: str) -> bool:
+    return any(op.kind == "gate" and op.name == gate for spec in crew for op in spec.ops)

@@ -6,15 +6,16 @@ A rule is told the plan and how often this lab has run anything before, and says
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 from typing import Any
 
 from tests.unit.torture.stories import finding, leave, ran
-from torture.campaign.runner import Campaign, Source
+from torture.campaign.runner import Runner, Source
 from torture.judge import Verdict
+from torture.lab.base import Guest, Lab
 from torture.plan import Plan
 from torture.results.store import Store, Trial
 from verify.outcome import Outcome
@@ -39,9 +40,6 @@ class FakeGuest:
         on_phase("work")
         leave(directory, plan, record=ran(alarms=["WARNING: planted"] if self.lab.fails(plan) else []))
 
-    def contract(self, filesystem: str, directory: Path, on_phase: Callable[[str], None]) -> None:
-        """Carries out no experiment, and leaves no entry."""
-
     def examine(self, directory: Path, on_phase: Callable[[str], None]) -> None:
         """Reads no image, and leaves nothing about it."""
 
@@ -60,6 +58,7 @@ class FakeLab:
     seed: int = 0
     name: str = "fake"
     ran: list[Plan] = field(default_factory=list)
+    facts: dict[str, str] = field(default_factory=lambda: {"lab": "uml", "kernel_path": "fake", "arguments": ""})
 
     def __post_init__(self) -> None:
         self._random = Random(self.seed)
@@ -69,7 +68,7 @@ class FakeLab:
         """Always there."""
         return ""
 
-    def boot(self, index: int) -> FakeGuest:
+    def boot(self, index: int) -> Guest:
         """A guest at once."""
         return FakeGuest(self)
 
@@ -80,11 +79,11 @@ class FakeLab:
             return self._random.random() < self.rule(plan)
 
 
-def follow(source: Source, labs: dict[str, FakeLab], directory: Path, jobs: int = 1) -> Store:
+def follow(source: Source, labs: Mapping[str, Lab], directory: Path, jobs: int = 1) -> Store:
     """Let guests of `labs` carry out `source`; the store is left open."""
     directory.mkdir(exist_ok=True)
     store = Store(directory, create=True)
-    Campaign(labs, source, directory, jobs).run(store)
+    Runner(labs, source, directory, jobs).run(store)
     return store
 
 
@@ -92,6 +91,6 @@ def follow_fast(source: Source, labs: dict[str, FakeLab]) -> None:
     """The same without files, one trial at a time, for searches that take thousands of them."""
     alarm = finding("kernel", pin="", promise="liveness", layout="")
     while (task := source.next()) is not None:
-        findings = (alarm,) if labs[task.lab].fails(task.plan) else ()
+        findings = (alarm,) if labs[task.kernel].fails(task.plan) else ()
         verdict = Verdict(Outcome.failed if findings else Outcome.passed, "", findings)
-        source.finished(Trial(task.number, task.arm, task.plan, verdict, {}, 0.0, "6.1-fake", (), task.lab))
+        source.finished(Trial(task.number, task.arm, task.plan, verdict, {}, 0.0, "6.1-fake", (), task.kernel))

@@ -14,7 +14,7 @@ from torture.results.store import Trial
 from torture.rig.record import LEDGER, Record
 from verify import ledger
 from verify.finding import Finding
-from verify.ledger import LedgerWriter
+from verify.ledger_file import LedgerWriter
 from verify.observation import Size, write_observations
 from verify.outcome import Outcome
 from verify.stamp import Look, Span
@@ -25,7 +25,7 @@ PAGES = 4
 
 def plan(fault: str = "none", pin: str = "mlock") -> Plan:
     """One file with a hole, one worker."""
-    request = Request(filesystems=("ext4",), layouts=("hole",), workers=1, pages=PAGES, canary=False)
+    request = Request({"filesystem": ("ext4",), "layout": ("hole",)}, workers=1, pages=PAGES, canary=False)
     drawn = draw(request, "lying-disk")[0].plan
     workers = tuple(replace(worker, pin=pin) for worker in drawn.workers)
     return replace(drawn, faults=(FaultSpec(fault, {}),), workers=workers)

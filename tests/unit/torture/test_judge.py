@@ -17,7 +17,7 @@ from torture.judge import judge
 from torture.rig.record import LEDGER, RECORD, Record
 from verify import checker, codec, ledger
 from verify.breach import MIXED_SECTOR
-from verify.ledger import LedgerWriter
+from verify.ledger_file import LedgerWriter
 from verify.observation import Size
 from verify.outcome import Outcome
 from verify.stamp import Look

@@ -29,6 +29,13 @@ def test_equal_plans_have_equal_names_and_different_ones_have_not() -> None:
     assert plans[0].identity != replace(plans[0], seed=plans[0].seed + 1).identity
 
 
+def test_a_plan_names_itself_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = Plan.from_json(some_plans()[0].to_json())
+    name = plan.identity
+    monkeypatch.setattr(Plan, "to_json", lambda _: pytest.fail("the name was made again"))
+    assert (plan.identity, plan.stamp_run) == (name, int(name, 16))
+
+
 def test_the_control_arm_differs_in_nothing_but_the_pin() -> None:
     plan = next(plan for plan in some_plans() if not plan.is_control and not is_canary(plan))
     control = plan.control()
@@ -53,3 +60,10 @@ def test_an_edited_plan_with_a_field_too_many_is_refused() -> None:
 def test_faults_are_named_in_the_order_they_are_armed() -> None:
     plan = replace(some_plans()[0], faults=(FaultSpec("enospc", {}), FaultSpec("power-cut", {})))
     assert plan.fault_names == "enospc+power-cut"
+
+
+def test_only_a_plan_whose_workers_are_one_process_says_so() -> None:
+    plan = some_plans()[0]
+    assert "one_process" not in plan.to_json()
+    together = replace(plan, one_process=True)
+    assert Plan.from_json(together.to_json()) == together

@@ -127,9 +127,9 @@ def test_a_field_that_was_taken_out_is_missed(place: str) -> None:
 def test_every_drawn_plan_is_read_as_it_was_drawn() -> None:
     requests = [
         Request(seed=7, workers=3, count=2),
-        Request(seed=7, representative=False, syncs=("msync",)),
+        Request({"sync": ("msync",)}, seed=7, representative=False),
         replace(whole_space(), count=150, seed=5),
-        Request(filesystems=tuple(FILESYSTEMS), faults=tuple(FaultSpec(name, {}) for name in FAULTS), workers=1),
+        Request({"filesystem": tuple(FILESYSTEMS), "fault": tuple(FAULTS)}, workers=1),
     ]
     for request in requests:
         for drawn in draw(request, "lying-disk"):

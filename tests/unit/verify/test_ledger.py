@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from verify import ledger
-from verify.ledger import LedgerError, LedgerWriter, Record, decode, read_ledger
+from verify.ledger import Record, decode
+from verify.ledger_file import LedgerError, LedgerWriter, read_ledger
 
 U64 = st.integers(0, 2**64 - 1)
 BASES = st.builds(ledger.Base, U64, U64, st.sampled_from(["zero", "stamp"]))

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from verify import checker, ledger, oracle
-from verify.ledger import Altered, LedgerWriter, Note, Record, Resize, Zeroed, read_ledger
+from verify.ledger import Altered, Note, Record, Resize, Zeroed
+from verify.ledger_file import LedgerWriter, read_ledger
 from verify.reader import observe_file
 from workloads import layouts, libc, memory_cgroup, worker
 from workloads.disturbances import DISTURBANCES
@@ -298,7 +299,7 @@ def test_the_servant_of_a_killed_worker_thaws_what_it_froze(scratch: Callable[[l
 
     with root_of_mount(mount_point) as root:
         with pytest.raises(BrokenPipeError):
-            SERVICES["freeze"](Client("0", root), answer)
+            SERVICES["freeze"](Client("0", root, mount_point, {}), answer)
         assert libc.errno_of(lambda: libc.thaw(root)) == errno.EINVAL, "it was still frozen"
 
 
@@ -353,7 +354,7 @@ def test_a_servant_refuses_what_the_kernel_lacks(tmp_path: Path, monkeypatch: py
     mounts = tmp_path / "mountinfo"
     mounts.write_text("1 0 0:1 / /proc rw - proc proc rw\n2 0 0:2 / /c rw - cgroup cgroup rw,cpu\n")
     monkeypatch.setattr("workloads.memory_cgroup._MOUNTS", mounts)
-    with Servant(None) as servant, pytest.raises(Unsupported, match="memory pressure is not supported here"):
+    with Servant(None, {}) as servant, pytest.raises(Unsupported, match="memory pressure is not supported here"):
         servant.ask("join-cgroup")
 
 

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from verify import stamp
-from verify.ledger import Pinned, Record, Store, Stored, Sync, Synced, Worker, read_ledger
+from verify.ledger import Pinned, Record, Store, Stored, Sync, Synced, Worker
+from verify.ledger_file import read_ledger
 from workloads import libc, worker
 from workloads.access import ACCESSES, SecondProcess
 from workloads.children import in_child

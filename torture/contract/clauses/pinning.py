@@ -3,128 +3,78 @@
 from __future__ import annotations
 
 import errno
-import os
-from dataclasses import dataclass
-from pathlib import Path
+import mmap
 
-from torture.contract.actor import Hands, Told, background, msync, name_of, store
-from torture.contract.experiment import Experiment
-from torture.contract.stores import Refusal, Stores
-from torture.contract.subject import ZERO, Subject
-from torture.contract.verdict import CONTROL, Judgement, Verdict
-from torture.rig.scene import Scene
+from torture.contract.experiment import (
+    BACKGROUND,
+    FSYNC,
+    FULL,
+    LOOK,
+    MSYNC,
+    PLAIN,
+    STORE,
+    Experiment,
+    Seen,
+    name_of,
+)
+from torture.contract.stores import Refusal, counted, stores
+from torture.contract.verdict import CONTROL, ClauseVerdict, Judgement
+from workloads.plan import Op
 
 _CLEAN_REFUSALS = (errno.ENOMEM, errno.EAGAIN)
 _BLOCK_BYTES = 512
 
 
-def _touch(hands: Hands) -> None:
-    """Populate the mapping by reads: what the control arm does where the other pins."""
-    subject = hands.subject
-    hands.told.evidence["first_bytes"] = [hands.mapped.view[page * subject.page_bytes] for page in range(subject.pages)]
-
-
-def _allocation(hands: Hands) -> dict[str, int]:
-    """What a hole is known by: 512-byte blocks, mtime in ns, first data offset (-1: none)."""
-    descriptor = hands.mapped.descriptor
-    status = os.fstat(descriptor)
-    return {"blocks": status.st_blocks, "mtime_ns": status.st_mtime_ns, "first_data": _first_data(descriptor)}
-
-
-def _first_data(descriptor: int) -> int:
-    try:
-        return os.lseek(descriptor, 0, os.SEEK_DATA)
-    except OSError as error:
-        if error.errno != errno.ENXIO:
-            raise
-        return -1
-
-
-def _mapping_kib(address: int) -> dict[str, int]:
-    """Sizes of the mapping that begins at an address, in KiB, from /proc/self/smaps (proc(5))."""
-    begins, found = f"{address:x}-", {}
-    inside = False
-    for line in Path("/proc/self/smaps").read_text().splitlines():
-        head = line.split()[0]
-        if not head.endswith(":"):
-            inside = line.lstrip("0").startswith(begins)
-        elif inside and line.endswith(" kB"):
-            found[head[:-1]] = int(line.split()[1])
-    return found
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LeavesHole(Experiment):
+def _leaves_hole(experiment: Experiment, seen: Seen) -> Judgement:
     """mlock populates by read faults (mm/gup.c, populate_vma_page_range): a hole stays a clean hole."""
-
-    def prepare(self, subject: Subject) -> None:
-        subject.create(self.layout)
-        os.utime(subject.path, ns=(0, 0))
-
-    def act(self, hands: Hands, scene: Scene) -> None:
-        if hands.subject.pin == CONTROL:
-            _touch(hands)
-        kib = _mapping_kib(hands.mapped.address)
-        hands.told.evidence["kib"] = {key: kib.get(key, 0) for key in ("Rss", "Shared_Dirty", "Private_Dirty")}
-        os.fsync(hands.mapped.descriptor)
-        hands.told.evidence["after"] = _allocation(hands)
-
-    def judge(self, subject: Subject, told: Told) -> Judgement:
-        kib, after = told.evidence["kib"], told.evidence["after"]
-        dirty = kib["Shared_Dirty"] + kib["Private_Dirty"]
-        changes = [
-            *([f"{dirty} KiB of the mapping are dirty"] if dirty else []),
-            *([f"{after['blocks']} blocks of {_BLOCK_BYTES} bytes allocated"] if after["blocks"] else []),
-            *(["mtime changed"] if after["mtime_ns"] else []),
-        ]
-        if changes:
-            return Judgement(Verdict.broken, "; ".join(changes))
-        if told.pin:
-            return Judgement(Verdict.broken, f"mlock of a hole failed with {name_of(told.pin)}")
-        return Judgement(Verdict.holds, f"{kib['Rss']} KiB resident, none dirty, nothing allocated, mtime unchanged")
+    mapped, synced = seen.looks
+    changes = [
+        *([f"{mapped.dirty_kib} KiB of the mapping are dirty"] if mapped.dirty_kib else []),
+        *([f"{synced.blocks} blocks of {_BLOCK_BYTES} bytes allocated"] if synced.blocks else []),
+        *(["mtime changed"] if synced.mtime_ns else []),
+    ]
+    if changes:
+        return Judgement(ClauseVerdict.broken, "; ".join(changes))
+    if seen.pin:
+        return Judgement(ClauseVerdict.broken, f"mlock of a hole failed with {name_of(seen.pin)}")
+    words = f"{mapped.resident_kib} KiB resident, none dirty, nothing allocated, mtime unchanged"
+    return Judgement(ClauseVerdict.holds, words)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PinsWithoutRoom(Experiment):
+def _pins_without_room(experiment: Experiment, seen: Seen) -> Judgement:
     """A read fault of a hole needs no block, so mlock has no reason to fail; if it does, then as mlock(2) says."""
-
-    def act(self, hands: Hands, scene: Scene) -> None:
-        _touch(hands)
-
-    def judge(self, subject: Subject, told: Told) -> Judgement:
-        done = "mlock succeeds" if subject.pin != CONTROL else "reads succeed"
-        if any(told.evidence["first_bytes"]):
-            return Judgement(Verdict.broken, f"{done}, and a hole reads as something else than zeros")
-        if told.pin in _CLEAN_REFUSALS:
-            return Judgement(Verdict.differs, f"mlock fails cleanly with {name_of(told.pin)}")
-        return Judgement(Verdict.broken if told.pin else Verdict.holds, f"{done} (errno {name_of(told.pin)})")
+    done = "reads succeed" if seen.worker.pin == CONTROL else "mlock succeeds"
+    if seen.looks[0].nonzero_bytes:
+        return Judgement(ClauseVerdict.broken, f"{done}, and a hole reads as something else than zeros")
+    if seen.pin in _CLEAN_REFUSALS:
+        return Judgement(ClauseVerdict.differs, f"mlock fails cleanly with {name_of(seen.pin)}")
+    if seen.pin:
+        return Judgement(ClauseVerdict.broken, f"mlock fails with {name_of(seen.pin)}")
+    return Judgement(ClauseVerdict.holds, done)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reserves(Experiment):
-    """The first store calls ->page_mkwrite, which must allocate or reserve the block: then st_blocks counts it."""
+def _reserves(experiment: Experiment, seen: Seen) -> Judgement:
+    """The first store calls ->page_mkwrite, which must allocate or reserve the block: then st_blocks counts it.
 
-    def act(self, hands: Hands, scene: Scene) -> None:
-        hands.store()
-        hands.told.evidence["blocks"] = os.fstat(hands.mapped.descriptor).st_blocks
-
-    def judge(self, subject: Subject, told: Told) -> Judgement:
-        blocks, due = told.evidence["blocks"], subject.size_bytes // _BLOCK_BYTES
-        if told.refused:
-            return Judgement(Verdict.broken, f"{told.refused} of {subject.pages} stores refused though there is room")
-        if blocks >= due:
-            return Judgement(Verdict.holds, f"{blocks} blocks of {_BLOCK_BYTES} bytes taken at the store")
-        lost = sum(look == ZERO for look in subject.looks())
-        words = f"{blocks} of {due} blocks of {_BLOCK_BYTES} bytes taken at the store"
-        return Judgement(Verdict.broken if lost else Verdict.late, f"{words}; {lost} pages lost after the remount")
+    What becomes of a page that has its block is clause 4.
+    """
+    blocks, due = seen.looks[0].blocks, experiment.pages * mmap.PAGESIZE // _BLOCK_BYTES
+    if seen.refused:
+        return Judgement(ClauseVerdict.broken, f"{seen.refused} of {seen.stores} stores refused though there is room")
+    words = f"{blocks} of {due} blocks of {_BLOCK_BYTES} bytes taken at the store"
+    if blocks >= due:
+        return Judgement(ClauseVerdict.holds, words)
+    if seen.findings:
+        return Judgement(ClauseVerdict.broken, f"{words}; {counted(seen.findings)}")
+    return Judgement(ClauseVerdict.late, words)
 
 
 EXPERIMENTS: tuple[Experiment, ...] = (
-    LeavesHole(clause=1, name="hole", stage="plain"),
-    PinsWithoutRoom(clause=2, name="hole", stage="full"),
-    Reserves(clause=3, name="room", stage="plain"),
+    Experiment(clause=1, name="hole", stage=PLAIN, ops=(Op("age"), LOOK, FSYNC, LOOK), judge=_leaves_hole),
+    Experiment(clause=2, name="hole", stage=FULL, ops=(LOOK,), judge=_pins_without_room),
+    Experiment(clause=3, name="room", stage=PLAIN, ops=(STORE, LOOK), judge=_reserves),
     *(
-        Stores(clause=3, name=f"full-{name}", stage="full", steps=steps, refusal=Refusal.DUE, pages=16)
-        for name, steps in (("msync", (store, msync)), ("background", (store, background, msync)))
+        Experiment(clause=3, name=f"full-{name}", stage=FULL, ops=ops, judge=stores(Refusal.DUE), pages=16)
+        for name, ops in (("msync", (STORE, MSYNC)), ("background", (STORE, BACKGROUND, MSYNC)))
     ),
 )

@@ -1,16 +1,15 @@
-"""Clause 15: a user over quota is refused at the store, as on a full filesystem (the stage `quota` sets the limit)."""
+"""Clause 15: a user over quota is refused at the store, as on a full filesystem."""
 
 from __future__ import annotations
 
-from torture.contract.actor import StoreBy, background, msync, store
-from torture.contract.experiment import Experiment
-from torture.contract.stores import Refusal, Stores
+from torture.contract.experiment import BACKGROUND, MSYNC, OVER_QUOTA, STORE, Experiment
+from torture.contract.stores import Refusal, stores
 
 EXPERIMENTS: tuple[Experiment, ...] = tuple(
-    Stores(clause=15, name=name, stage="quota", steps=steps, refusal=Refusal.DUE, pages=16)
-    for name, steps in (
-        ("msync", (store, msync)),
-        ("background", (store, background, msync)),
-        ("read", (StoreBy("read"), msync)),
+    Experiment(clause=15, name=name, stage=OVER_QUOTA, access=access, ops=ops, judge=stores(Refusal.DUE), pages=16)
+    for name, access, ops in (
+        ("msync", "store", (STORE, MSYNC)),
+        ("background", "store", (STORE, BACKGROUND, MSYNC)),
+        ("read", "read", (STORE, MSYNC)),
     )
 )

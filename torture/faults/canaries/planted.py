@@ -22,6 +22,7 @@ from verify import codec, ledger, stamp
 from verify.completed import completed
 from verify.descriptors import opened
 from verify.finding import FindingKind
+from verify.ledger_file import read_ledger
 from workloads.extents import extents
 
 PLANTED = "planted.json"
@@ -129,7 +130,7 @@ def stored_places(scene: Scene) -> Iterator[Place]:
     for file in scene.files:
         device = {
             (each.offset_bytes + at) // scene.plan.page_bytes: each.device_bytes + at
-            for each in extents(scene.mount_point / "files" / file.name)
+            for each in extents(scene.files_directory / file.name)
             if not each.unwritten
             for at in range(0, each.length_bytes, scene.plan.page_bytes)
         }
@@ -140,14 +141,14 @@ def stored_places(scene: Scene) -> Iterator[Place]:
 
 def stored_whole_only(scene: Scene) -> bool:
     """Whether every store was of whole pages."""
-    stores = (each for each in ledger.read_ledger(scene.ledger_path) if isinstance(each, ledger.Store))
+    stores = (each for each in read_ledger(scene.ledger_path) if isinstance(each, ledger.Store))
     return all((each.lo, each.hi) == (0, scene.plan.page_bytes) and not each.crossing for each in stores)
 
 
 def _stored_whole(scene: Scene) -> dict[tuple[int, int], tuple[int, int]]:
     """(generation, worker) of the last store to each (file, page)."""
     stored: dict[tuple[int, int], tuple[int, int]] = {}
-    for each in completed(ledger.read_ledger(scene.ledger_path)):
+    for each in completed(read_ledger(scene.ledger_path)):
         store = each.store
         if (store.lo, store.hi) == (0, scene.plan.page_bytes) and not each.refused:
             stored |= {(store.file, page): (store.generation, store.worker) for page in each.accepted}

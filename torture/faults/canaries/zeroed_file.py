@@ -29,7 +29,7 @@ class ZeroedFile(Fault):
     def mend(self, scene: Scene) -> None:
         """Lose it all."""
         for file in scene.files:
-            path = scene.mount_point / "files" / file.name
+            path = scene.files_directory / file.name
             size_bytes = path.stat().st_size
             with open(path, "r+b", buffering=0) as content:
                 content.write(bytes(size_bytes))

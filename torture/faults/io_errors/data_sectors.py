@@ -16,7 +16,7 @@ def data_sectors(scene: Scene, *, readable: bool = False) -> list[tuple[int, int
     found = []
     for file in scene.files:
         try:
-            placed = extents(scene.mount_point / "files" / file.name)
+            placed = extents(scene.files_directory / file.name)
         except OSError as error:
             raise NotRun(f"{scene.filesystem.name} does not tell where its extents are: {error}") from error
         found += [

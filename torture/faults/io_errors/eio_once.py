@@ -63,7 +63,7 @@ class EioOnce(EioData):
         if self._counting is None or self._counting.so_far():
             return
         for file in scene.files:
-            with opened(scene.mount_point / "files" / file.name) as descriptor:
+            with opened(scene.files_directory / file.name) as descriptor:
                 writeback.start(descriptor, scene.plan.page_bytes)
 
     def _stop_counting(self) -> None:

@@ -94,6 +94,6 @@ class EioReads(Fault):
 def _forget(scene: Scene) -> None:
     """Drop the clean pages of all files from the cache (posix_fadvise(2)); everything was synced by the layout."""
     for file in scene.files:
-        with opened(scene.mount_point / "files" / file.name) as descriptor:
+        with opened(scene.files_directory / file.name) as descriptor:
             os.fsync(descriptor)
             os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)

@@ -11,7 +11,8 @@ from torture.errors import NotRun
 from torture.faults.base import Fault, Options, Parameter, Proof
 from torture.filesystems import Filesystem
 from torture.rig.scene import TURNED_AWAY, Scene
-from verify.ledger import Pinned, read_ledger
+from verify.ledger import Pinned
+from verify.ledger_file import read_ledger
 from workloads.pins import PINS
 
 

@@ -20,7 +20,7 @@ class EdquotProject(OverQuota):
 
     def owner(self, scene: Scene) -> int:
         """Put the directory and all in it into the project."""
-        files = scene.mount_point / "files"
+        files = scene.files_directory
         files.chmod(0o777)
         for path in chain((files,), files.iterdir()):
             assign_project(path, _PROJECT)

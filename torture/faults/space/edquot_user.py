@@ -18,7 +18,7 @@ class EdquotUser(OverQuota):
 
     def owner(self, scene: Scene) -> int:
         """Chown the directory and all in it."""
-        files = scene.mount_point / "files"
+        files = scene.files_directory
         for path in (files, *files.iterdir()):
             os.chown(path, scene.uid, scene.gid)
         return scene.uid

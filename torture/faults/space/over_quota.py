@@ -83,7 +83,7 @@ def _write_as_worker(scene: Scene) -> int:
     os.setgroups([])
     os.setgid(scene.gid)
     os.setuid(scene.uid)
-    path = scene.mount_point / "files" / "probe"
+    path = scene.files_directory / "probe"
     try:
         with open(path, "wb", buffering=0) as probe:
             for _ in range(_PROBE_BLOCKS):

@@ -6,23 +6,27 @@ import json
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from torture.campaign.campaign_file import load
-from torture.campaign.run_config import Order
+from torture.campaign.run_config import RunConfig
+from torture.cli import cli
 from torture.errors import BadRequest
 
+WELL_KNOWN = "[budget]\ntrials = 1\n[[known]]\nreason = 'r'\nexpires = '2027-01-01'\n"
+"""Five lines."""
 EXAMPLES = sorted((Path(__file__).parents[4] / "examples").glob("*.toml"))
 
 
-def read(path: Path) -> Order:
+def read(path: Path) -> RunConfig:
     return load(path, results=Path("/r"), scratch=Path("/s"), draw_seed=lambda: 77)
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_the_examples_load_and_survive_the_store(path: Path) -> None:
-    order = read(path)
-    assert order.endless and order.request.seed == 77
-    assert Order.from_dict(json.loads(json.dumps(order.to_dict()))) == order
+    config = read(path)
+    assert config.endless and config.request.seed == 77
+    assert RunConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
 
 
 def test_there_is_an_example_for_each_use() -> None:
@@ -37,11 +41,11 @@ def test_every_part_arrives(tmp_path: Path) -> None:
         '[include]\nfs = ["xfs"]\npin = ["all"]\nfault = ["enospc:free_blocks=2"]\n[exclude]\npin = ["none"]\n'
         '[[kernel]]\npath = "k"\narguments = ["a=1"]\n'
     )
-    order = read(path)
-    assert (order.time_limit_s, order.most_trials, order.most_findings, order.artefact_bytes) == (120, 9, 2, 3 << 20)
-    assert order.request.filesystems == ("xfs",) and "none" not in order.request.pins
-    assert order.request.faults[0].parameters == {"free_blocks": 2}
-    assert order.kernels[0].label == "k a=1"
+    config = read(path)
+    assert (config.time_limit_s, config.most_trials, config.most_findings, config.artefact_bytes) == (120, 9, 2, 3 << 20)
+    assert config.request["filesystem"] == ("xfs",) and "none" not in config.request["pin"]
+    assert config.request.faults[0].parameters == {"free_blocks": 2}
+    assert config.kernels[0].label == "k a=1"
 
 
 @pytest.mark.parametrize(
@@ -57,9 +61,15 @@ def test_every_part_arrives(tmp_path: Path) -> None:
         ("[budget]\ntrials = 1\n[exclude]\nfs = ['all']\n", 4, "fs"),
         ("[budget]\ntrials = 1\n[include]\nfs = 'xfs'\n", 4, "fs"),
         ("[budget]\nartefacts = '1G'\n", 1, "budget"),
-        ("[budget]\ntrials = 1\n[[known]]\nkind = 'late'\n", 3, "known"),
+        ("[budget]\ntrials = 1\n[[known]]\nkind = 'late'\n", 3, "reason"),
         ("[budget]\ntrials = 1\n[[known]]\nreason = 'r'\nexpires = 'soon'\n", 5, "expires"),
         ("[budget]\ntrials = 1\n[[kernel]]\nspeed = 1\n", 4, "speed"),
+        ("[budget]\ntrials = 1\n[[kernel]]\npath = 'a'\n[[kernel]]\npath = 1\n", 6, "path"),
+        (WELL_KNOWN + "[[known]]\nreason = 's'\nexpires = 'soon'\n", 8, "expires"),
+        (WELL_KNOWN + "[[known]]\nreason = 's'\n", 6, "expires"),
+        (WELL_KNOWN + "[[known]]\nreason = 's'\ncause = 's'\n", 8, "cause"),
+        ("[budget]\ntrials = 1\n[include]\nfault = ['enospc:blocks=1']\n", 4, "fault"),
+        ("[budget]\ntrials = 1\n[include]\nfault = ['lying-disk']\n", 4, "fault"),
     ],
 )
 def test_what_is_wrong_is_said_with_line_and_key(tmp_path: Path, text: str, line: int, key: str) -> None:
@@ -68,6 +78,42 @@ def test_what_is_wrong_is_said_with_line_and_key(tmp_path: Path, text: str, line
     with pytest.raises(BadRequest) as caught:
         read(path)
     assert f"line {line}, key '{key}'" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "allowed"),
+    [
+        ("filesystem", "zfs", "ext4, ext3"),
+        ("filesystem", "zfs*", "ext4, ext3"),
+        ("fault", "meteor", "enospc"),
+        ("fault", "enospc+meteor", "enospc"),
+        ("kind", "gone", "lost, torn"),
+        ("promise", "always", "store, sync"),
+        ("background", "maybe", "yes, no"),
+        ("disturbance", "earthquake", "none, background, truncate"),
+    ],
+)
+def test_a_known_finding_that_can_never_be_is_refused(tmp_path: Path, key: str, value: str, allowed: str) -> None:
+    path = tmp_path / "c.toml"
+    path.write_text(f"{WELL_KNOWN}[[known]]\nreason = 's'\nexpires = '2027-01-01'\n{key} = '{value}'\n")
+    with pytest.raises(BadRequest) as caught:
+        read(path)
+    said = str(caught.value)
+    assert f"line 9, key '{key}': '{value}' matches nothing there is; allowed are" in said and allowed in said
+
+
+@pytest.mark.parametrize("fault", ["enospc+power-cut", "eno*", "*", "*+power-cut", "thin-full+kill-workers", "eno*cut", ""])
+def test_a_known_finding_may_name_faults_together_and_patterns(tmp_path: Path, fault: str) -> None:
+    path = tmp_path / "c.toml"
+    path.write_text(f"{WELL_KNOWN}fault = '{fault}'\n")
+    assert read(path).known[0].values["fault"] == fault
+
+
+def test_a_known_finding_that_has_expired_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "c.toml"
+    path.write_text(f"{WELL_KNOWN.replace('2027', '2020')}filesystem = 'ext2'\n")
+    done = CliRunner().invoke(cli, ["campaign", str(path), "--results", "/dev/null/no"])
+    assert "known finding 'ext2' counts again since 2020-01-01" in done.stderr
 
 
 @pytest.mark.parametrize("content", [None, b"seed = ", b"\xff\xfe"])

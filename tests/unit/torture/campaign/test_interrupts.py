@@ -15,6 +15,7 @@ class Told:
 
     def __init__(self) -> None:
         self.calls: list[str] = []
+        self.in_flight = 2
 
     def stop(self) -> None:
         self.calls.append("stop")

@@ -14,13 +14,12 @@ from torture.campaign.schedule import CONFIRM_EVERY, FixedList, Schedule
 from torture.draw.combination import combinations_of
 from torture.draw.request import Request, whole_space
 from torture.judge import Verdict
-from torture.plan import FaultSpec
 from torture.results.known import Known
 from torture.results.store import Task, Trial
 from verify.finding import Finding
 from verify.outcome import Outcome
 
-REQUEST = Request(filesystems=("ext4", "ext2"), seed=5)
+REQUEST = Request({"filesystem": ("ext4", "ext2")}, seed=5)
 
 
 def schedule(**options: object) -> Schedule:
@@ -29,7 +28,7 @@ def schedule(**options: object) -> Schedule:
 
 def result(task: Task, *findings: Finding) -> Trial:
     verdict = Verdict(Outcome.failed if findings else Outcome.passed, "", findings)
-    return Trial(task.number, task.arm, task.plan, verdict, {}, 1.0, "6.1", (), lab=task.lab)
+    return Trial(task.number, task.arm, task.plan, verdict, {}, 1.0, "6.1", (), kernel=task.kernel)
 
 
 def follow(source: Schedule, count: int, losing: str = "") -> list[Task]:
@@ -51,6 +50,12 @@ def test_canaries_come_first_then_every_plan_and_its_control_arm() -> None:
     tasks = follow(schedule(), 14)
     assert [task.arm for task in tasks[:4]] == ["canary", "canary", "pinned", "control"]
     assert {task.plan.fault_names for task in tasks[2:]} == {"none", "enospc", "power-cut"}
+
+
+def test_canaries_are_drawn_without_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = schedule()
+    monkeypatch.setattr("torture.draw.matrix._plans", lambda *_: pytest.fail("another plan was drawn"))
+    assert [task.arm for task in follow(source, 2)] == ["canary", "canary"]
 
 
 def test_it_never_repeats_a_plan_and_never_ends_by_itself() -> None:
@@ -84,7 +89,7 @@ def test_a_finding_whose_trials_take_minutes_does_not_starve_the_rest() -> None:
 
 
 def test_a_finding_gets_its_control_arm_before_anything_else() -> None:
-    wide = replace(whole_space(), filesystems=("ext4",), faults=(FaultSpec("shutdown", {}),), pairwise=False, seed=3)
+    wide = replace(whole_space(), pairwise=False, seed=3).having(filesystem=("ext4",), fault=("shutdown",))
     source = Schedule(wide, {"packaged": "lying-disk"})
     tasks = follow(source, 40, "ext4")
     first = next(task for task in tasks if task.arm == "pinned")
@@ -95,7 +100,7 @@ def test_a_finding_gets_its_control_arm_before_anything_else() -> None:
 
 
 def test_control_arms_of_findings_are_run_before_the_budget_of_findings_ends_it() -> None:
-    wide = replace(whole_space(), filesystems=("ext4",), faults=(FaultSpec("shutdown", {}),), pairwise=False, seed=3)
+    wide = replace(whole_space(), pairwise=False, seed=3).having(filesystem=("ext4",), fault=("shutdown",))
     source = Schedule(wide, {"packaged": "lying-disk"}, most_findings=1)
     tasks = []
     while (task := source.next()) is not None:
@@ -106,24 +111,16 @@ def test_control_arms_of_findings_are_run_before_the_budget_of_findings_ends_it(
 
 
 def test_the_whole_space_is_reached_whatever_the_matrix_has() -> None:
-    wide = replace(whole_space(), filesystems=("ext4", "xfs"), pairwise=False, seed=3)
+    wide = replace(whole_space(), pairwise=False, seed=3).having(filesystem=("ext4", "xfs"))
     tasks = follow(Schedule(wide, {"packaged": "lying-disk"}), 260)
     combinations = [combination for task in tasks if not task.is_canary for combination in combinations_of(task.plan)]
-    for name, wanted in (
-        ("fault", {spec.name for spec in wide.faults}),
-        ("layout", set(wide.layouts) - {"snapshotted"}),
-        ("pin", set(wide.pins)),
-        ("access", set(wide.accesses)),
-        ("sync", set(wide.syncs)),
-        ("disturbance", set(wide.disturbances)),
-        ("background", {"yes", "no"}),
-    ):
-        assert {getattr(combination, name) for combination in combinations} == wanted
+    for name, values in wide.values.items():
+        assert {combination[name] for combination in combinations} == set(values) - {"snapshotted"}
 
 
 def test_slow_faults_come_less_often_and_hopeless_ones_hardly_ever() -> None:
-    faults = tuple(FaultSpec(name, {}) for name in ("eio-writes", "replay", "shutdown"))
-    wide = replace(whole_space(), filesystems=("ext4",), faults=faults, pairwise=False, seed=3)
+    faults = ("eio-writes", "replay", "shutdown")
+    wide = replace(whole_space(), pairwise=False, seed=3).having(filesystem=("ext4",), fault=faults)
     source = Schedule(wide, {"packaged": "lying-disk"})
     tried: Counter[str] = Counter()
     for _ in range(120):
@@ -138,7 +135,7 @@ def test_slow_faults_come_less_often_and_hopeless_ones_hardly_ever() -> None:
 
 
 def test_a_known_finding_is_not_looked_into_again() -> None:
-    known = Known(reason="so it is", expires="2999-01-01", filesystem="ext2")
+    known = Known(reason="so it is", expires="2999-01-01", values={"filesystem": "ext2"})
     assert not [task for task in follow(schedule(known=(known,)), 60, "ext2") if task.arm == "repeat"]
     expired = replace(known, expires="2000-01-01")
     assert [task for task in follow(schedule(known=(expired,)), 60, "ext2") if task.arm == "repeat"]
@@ -182,7 +179,7 @@ def test_a_resumed_campaign_does_not_forget_what_it_looked_into(killed_after: in
 def test_several_kernels_get_every_plan() -> None:
     source = Schedule(REQUEST, {"one": "lying-disk", "two": "lying-disk"})
     tasks = [task for task in follow(source, 44) if not task.is_canary]
-    by_kernel = {lab: [task.plan for task in tasks if task.lab == lab] for lab in ("one", "two")}
+    by_kernel = {lab: [task.plan for task in tasks if task.kernel == lab] for lab in ("one", "two")}
     assert by_kernel["one"] == by_kernel["two"]
 
 

@@ -1,83 +1,56 @@
-"""The judge of steps on a mapping: what may be in a page after what was told of its stores."""
+"""What a trial left of a file, in the words of the table."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
-from torture.contract.actor import Told
-from torture.contract.stores import Refusal, judge_stores
-from torture.contract.verdict import Judgement, Verdict
+from tests.unit.torture.contract.seen import FAILED, STORE_1, STORE_2, SYNCED, refused, seen
+from tests.unit.torture.stories import finding
+from torture.contract.experiment import FULL, PLAIN, STORE, Experiment, Seen
+from torture.contract.stores import Refusal, reported, stores
+from torture.contract.verdict import ClauseVerdict, Judgement
 
-STORE_1, STORE_2 = ["store", 1, {}], ["store", 2, {}]
-REFUSED_2 = ["store", 2, {"0": "SIGBUS"}]
-SYNCED, FAILED = ["msync", 0], ["msync", 28]
-
-
-@pytest.mark.parametrize(
-    ("events", "look", "verdict"),
-    [
-        ([STORE_1], "1", Verdict.holds),
-        ([STORE_1], "zero", Verdict.broken),
-        ([STORE_1], "missing", Verdict.broken),
-        ([STORE_1], "foreign", Verdict.broken),
-        ([STORE_1], "torn (1, zero)", Verdict.broken),
-        ([STORE_1, STORE_2], "1", Verdict.broken),
-        ([STORE_1, STORE_2], "2", Verdict.holds),
-    ],
-)
-def test_without_a_crash_only_the_last_store_will_do(events: list[list[Any]], look: str, verdict: Verdict) -> None:
-    assert _judged(events, look).verdict is verdict
+LOST = finding(expected="generation 1", found="zeros", pages=4)
 
 
-@pytest.mark.parametrize(
-    ("events", "look", "verdict"),
-    [
-        ([STORE_1], "zero", Verdict.holds),
-        ([STORE_1], "1", Verdict.holds),
-        ([STORE_1, SYNCED], "1", Verdict.holds),
-        ([STORE_1, SYNCED], "zero", Verdict.broken),
-        ([STORE_1, SYNCED, STORE_2], "1", Verdict.holds),
-        ([STORE_1, SYNCED, STORE_2], "2", Verdict.holds),
-        ([STORE_1, SYNCED, STORE_2], "zero", Verdict.broken),
-        ([STORE_1, SYNCED, STORE_2, SYNCED], "1", Verdict.broken),
-    ],
-)
-def test_after_a_crash_what_was_synced_is_there(events: list[list[Any]], look: str, verdict: Verdict) -> None:
-    assert _judged(events, look, crash=True).verdict is verdict
+def judged(what: Seen, refusal: Refusal = Refusal.WRONG) -> Judgement:
+    row = Experiment(clause=4, name="hole", stage=PLAIN, ops=(STORE,), judge=stores(refusal))
+    return row.judge(row, what)
 
 
-def test_a_loss_that_the_sync_reported_is_late() -> None:
-    judged = _judged([STORE_1, FAILED], "zero", refusal=Refusal.DUE)
-    assert judged.verdict is Verdict.late
-    assert judged.words == "1 stores accepted, msync ENOSPC, then 1 page zero after the remount"
+def test_a_file_without_findings_holds() -> None:
+    assert judged(seen(*STORE_1, *SYNCED)) == Judgement(ClauseVerdict.holds, "4 stores accepted, nothing was lost")
 
 
-def test_a_later_success_does_not_rescue_a_failed_sync() -> None:
-    assert _judged([STORE_1, FAILED, SYNCED], "zero", refusal=Refusal.DUE).verdict is Verdict.late
+def test_a_loss_that_nobody_reported_is_broken() -> None:
+    words = "4 stores accepted, then 4 pages zeros instead of generation 1 after the remount"
+    assert judged(seen(*STORE_1, findings=(LOST,))) == Judgement(ClauseVerdict.broken, words)
 
 
-def test_stale_content_is_never_excused_by_a_report() -> None:
-    assert _judged([STORE_1, FAILED], "foreign", refusal=Refusal.DUE).verdict is Verdict.broken
+def test_a_loss_that_a_sync_reported_is_late_unless_there_is_worse() -> None:
+    late = finding("late", pages=4)
+    assert judged(seen(*STORE_1, *FAILED, findings=(late,)), Refusal.DUE).verdict is ClauseVerdict.late
+    assert judged(seen(*STORE_1, *FAILED, findings=(late, LOST)), Refusal.DUE).verdict is ClauseVerdict.broken
+
+
+def test_what_cannot_be_judged_is_unknown() -> None:
+    assert judged(seen(*STORE_1, findings=(finding("unjudged"),))).verdict is ClauseVerdict.unknown
 
 
 @pytest.mark.parametrize("refusal", list(Refusal))
 def test_a_refusal_means_what_the_row_says(refusal: Refusal) -> None:
-    assert _judged([STORE_1, REFUSED_2], "1", refusal=refusal).verdict.value == refusal.value
-
-
-@pytest.mark.parametrize(
-    ("look", "verdict"),
-    [("1", Verdict.holds), ("2", Verdict.holds), ("torn (1, 2)", Verdict.holds), ("zero", Verdict.broken)],
-)
-def test_a_refused_store_may_have_reached_the_page(look: str, verdict: Verdict) -> None:
-    assert _judged([STORE_1, REFUSED_2], look, refusal=Refusal.DUE).verdict is verdict
+    what = judged(seen(*STORE_1, *refused(2, "SIGBUS")), refusal)
+    assert what.verdict.value == refusal.value
+    assert what.words == "2 of 8 stores refused with SIGBUS, nothing was lost"
 
 
 def test_a_failing_sync_on_a_healthy_disk_with_room_is_broken() -> None:
-    assert _judged([STORE_1, FAILED], "1").verdict is Verdict.broken
+    assert judged(seen(*STORE_1, *FAILED)).verdict is ClauseVerdict.broken
+    assert judged(seen(*STORE_1, *FAILED), Refusal.DUE).verdict is ClauseVerdict.holds
 
 
-def _judged(events: list[list[Any]], look: str, crash: bool = False, refusal: Refusal = Refusal.WRONG) -> Judgement:
-    return judge_stores((look,), Told(events=events), base="zero", crash=crash, refusal=refusal)
+def test_to_report_a_loss_is_enough_where_the_report_is_the_clause() -> None:
+    row = Experiment(clause=13, name="full", stage=FULL, ops=(STORE,), judge=reported)
+    late = reported(row, seen(*STORE_1, *FAILED, findings=(finding("late"),)))
+    assert late.verdict is ClauseVerdict.holds and "msync ENOSPC" in late.words
+    assert reported(row, seen(*STORE_2, findings=(LOST,))).verdict is ClauseVerdict.broken

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import pytest
 
+from torture.dimensions import DIMENSIONS
 from torture.draw.matrix import Drawn, draw
 from torture.draw.request import Request
-from torture.plan import FaultSpec, Plan
+from torture.plan import Plan
 
 
 def drawn(**options: object) -> list[Drawn]:
-    return draw(Request(**options), "lying-disk")  # type: ignore[arg-type]
+    values = {name: options.pop(name) for name in DIMENSIONS if name in options}
+    return draw(Request(values, **options), "lying-disk")  # type: ignore[arg-type]
 
 
 def kinds(plan: Plan) -> set[str]:
@@ -23,7 +25,7 @@ def test_the_same_seed_draws_the_same_and_another_does_not() -> None:
 
 
 def test_canaries_come_first_one_for_each_filesystem() -> None:
-    items = drawn(filesystems=("xfs", "ext4"))
+    items = drawn(filesystem=("xfs", "ext4"))
     assert [item.arm for item in items[:3]] == ["canary", "canary", "pinned"]
 
 
@@ -40,12 +42,12 @@ def test_without_control_there_is_none() -> None:
 
 def test_the_default_draw_touches_every_default_value_for_each_filesystem_and_fault() -> None:
     request = Request()
-    for filesystem in request.filesystems:
+    for filesystem in request["filesystem"]:
         plans = [item.plan for item in drawn() if item.arm == "pinned" and item.plan.filesystem == filesystem]
         workers = [worker for plan in plans for worker in plan.workers]
-        assert {worker.pin for worker in workers} == set(request.pins)
-        assert {worker.access for worker in workers} == set(request.accesses)
-        assert {op.name for worker in workers for op in worker.ops if op.kind == "sync"} == set(request.syncs)
+        assert {worker.pin for worker in workers} == set(request["pin"])
+        assert {worker.access for worker in workers} == set(request["access"])
+        assert {op.name for worker in workers for op in worker.ops if op.kind == "sync"} == set(request["sync"])
         assert {plan.fault_names for plan in plans} == {"none", "enospc", "power-cut"}
         assert all({"store", "sync", "background"} <= kinds(plan) for plan in plans)
 
@@ -71,12 +73,12 @@ def test_workers_of_one_file_own_different_pages() -> None:
 @pytest.mark.parametrize("workers", [1, 2, 3])
 def test_named_dimensions_are_multiplied_out(workers: int) -> None:
     items = drawn(
-        filesystems=("ext4",),
-        layouts=("hole",),
-        pins=("mlock", "none"),
-        accesses=("store",),
-        syncs=("msync", "fsync", "nothing"),
-        faults=(FaultSpec("none", {}),),
+        filesystem=("ext4",),
+        layout=("hole",),
+        pin=("mlock", "none"),
+        access=("store",),
+        sync=("msync", "fsync", "nothing"),
+        fault=("none",),
         workers=workers,
         representative=False,
         control=False,
@@ -93,7 +95,7 @@ def test_no_plan_is_drawn_twice() -> None:
 
 
 def test_a_layout_the_filesystem_lacks_is_left_out_unless_it_is_all_that_was_asked_for() -> None:
-    default = [item.plan for item in drawn(filesystems=("ext2",), canary=False)]
+    default = [item.plan for item in drawn(filesystem=("ext2",), canary=False)]
     assert {file.layout for plan in default for file in plan.files} == {"hole", "written"}
-    asked = [item.plan for item in drawn(filesystems=("ext2",), layouts=("reflinked",), canary=False)]
+    asked = [item.plan for item in drawn(filesystem=("ext2",), layout=("reflinked",), canary=False)]
     assert {file.layout for plan in asked for file in plan.files} == {"reflinked"}

@@ -8,21 +8,24 @@ from itertools import combinations
 
 import pytest
 
+from torture.dimensions import DIMENSIONS
 from torture.draw.matrix import Drawn, draw
 from torture.draw.request import Request, whole_space
 from torture.filesystems import filesystem
-from torture.plan import FaultSpec, Plan
+from torture.plan import Plan
 from workloads.disturbances import DISTURBANCES
 from workloads.layouts import LAYOUTS
 from workloads.plan import WorkerPlan
 
 FILESYSTEMS = ("xfs", "ext4", "btrfs", "f2fs")
-FAULTS = tuple(FaultSpec(name, {}) for name in ("none", "enospc", "power-cut"))
+FAULTS = ("none", "enospc", "power-cut")
 
 
 def wide(count: int, **fields: object) -> Request:
-    given = {"filesystems": FILESYSTEMS, "faults": FAULTS, "seed": 1, "canary": False, "control": False, **fields}
-    return replace(whole_space(), count=count, **given)  # type: ignore[arg-type]
+    values = {"filesystem": FILESYSTEMS, "fault": FAULTS}
+    values |= {name: fields.pop(name) for name in DIMENSIONS if name in fields}  # type: ignore[misc]
+    given = {"seed": 1, "canary": False, "control": False, **fields}
+    return replace(whole_space(), count=count, **given).having(**values)  # type: ignore[arg-type]
 
 
 def plans(request: Request) -> list[Plan]:
@@ -64,18 +67,10 @@ def possible(pair: tuple[tuple[str, str], tuple[str, str]]) -> bool:
 
 def test_every_possible_pair_is_met_within_a_few_hundred_plans() -> None:
     request = wide(400)
-    dimensions = {
-        "filesystem": request.filesystems,
-        "fault": tuple(fault.name for fault in request.faults),
-        "layout": request.layouts,
-        "pin": request.pins,
-        "access": request.accesses,
-        "sync": request.syncs,
-        "disturbance": request.disturbances,
-    }
+    names = ("filesystem", "fault", "layout", "pin", "access", "sync", "disturbance")
     wanted = {
         ((one, a), (other, b))
-        for (one, ones), (other, others) in combinations(dimensions.items(), 2)
+        for (one, ones), (other, others) in combinations([(name, request[name]) for name in names], 2)
         for a in ones
         for b in others
     }
@@ -109,7 +104,7 @@ def test_the_same_seed_draws_the_same_and_another_does_not() -> None:
 
 
 def test_nothing_is_drawn_that_the_filesystem_does_not_offer() -> None:
-    for plan in plans(wide(200, filesystems=("ext2", "btrfs", "ext4:bigalloc"))):
+    for plan in plans(wide(200, filesystem=("ext2", "btrfs", "ext4:bigalloc"))):
         row = filesystem(plan.filesystem)
         assert all(row.has(LAYOUTS[file.layout].needs) for file in plan.files)
         steps = {op.kind for worker in plan.workers for op in worker.ops} & set(DISTURBANCES)
@@ -124,26 +119,26 @@ def test_who_changes_the_size_of_a_file_is_alone_on_it() -> None:
 
 
 def test_the_control_arm_does_nothing_that_is_only_for_pins() -> None:
-    request = wide(30, disturbances=("relock", "munlock"), pins=("mlock",))
+    request = wide(30, disturbance=("relock", "munlock"), pin=("mlock",))
     assert all({op.kind for worker in plan.workers for op in worker.ops} & {"relock", "munlock"} for plan in plans(request))
     for plan in plans(request):
         assert not {op.kind for worker in plan.control().workers for op in worker.ops} & {"relock", "munlock"}
 
 
 def test_a_full_filesystem_is_more_or_less_full_unless_the_user_says_how_full() -> None:
-    drawn = plans(wide(60, faults=(FaultSpec("enospc", {}),)))
+    drawn = plans(wide(60, fault=("enospc",)))
     assert len({plan.faults[0].parameters["free_blocks"] for plan in drawn}) > 3
-    asked = plans(wide(20, faults=(FaultSpec("enospc", {"free_blocks": 7}),)))
+    asked = plans(wide(20, fault=("enospc:free_blocks=7",)))
     assert {plan.faults[0].parameters["free_blocks"] for plan in asked} == {7}
 
 
 def test_some_crashes_strike_amid_the_work_and_then_nobody_waits_at_a_gate() -> None:
-    drawn = plans(wide(80, faults=(FaultSpec("power-cut", {}),)))
+    drawn = plans(wide(80, fault=("power-cut",)))
     amid = [plan for plan in drawn if plan.faults[0].parameters]
     assert {name for plan in amid for name in plan.faults[0].parameters} == {"after_ms", "after_writes"}
     assert len(amid) < len(drawn) / 2
     assert not any(op.kind == "gate" for plan in amid for worker in plan.workers for op in worker.ops)
-    once = plans(wide(20, faults=(FaultSpec("enospc", {}), FaultSpec("eio-once", {}))))
+    once = plans(wide(20, fault=("enospc", "eio-once")))
     assert not any("after_ms" in plan.faults[0].parameters for plan in once)
 
 
@@ -151,7 +146,7 @@ def test_xfs_is_not_frozen_while_its_metadata_cannot_be_written() -> None:
     """It would wait for ever (docs/kernel-behaviour.md)."""
 
     def disturbances(fault: str) -> set[str]:
-        drawn = plans(wide(60, faults=(FaultSpec(fault, {}),), filesystems=("xfs",)))
+        drawn = plans(wide(60, fault=(fault,), filesystem=("xfs",)))
         return {op.kind for plan in drawn for worker in plan.workers for op in worker.ops}
 
     assert "freeze" not in disturbances("snapshot-full") | disturbances("eio-writes")
@@ -168,5 +163,5 @@ def test_plans_that_are_given_are_run_as_they_are() -> None:
 
 @pytest.mark.parametrize("name", sorted(DISTURBANCES))
 def test_every_disturbance_can_be_asked_for(name: str) -> None:
-    drawn = plans(wide(4, disturbances=(name,)))
+    drawn = plans(wide(4, disturbance=(name,)))
     assert all(name in {op.kind for op in worker.ops} for plan in drawn for worker in plan.workers)

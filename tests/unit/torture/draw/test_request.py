@@ -5,23 +5,25 @@ from __future__ import annotations
 import pytest
 
 from torture import faults
-from torture.draw.request import Request, choose, choose_faults, choose_filesystems
+from torture.dimensions import DIMENSIONS
+from torture.draw.request import Request
 from torture.errors import BadRequest
 from torture.faults.base import Fault
 from torture.filesystems import FILESYSTEMS
 
 
 def test_no_value_is_the_default_and_all_is_every_one() -> None:
-    assert choose("--pin", (), {"a": 1, "b": 2}, ("a",)) == ("a",)
-    assert choose("--pin", ("all",), {"a": 1, "b": 2}, ("a",)) == ("a", "b")
-    assert choose("--pin", ("b", "b"), {"a": 1, "b": 2}, ("a",)) == ("b",)
+    row = DIMENSIONS["background"]
+    assert row.choose((), ("no",)) == ("no",)
+    assert row.choose(("all",), ()) == ("yes", "no")
+    assert row.choose(("no", "no"), ("yes",)) == ("no",)
 
 
 def test_an_unknown_value_names_what_is_allowed() -> None:
-    with pytest.raises(BadRequest, match=r"--fs 'zfs' is unknown; allowed are .*xfs.* and all"):
-        choose_filesystems(["zfs"])
+    with pytest.raises(BadRequest, match=r"filesystem 'zfs' is unknown; allowed are .*xfs.* and all"):
+        DIMENSIONS["filesystem"].choose(["zfs"], ())
     with pytest.raises(BadRequest, match=r"unknown fault 'meteor'; known are .*enospc"):
-        choose_faults(["meteor"])
+        DIMENSIONS["fault"].choose(["meteor"], ())
 
 
 @pytest.mark.parametrize(
@@ -29,16 +31,16 @@ def test_an_unknown_value_names_what_is_allowed() -> None:
 )
 def test_a_bad_fault_parameter_is_refused(text: str) -> None:
     with pytest.raises(BadRequest):
-        choose_faults([text])
+        DIMENSIONS["fault"].choose([text], ())
 
 
 def test_a_fault_parameter_reaches_the_fault() -> None:
-    (spec,) = choose_faults(["enospc:free_blocks=9"])
+    (spec,) = Request({"fault": ("enospc:free_blocks=9",)}).faults
     assert faults.make(spec).values == {"free_blocks": 9}
 
 
 def test_all_faults_leave_out_the_canaries() -> None:
-    chosen = {spec.name for spec in choose_faults(["all"])}
+    chosen = set(DIMENSIONS["fault"].choose(["all"], ()))
     assert chosen == {name for name, fault in faults.FAULTS.items() if not fault.canary}
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from tests.failures import failure
 from tests.unit.torture import stories
-from torture.campaign.run_config import Order
+from torture.campaign.run_config import RunConfig
 from torture.draw.arm import Arm
 from torture.draw.request import Request
 from torture.errors import BadRequest
@@ -29,20 +29,23 @@ from verify.stamp import Look
 TORTURE = Path(sys.executable).with_name("torture")
 
 
-def _run(results: Path) -> Path:
+UML_FACTS = {"lab": "uml", "kernel_path": "/k/linux", "arguments": ""}
+
+
+def _run(results: Path, lab: dict[str, str] = UML_FACTS) -> Path:
     """A run of two trials of one plan: in the first, all pages are zeros in the end; the second keeps them."""
     run = results / "torture-1"
     plan = stories.plan()
     store = Store(_made(run), create=True)
-    order = Order(request=Request(), results=results, scratch=results)
-    store.describe(run=run.name, order=order.to_dict(), seed=1)
+    config = RunConfig(request=Request(), results=results, scratch=results)
+    store.describe(run=run.name, config=config.to_dict(), seed=1, labs={"k": lab})
     for number, cold in ((1, Look.ZERO), (2, Look.OWN)):
         directory = _made(run / "trials" / f"{number:05d}")
         stories.leave(directory, plan, record=stories.ran(kernel="6.1.0"), cold=cold)
         (directory / PLAN).write_text(plan.to_json())
         (directory / KERNEL_LOG).write_text("1.000000 EXT4-fs (dm-0): mounted filesystem " + "with a long line " * 9)
-        store.schedule(Task(number, Arm.pinned, plan, ""))
-        store.add(Trial(number, Arm.pinned, plan, judge(plan, directory), {}, 1.0, "6.1.0", (), ""))
+        store.schedule(Task(number, Arm.pinned, plan, "k"))
+        store.add(Trial(number, Arm.pinned, plan, judge(plan, directory), {}, 1.0, "6.1.0", (), "k"))
     store.close()
     return run
 
@@ -61,6 +64,27 @@ def test_a_mail_says_everything_in_72_columns(tmp_path: Path) -> None:
     for said in ("kernel: 6.1.0", "mkfs.ext4", "pin mlock", "generation 1", "zeros", "1 of 2 trials", "not reported"):
         assert said in text
     assert "00000000: 0000 0000" in text and "EXT4-fs (dm-0)" in text
+
+
+@pytest.mark.parametrize(
+    ("facts", "said", "placeholder"),
+    [
+        (UML_FACTS, "User-mode Linux (linux); its configuration: linux --showconfig", "PATH-OF-A-USER-MODE-LINUX"),
+        ({"lab": "qemu", "kernel_path": "/boot/vmlinuz-6.1"}, "in a virtual machine (qemu, 2", "PATH-OF-A-BZIMAGE"),
+        ({"lab": "local", "kernel_path": "the running kernel"}, "on the machine itself (the running kernel)", ""),
+    ],
+    ids=["uml", "qemu", "local"],
+)
+def test_each_lab_is_called_by_its_name(tmp_path: Path, facts: dict[str, str], said: str, placeholder: str) -> None:
+    failed = find_failure(_run(tmp_path, facts), tmp_path, 1, "")
+    text = write_mail(failed)
+    assert said in " ".join(text.split()) and ("User-mode" in text) == (facts["lab"] == "uml")
+    write_bundle(failed, tmp_path / "b.tar.gz")
+    with tarfile.open(tmp_path / "b.tar.gz") as packed:
+        packed.extractall(tmp_path / "out")
+    readme = (tmp_path / "out/b/README").read_text()
+    assert (f"--kernel {placeholder}" if placeholder else "torture replay .") in readme
+    assert ("PATH-OF-A" in readme) == bool(placeholder)
 
 
 @pytest.mark.parametrize("kind", ["lost", "late", "clone-changed", "hang"])

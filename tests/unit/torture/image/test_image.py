@@ -14,13 +14,14 @@ from click.testing import CliRunner
 from tests.unit.torture.fake_lab import FakeGuest, FakeLab
 from tests.unit.torture.stories import PAGE, PAGES, finding, leave, plan, ran
 from torture.errors import BadRequest
-from torture.image.subject import check_belongs, choose_filesystem, kept_position, read_ledger
+from torture.image.image_ledger import check_belongs, choose_filesystem, kept_position, load_ledger
 from torture.image.verify_command import look_at, verify
 from torture.judge import judge_image
 from torture.lab.base import GuestLost
 from torture.lab.disk import copy_image, image_chunks
 from torture.rig.record import LEDGER
 from verify import ledger, stamp
+from verify.ledger_file import read_ledger
 from verify.observation import Missing, Size, write_observations
 from verify.outcome import Outcome
 from verify.stamp import Look, Span
@@ -34,7 +35,7 @@ def ledger_of(directory: Path, **how: object) -> Path:
 
 
 def edited(path: Path, **changes: object) -> Path:
-    begin, *rest = ledger.read_ledger(path)
+    begin, *rest = read_ledger(path)
     assert isinstance(begin, ledger.Begin)
     other = path.with_name("edited.jsonl")
     other.write_bytes(b"".join(record.encode() for record in (replace(begin, **changes), *rest)))  # type: ignore[arg-type]
@@ -42,7 +43,7 @@ def edited(path: Path, **changes: object) -> Path:
 
 
 def test_what_was_synced_before_the_crash_must_be_there(tmp_path: Path) -> None:
-    judged_by = read_ledger(ledger_of(tmp_path, cold=Look.ZERO))
+    judged_by = load_ledger(ledger_of(tmp_path, cold=Look.ZERO))
     after_all = judge_image(judged_by.expectations(None, unmounted=False), tmp_path)
     assert after_all.outcome is Outcome.failed and [found.pages for found in after_all.findings] == [PAGES]
     before_the_sync = judged_by.expectations(len(judged_by.records) - 2, unmounted=False)
@@ -52,7 +53,7 @@ def test_what_was_synced_before_the_crash_must_be_there(tmp_path: Path) -> None:
 
 
 def test_what_is_there_passes_but_not_what_could_not_be_mounted_or_looked_at(tmp_path: Path) -> None:
-    expected = read_ledger(ledger_of(tmp_path)).expectations(None, unmounted=False)
+    expected = load_ledger(ledger_of(tmp_path)).expectations(None, unmounted=False)
     assert judge_image(expected, tmp_path).outcome is Outcome.passed
     ran(unmountable="mount: Structure needs cleaning").write(tmp_path)
     assert judge_image(expected, tmp_path).outcome is Outcome.failed
@@ -68,17 +69,17 @@ def test_what_is_there_passes_but_not_what_could_not_be_mounted_or_looked_at(tmp
 )
 def test_a_ledger_of_another_world_is_refused(tmp_path: Path, changes: dict[str, object], said: str) -> None:
     with pytest.raises(BadRequest, match=said):
-        read_ledger(edited(ledger_of(tmp_path), **changes))
+        load_ledger(edited(ledger_of(tmp_path), **changes))
 
 
 def test_what_is_no_ledger_is_refused(tmp_path: Path) -> None:
     (tmp_path / "plan.json").write_text(plan().to_json())
     with pytest.raises(BadRequest, match="is no ledger that can be judged by"):
-        read_ledger(tmp_path / "plan.json")
+        load_ledger(tmp_path / "plan.json")
     with pytest.raises(BadRequest, match="holds no store"):
-        read_ledger(ledger_of(tmp_path, stored=False))
+        load_ledger(ledger_of(tmp_path, stored=False))
     with pytest.raises(BadRequest, match="--position 99 is not in"):
-        read_ledger(ledger_of(fresh(tmp_path, "other"))).expectations(99, unmounted=False)
+        load_ledger(ledger_of(fresh(tmp_path, "other"))).expectations(99, unmounted=False)
 
 
 def fresh(tmp_path: Path, name: str) -> Path:
@@ -113,7 +114,7 @@ def test_an_image_without_a_signature_needs_a_name(tmp_path: Path) -> None:
 
 
 def test_an_image_of_another_trial_is_refused_before_it_is_accused(tmp_path: Path) -> None:
-    judged_by = read_ledger(ledger_of(tmp_path))
+    judged_by = load_ledger(ledger_of(tmp_path))
     image = tmp_path / "disk.img"
     image.write_bytes(bytes(MIB))
     check_belongs(image, judged_by, tmp_path)  # its stamps show
@@ -144,7 +145,7 @@ def test_a_damaged_image_is_refused(tmp_path: Path) -> None:
 
 
 def test_only_a_kept_crash_state_has_a_position_of_its_own(tmp_path: Path) -> None:
-    judged_by = read_ledger(ledger_of(tmp_path))
+    judged_by = load_ledger(ledger_of(tmp_path))
     lost = '{"label":"mark","position":%d,"unmountable":"","inconsistent":"","files":{"1":["[\\"missing\\",2]\\n"]}}\n'
     (tmp_path / "states.jsonl").write_text(lost % 8)
     assert kept_position(tmp_path / "failing-state.img", judged_by) == 8
@@ -167,7 +168,7 @@ class DyingLab(FakeLab):
 
 
 def test_an_image_that_its_guest_dies_of_is_unknown_and_one_that_it_hangs_on_is_a_finding(tmp_path: Path) -> None:
-    expected = read_ledger(ledger_of(tmp_path)).expectations(None, unmounted=False)
+    expected = load_ledger(ledger_of(tmp_path)).expectations(None, unmounted=False)
     lab = DyingLab(lambda plan: 0)
     assert look_at(lab, tmp_path) == "6.1-fake"
     verdict = judge_image(expected, tmp_path)

@@ -17,8 +17,9 @@ from devicemapper import tools
 from torture.errors import BadRequest
 from torture.lab.disk import make_home
 from torture.lab.guest_lab import one_word
-from torture.lab.uml import PACKAGED_KERNEL, UmlLab, check_kernel
+from torture.lab.uml import PACKAGED_KERNEL, UmlLab
 
+check_kernel = UmlLab.check_kernel
 MARKS = b"Linux version 6.1 \0 uml_dir=<directory>"
 
 

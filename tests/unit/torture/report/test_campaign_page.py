@@ -23,7 +23,7 @@ PASSED, FAILED = Outcome.passed, Outcome.failed
 FACTS: dict[str, Any] = {
     "run": "torture-x",
     "seed": 7,
-    "order": {"request": asdict(whole_space())},
+    "config": {"request": asdict(whole_space())},
     "wall_seconds": 60.0,
     "busy_seconds": 114.0,
     "cores": 2,
@@ -53,7 +53,7 @@ def test_a_finding_says_how_often_each_arm_showed_it() -> None:
 
 
 def test_known_findings_stand_apart_and_do_not_count() -> None:
-    entry = Known("it reserves nothing", "2027-01-01", filesystem="ext4", kind="lost")
+    entry = Known("it reserves nothing", "2027-01-01", {"filesystem": "ext4"}, kind="lost")
     text = page([trial(1, PASSED), trial(2, FAILED, finding())], entry)
     assert "ext4 lost: 1 trial, first 2; until 2027-01-01: it reserves nothing" in text
     assert "none  known" in text and "nobody has explained" not in text
@@ -61,7 +61,7 @@ def test_known_findings_stand_apart_and_do_not_count() -> None:
 
 
 def test_kernels_are_told_apart() -> None:
-    trials = [replace(trial(1, PASSED), lab="before"), replace(trial(2, FAILED, finding()), lab="/k/after fixed=1")]
+    trials = [replace(trial(1, PASSED), kernel="before"), replace(trial(2, FAILED, finding()), kernel="/k/after fixed=1")]
     text = page(trials)
     assert "Kernel before:" in text and "Kernel after fixed=1:" in text
     assert "1. lost: after fixed=1, ext4, hole" in text
@@ -85,8 +85,8 @@ def test_a_bad_night_fits_on_a_page() -> None:
 
 def test_coverage_counts_what_was_judged_of_what_can_be() -> None:
     met = covered([trial(1, PASSED), trial(2, Outcome.notrun, pin="none")])
-    assert ("layout", "hole", "pin", "mlock") in met.pairs and ("layout", "hole", "pin", "none") not in met.pairs
-    pairs = possible({**asdict(whole_space()), "filesystems": ["ext2"]})
+    assert ("pin", "mlock", "layout", "hole") in met.pairs and ("pin", "none", "layout", "hole") not in met.pairs
+    pairs = possible(asdict(whole_space().having(filesystem=("ext2",))))
     assert ("filesystem", "ext2", "layout", "hole") in pairs
     assert ("filesystem", "ext2", "layout", "reflinked") not in pairs
     assert ("pin", "none", "disturbance", "relock") not in pairs

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from tests.unit.torture.fake_lab import FakeLab, follow
 from tests.unit.torture.stories import finding, plan, trial
+from torture.campaign import run_config
 from torture.errors import BadRequest
+from torture.lab.local import LocalLab
+from torture.lab.qemu import QemuLab
+from torture.reproduce import replay_command
 from torture.reproduce.replay import Again, count, document, render
 from torture.reproduce.signature import keys
 from torture.reproduce.subject import differences, find_subject
@@ -61,6 +69,30 @@ def test_a_plan_alone_reproduces_whatever_fails(tmp_path: Path) -> None:
 def test_what_cannot_be_found_says_what_may_be_given(tmp_path: Path) -> None:
     with pytest.raises(BadRequest, match="give RUN, RUN/TRIAL"):
         find_subject(tmp_path / "nothing", tmp_path)
+
+
+HERE = Path("/r"), Path("/s"), 4096
+
+
+@pytest.mark.parametrize("facts", [LocalLab("run", *HERE).facts, QemuLab("run", *HERE, "/k").facts], ids=["local", "qemu"])
+def test_nothing_differs_where_it_was_recorded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, facts: dict[str, str]
+) -> None:
+    """A finding and a trial: each lab says itself which kernel it has."""
+    monkeypatch.setattr(run_config, "make_labs", lambda *_, **__: {"k": FakeLab(lambda plan: 1, facts=facts)})
+    (tmp_path / "finding.json").write_text(json.dumps(asdict(finding())))
+    (tmp_path / "versions.json").write_text(json.dumps(facts))
+    (tmp_path / "plan.json").write_text(plan().to_json())
+    options = ["--times", "1", "--results", str(tmp_path), "--scratch", str(tmp_path / "scratch"), "--json"]
+
+    def replayed(subject: Path) -> dict[str, Any]:
+        done = CliRunner().invoke(replay_command.replay, [str(subject), *options], catch_exceptions=False)
+        return dict(json.loads(done.stdout))
+
+    done = replayed(tmp_path)
+    again = replayed(tmp_path / done["run"] / "1")
+    assert (done["failed"], done["warnings"]) == (again["failed"], again["warnings"]) == (1, [])
+    assert again["reproduced"], "what the trial showed is what is expected of it"
 
 
 def test_only_what_was_recorded_can_differ() -> None:

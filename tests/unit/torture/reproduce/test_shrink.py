@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from tests.unit.torture.fake_lab import FakeLab, Rule, follow, follow_fast
 from tests.unit.torture.stories import finding
+from torture.draw.combination import combinations_of
 from torture.draw.matrix import draw
 from torture.draw.request import Request
 from torture.errors import BadRequest
@@ -21,7 +22,7 @@ from torture.reproduce.factors import Known, name_factors
 from torture.reproduce.sequential import ERROR, RateTest, Tally, rate_test
 from torture.reproduce.shrink import Position, Shrink
 from torture.reproduce.shrink_command import chosen_target
-from torture.reproduce.shrinkers import SHRINKERS, smaller, subsets, with_word
+from torture.reproduce.shrinkers import SHRINKERS, smaller, subsets
 from torture.reproduce.shrunk import document, factors, render
 from torture.reproduce.subject import Subject
 from torture.results.groups import Key
@@ -31,7 +32,7 @@ from workloads.plan import WorkerPlan
 
 
 def large_plan() -> Plan:
-    request = Request(filesystems=("xfs",), faults=(FaultSpec("enospc", {}),), canary=False, mount_options=("sync",))
+    request = Request({"filesystem": ("xfs",), "fault": ("enospc",)}, canary=False, mount_options=("sync",))
     return draw(request, "")[0].plan
 
 
@@ -158,7 +159,7 @@ def test_what_could_not_be_judged_is_not_said_to_be_needed() -> None:
     while (task := search.next()) is not None:
         fires = full_hole(task.plan)
         verdict = Verdict(Outcome.failed, "", (alarm,)) if fires else Verdict(Outcome.unknown, "never fired", ())
-        search.finished(Trial(task.number, task.arm, task.plan, verdict, {}, 0.0, "6.1-fake", (), task.lab))
+        search.finished(Trial(task.number, task.arm, task.plan, verdict, {}, 0.0, "6.1-fake", (), task.kernel))
     named = factors(search)
     assert search.position.phase == "done" and [file.layout for file in search.plan.files] == ["hole"]
     assert not any(phrase.startswith(("needs layout", "needs the fault")) for phrase in named)
@@ -169,7 +170,7 @@ def test_a_word_is_needed_only_where_another_was_tried() -> None:
     plan = large_plan()
     file = plan.files[0]
     small = replace(plan, files=(file,), workers=tuple(each for each in plan.workers if each.file == file.file)[:1])
-    tried = with_word(small, "layout", 0, file.layout, "written")
+    tried = combinations_of(small)[0].having(layout="written").put_into(small, 0)
     named = name_factors(small, Known(lambda plan: False if plan == tried else None))
     layout = next(phrase for phrase in named if "layout" in phrase)
     assert layout.startswith(f"needs layout {file.layout}, not written (") and layout.endswith(": not tested)")

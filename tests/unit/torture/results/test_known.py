@@ -9,7 +9,7 @@ import pytest
 
 from tests.unit.torture.stories import finding, plan, trial
 from torture.plan import Plan
-from torture.results.known import Known, excused, unexplained, without_known
+from torture.results.known import Known, excused, known_from, unexplained, without_known
 from verify.outcome import Outcome
 from workloads.plan import Op
 
@@ -18,7 +18,7 @@ STORE, SYNC = Op("store", 0, 4), Op("sync", name="msync")
 
 
 def known(**fields: str) -> Known:
-    return Known("so it is", "2026-06-01", **fields)
+    return known_from({"reason": "so it is", "expires": "2026-06-01", **fields})
 
 
 def doing(*ops: Op) -> Plan:

@@ -13,13 +13,13 @@ import pytest
 from tests.unit.torture.stories import finding, trial
 from torture.draw.arm import Arm
 from torture.errors import BadRequest, BrokenTool
-from torture.results.store import STORE, Store, Task, Trial
+from torture.results.store import SCHEMA_VERSION, STORE, Store, Task, Trial
 from verify.outcome import Outcome
 
 
 def put_in(store: Store, one: Trial) -> None:
     """Hands a trial's task out and stores its result."""
-    store.schedule(Task(one.number, one.arm, one.plan, one.lab))
+    store.schedule(Task(one.number, one.arm, one.plan, one.kernel))
     store.add(one)
 
 
@@ -99,9 +99,10 @@ def test_a_directory_without_a_store_is_refused(tmp_path: Path) -> None:
         Store(tmp_path)
 
 
-def test_another_schema_is_refused_with_its_number(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("version", "reader"), [(2, "an older checkout"), (99, "a newer version")])
+def test_another_schema_is_refused_with_its_number(tmp_path: Path, version: int, reader: str) -> None:
     Store(tmp_path, create=True).close()
     with sqlite3.connect(tmp_path / STORE) as connection:
-        connection.execute("PRAGMA user_version=99")
-    with pytest.raises(BadRequest, match="has schema 99"):
+        connection.execute(f"PRAGMA user_version={version}")
+    with pytest.raises(BadRequest, match=f"has schema {version}.* reads {SCHEMA_VERSION}; {reader} of torture"):
         Store(tmp_path)

@@ -11,7 +11,7 @@ import pytest
 from torture.errors import BadRequest
 from torture.lab import guards, processes
 from torture.lab.run_id import ENVIRONMENT, PATTERN, Hold, is_alive, new_run_id
-from torture.lab.uml import check_kernel
+from torture.lab.uml import UmlLab
 from torture.rig.kernel_log import alarms
 
 
@@ -31,9 +31,9 @@ def test_processes_are_found_and_ended_by_their_marker_and_no_others() -> None:
     marked = subprocess.Popen(["sleep", "60"], env={**os.environ, name: value})
     other = subprocess.Popen(["sleep", "60"], env={**os.environ, name: value + "-other"})
     try:
-        assert list(processes.marked(marker)) == [marked.pid]
+        assert list(processes.tagged(marker)) == [marked.pid]
         assert processes.variable(marked.pid, name) == value
-        assert processes.kill_marked(marker) == 1
+        assert processes.kill_tagged(marker) == 1
         assert marked.wait(5) == -9
         assert other.poll() is None
     finally:
@@ -67,12 +67,12 @@ def test_what_is_no_kernel_is_refused(tmp_path: Path, content: bytes | None) -> 
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(BadRequest, match="--kernel"):
-        check_kernel(str(path))
+        UmlLab.check_kernel(str(path))
 
 
 def test_a_program_that_is_no_kernel_is_refused() -> None:
     with pytest.raises(BadRequest, match="is not a User-mode Linux kernel"):
-        check_kernel("/bin/ls")
+        UmlLab.check_kernel("/bin/ls")
 
 
 def test_only_block_devices_can_be_destroyed(tmp_path: Path) -> None:

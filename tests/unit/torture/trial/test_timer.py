@@ -15,7 +15,8 @@ from torture.plan import FaultSpec
 from torture.rig.scene import Scene
 from torture.trial import timer
 from torture.trial.timer import Timer
-from verify.ledger import LedgerWriter, Store, Stored
+from verify.ledger import Store, Stored
+from verify.ledger_file import LedgerWriter
 
 
 @pytest.fixture

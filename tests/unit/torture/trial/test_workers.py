@@ -23,7 +23,8 @@ from torture.plan import FaultSpec, FilePlan, Plan
 from torture.rig.scene import Scene
 from torture.trial import requirements
 from torture.trial.workers import Workers
-from verify.ledger import LedgerWriter, Note
+from verify.ledger import Note
+from verify.ledger_file import LedgerWriter
 from workloads import writeback
 from workloads.plan import Op, WorkerPlan
 from workloads.worker import WorkerReport
@@ -33,7 +34,7 @@ def a_scene(tmp_path: Path, **more: object) -> Scene:
     ledger_path = tmp_path / "ledger"
     with LedgerWriter(ledger_path) as writer:
         writer.append(Note("begun"))
-    plan = SimpleNamespace(workers=(), page_bytes=4096)
+    plan = SimpleNamespace(workers=(), page_bytes=4096, one_process=False)
     nothing: dict[str, Any] = {"plan": plan, "workers": [], "ledger_path": ledger_path, "block_device": ledger_path}
     return cast(Scene, SimpleNamespace(**{**nothing, **more}))
 

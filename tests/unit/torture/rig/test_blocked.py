@@ -8,19 +8,19 @@ import subprocess
 import time
 from pathlib import Path
 
-from torture.trial import requirements
+from torture.rig import blocked
 
 
 def test_a_process_that_runs_or_sleeps_is_not_blocked() -> None:
-    assert not requirements.is_blocked(os.getpid())
+    assert not blocked.is_blocked(os.getpid())
     sleeper = subprocess.Popen(["sleep", "60"])
     try:
-        assert not requirements.is_blocked(sleeper.pid)
-        assert "State:" in requirements.blocked(sleeper.pid)
+        assert not blocked.is_blocked(sleeper.pid)
+        assert "State:" in blocked.where_blocked(sleeper.pid)
     finally:
         sleeper.kill()
         sleeper.wait()
-    assert not requirements.is_blocked(sleeper.pid)
+    assert not blocked.is_blocked(sleeper.pid)
 
 
 def test_a_vfork_parent_is_blocked_until_its_child_is_gone(tmp_path: Path) -> None:
@@ -31,7 +31,7 @@ def test_a_vfork_parent_is_blocked_until_its_child_is_gone(tmp_path: Path) -> No
     parent = subprocess.Popen([tmp_path / "parent"], start_new_session=True)
     try:
         deadline = time.monotonic() + 10
-        while not (seen := requirements.is_blocked(parent.pid)) and time.monotonic() < deadline:
+        while not (seen := blocked.is_blocked(parent.pid)) and time.monotonic() < deadline:
             time.sleep(0.1)
         assert seen
     finally:

@@ -16,6 +16,7 @@ from torture.filesystems import FILESYSTEMS, Filesystem, filesystem
 from torture.lab.disk import image_chunks
 from verify import ledger, oracle, stamp
 from verify.completed import completed
+from verify.ledger_file import LedgerError, read_ledger
 from verify.observation import Missing, Page, read_observations
 from verify.stamp import SECTOR_BYTES, Kind, Look, SectorLook, Span
 
@@ -51,13 +52,13 @@ def kept_position(image: Path, judged_by: Ledger) -> int | None:
     return next(failing, None)
 
 
-def read_ledger(path: Path) -> Ledger:
+def load_ledger(path: Path) -> Ledger:
     """BadRequest for what is no ledger, or one that this machine cannot judge by."""
     asked = "give the ledger.jsonl of the trial that wrote the image"
     try:
-        records = tuple(ledger.read_ledger(path))
+        records = tuple(read_ledger(path))
         oracle.expectations(records)
-    except (OSError, ledger.LedgerError, oracle.HistoryError) as error:
+    except (OSError, LedgerError, oracle.HistoryError) as error:
         raise BadRequest(f"{path} is no ledger that can be judged by: {error}", asked) from error
     begin = records[0]
     assert isinstance(begin, ledger.Begin)  # oracle.expectations() refuses others

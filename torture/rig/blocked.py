@@ -1,0 +1,43 @@
+"""Whether a process sleeps uninterruptibly, as one does that waits for a disk, or for a filesystem that is frozen."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+_LOOKS_AFTER_S = (0, 0.2, 0.2, 0.2, 0.2)
+
+
+def is_blocked(pid: int) -> bool:
+    """Whether process `pid` sleeps uninterruptibly for five looks in a row, a fifth of a second apart."""
+    return pid in blocked_among([pid])
+
+
+def blocked_among(pids: Iterable[int]) -> frozenset[int]:
+    """Those of these processes of which `is_blocked` holds, all looked at together."""
+    blocked = frozenset(pids)
+    for wait_s in _LOOKS_AFTER_S:
+        if blocked:
+            time.sleep(wait_s)
+            blocked = frozenset(pid for pid in blocked if _state(pid) == "D")
+    return blocked
+
+
+def _state(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return ""
+
+
+def where_blocked(pid: int) -> str:
+    """Where process `pid` is stuck: its state and kernel stack, as far as this process may see them."""
+    parts = []
+    for name in ("status", "wchan", "stack"):
+        try:
+            text = Path(f"/proc/{pid}/{name}").read_text()
+        except OSError as error:
+            text = f"({name}: {error.strerror})"
+        parts.append("\n".join(text.splitlines()[:20]))
+    return "\n".join(parts)
