@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import date
 from pathlib import Path
@@ -14,7 +15,8 @@ import click
 
 from torture import options as options_for
 from torture.campaign import campaign_file, execution, run_directory
-from torture.campaign.run_config import RunConfig
+from torture.campaign.run_config import MOST_JOBS, RunConfig
+from torture.campaign.setting import Setting, check_repeated, how_to_go_on
 from torture.contract.contract_command import contract
 from torture.errors import BadRequest, BrokenTool, MissingRequirement, TortureError
 from torture.export.export_command import export
@@ -23,6 +25,7 @@ from torture.lab import clean as cleaning
 from torture.lab import doctor as doctoring
 from torture.lab import guards
 from torture.lab.choose import LABS, KernelChoice, all_labs, lab_for
+from torture.lab.device_identity import check_same
 from torture.lab.disk import DISK_MIB, default_scratch
 from torture.report import document, streams, summary
 from torture.report.formats import FORMATS, TEXT, exit_code
@@ -59,7 +62,7 @@ def cli() -> None:
     help="Run the plan in this file, as `torture show RUN --trial N --plan` prints it; repeatable.",
 )
 @click.option("--time", "time_limit_s", type=click.FloatRange(min=1), help="Start no trial after so many seconds.")
-@click.option("--jobs", type=click.IntRange(1, 64), help="Guests at a time (default: the cores).")
+@click.option("--jobs", type=click.IntRange(1, MOST_JOBS), help="Guests at a time (default: the cores).")
 @click.option("--pages", type=int, default=8, show_default=True, help="Pages each worker maps.")
 @click.option("--workers", type=int, default=2, show_default=True, help="Workers on each file.")
 @click.option("--memlock", "memlock_bytes", type=int, default=-1, help="RLIMIT_MEMLOCK of workers in bytes.")
@@ -80,13 +83,8 @@ def run(results: Path, scratch: Path | None, form: str, **options: Any) -> int:
         time_limit_s=options["time_limit_s"],
         destroy=options["destroy"],
     )
-    with ExitStack() as held:
-        if config.destroy:
-            claim = held.enter_context(guards.Claim(config.destroy, DISK_MIB << 20))
-            _confirm(claim, options["yes"])
-            config = replace(config, destroy=claim.device)
-            claim.begin()
-        return _report(execution.carry_out(config, options_for.say(form != TEXT)), form)
+    with _claimed(config, options["destroy"], options["yes"]) as claimed:
+        return _report(execution.carry_out(claimed, options_for.say(form != TEXT)), form)
 
 
 @cli.command()
@@ -106,18 +104,39 @@ def campaign(file: Path, results: Path, scratch: Path | None, form: str) -> int:
 @cli.command()
 @click.argument("run", type=click.Path(path_type=Path), metavar="RUN")
 @options_for.places
+@options_for.setting
+@click.option("--on-finding", default="", help="The program that the campaign starts with each finding's directory.")
+@click.option("--file", "campaign_toml", type=click.Path(path_type=Path), help="The campaign file, instead of all these.")
+@click.option("--destroy", type=click.Path(path_type=Path), help="The DEVICE of the run; everything on it is lost.")
+@click.option("--yes", is_flag=True, help="Confirms --destroy without asking.")
 @options_for.form
-def resume(run: Path, results: Path, scratch: Path | None, form: str) -> int:
-    """Go on with a run or campaign that was killed: no trial lost but those in flight, none counted twice."""
-    directory = find_run(run, results)
-    return _report(execution.resume(directory, options_for.say(form != TEXT)), form)
+def resume(run: Path, results: Path, scratch: Path | None, form: str, **options: Any) -> int:
+    """Go on with a run or campaign that was killed: no trial lost but those in flight, none counted twice.
+
+    Lab, kernel, program and device are never taken from what is stored: where they are not the defaults, repeat them, or
+    give the campaign file. Without them, the command line to repeat is shown.
+    """
+    say = options_for.say(form != TEXT)
+    directory = find_run(run, results).resolve()
+    config = run_directory.recorded(directory, execution.PURPOSE, scratch or default_scratch(), say)
+    device, file = options["destroy"], options["campaign_toml"]
+    given = Setting.given(options["lab"], options["kernels"], options["kernel_arguments"], options["on_finding"], device)
+    if file is None:
+        check_repeated(config, given, "torture resume", directory)
+    elif given == Setting():
+        campaign_file.check_same(file, config)
+    else:
+        raise BadRequest("--file says it all", "leave out --lab, --kernel, --kernel-arg, --on-finding and --destroy")
+    with _claimed(config, device, options["yes"]) as claimed:
+        return _report(execution.resume(directory, claimed, say), form)
 
 
 def _report(ended: execution.Ended, form: str) -> int:
     """Print what a run found; its exit code."""
     click.echo(FORMATS[form](ended.trials, ended.facts))
     if ended.interrupted:
-        print_to_stderr(f"interrupted; what was finished is kept in {ended.directory}, `torture resume` goes on")
+        resume = how_to_go_on(ended.config, "torture resume", ended.directory)
+        print_to_stderr(f"interrupted; what was finished is kept in {ended.directory}; to go on: {resume}")
         return EXIT_INTERRUPTED
     return exit_code(ended.trials, ended.facts)
 
@@ -125,6 +144,21 @@ def _report(ended: execution.Ended, form: str) -> int:
 def print_to_stderr(text: str) -> None:
     """A line that must not mix with results."""
     click.echo(text, err=True)
+
+
+@contextmanager
+def _claimed(config: RunConfig, device: Path | None, yes: bool) -> Iterator[RunConfig]:
+    """The config with the device that the user gives up for it, if any; nobody else gets that one meanwhile. BadRequest if
+    the config is of a run that began on another device."""
+    if device is None:
+        yield config
+        return
+    with guards.Claim(device, DISK_MIB << 20) as claim:
+        if config.device and config.destroy:
+            check_same(config.device, config.destroy, claim.identity, claim.device)
+        _confirm(claim, yes)
+        claim.begin()
+        yield replace(config, destroy=claim.device, device=claim.identity)
 
 
 def _confirm(claim: guards.Claim, yes: bool) -> None:

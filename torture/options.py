@@ -14,6 +14,7 @@ import click
 from torture.dimensions import DIMENSIONS, Dimension
 from torture.draw.matrix import MULTIPLIED, VARIED
 from torture.draw.request import Request, whole_space
+from torture.lab.choose import LABS
 from torture.plan_check import read_plan
 from torture.report.formats import FORMATS, TEXT
 
@@ -71,6 +72,17 @@ def places(command: F) -> F:
     return click.option("--results", type=click.Path(path_type=Path), default=default_results, help="Directory for runs.")(
         command
     )
+
+
+def setting(command: F) -> F:
+    """The options that say where a run takes place, as torture.campaign.setting reads them."""
+    for option in (
+        click.option("--kernel-arg", "kernel_arguments", multiple=True, help="A parameter for the kernel; repeatable."),
+        click.option("--kernel", "kernels", multiple=True, help="A User-mode Linux kernel, or a bzImage; repeatable."),
+        click.option("--lab", type=click.Choice(LABS), help="Where trials run (default: qemu for a bzImage, else uml)."),
+    ):
+        command = option(command)
+    return command
 
 
 def request(options: dict[str, Any]) -> Request:

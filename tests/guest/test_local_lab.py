@@ -100,3 +100,41 @@ def test_a_given_device_is_described_and_no_second_run_gets_it(tmp_path: Path) -
         assert "it holds ext4 'home'" in said
         assert "unknown" not in output and "fsck" not in output
     assert not any(each.backing_file == image for each in loop.attached())
+
+
+def test_a_killed_run_does_not_get_a_device_back_that_its_owner_uses_again(tmp_path: Path) -> None:
+    """It was wiped, mounted and without a question."""
+    image, mounted = tmp_path / "image", tmp_path / "mnt"
+    image.touch()
+    mounted.mkdir()
+    os.truncate(image, DISK_MIB << 20)
+    with LoopDevice(image) as disk:
+        with local_run(tmp_path, "--destroy", disk.path, "--yes") as (running, run):
+            when_mounted(run)
+            running.kill()
+            running.wait()
+        subprocess.run([TORTURE, "clean"], check=True, capture_output=True)
+        subprocess.run(["mkfs.ext4", "-q", "-F", disk.path], check=True)
+        resume = [TORTURE, "resume", tmp_path / run]
+
+        def refusal(*options: object) -> str:
+            done = subprocess.run([*resume, *map(str, options)], capture_output=True, text=True, check=False)
+            assert (done.returncode, done.stdout) == (2, "")
+            return done.stderr
+
+        repeated = ["--lab", "local", "--destroy", disk.path]
+        assert f"repeat what was recorded: torture resume {tmp_path / run} --lab local --destroy {disk.path}" in refusal()
+        assert "was not confirmed" in refusal(*repeated)
+        subprocess.run(["mount", disk.path, mounted], check=True)
+        try:
+            (mounted / "work").write_text("of years")
+            assert f"it is mounted on {mounted}" in refusal(*repeated, "--yes")
+            assert (mounted / "work").read_text() == "of years"
+        finally:
+            subprocess.run(["umount", mounted], check=True)
+        with subprocess.Popen(
+            [*map(str, resume), *map(str, repeated), "--yes"], stdout=subprocess.PIPE, text=True
+        ) as again:
+            assert again.stdout is not None and "results in " in again.stdout.readline()
+            again.terminate()
+            again.communicate(timeout=120)

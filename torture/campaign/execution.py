@@ -35,6 +35,7 @@ class Ended:
     """A run that ended: its trials as stored, facts about it, and whether somebody stopped it."""
 
     directory: Path
+    config: RunConfig
     trials: list[Trial]
     facts: dict[str, Any]
     interrupted: bool
@@ -46,9 +47,10 @@ def carry_out(config: RunConfig, say: Callable[[str], None]) -> Ended:
         return _carry_out(run)
 
 
-def resume(directory: Path, say: Callable[[str], None]) -> Ended:
-    """Go on with a run that was killed or stopped: nothing that finished is run again, nothing in flight is lost."""
-    with reopened(directory, PURPOSE, say) as run:
+def resume(directory: Path, config: RunConfig, say: Callable[[str], None]) -> Ended:
+    """Go on with a run that was killed or stopped, with the config that is recorded: nothing that finished is run again,
+    nothing in flight is lost."""
+    with reopened(directory, config, say) as run:
         finished = len(list(run.store.trials()))
         ended = _carry_out(run)
     if len(ended.trials) == finished and not ended.interrupted:
@@ -58,10 +60,11 @@ def resume(directory: Path, say: Callable[[str], None]) -> Ended:
 
 def _carry_out(run: RunDirectory) -> Ended:
     config = run.config
-    keeper = Keeper(run.path, run.store.facts()["labs"], config.artefact_bytes, config.on_finding)
+    facts = {kernel: lab.facts for kernel, lab in run.labs.items()}
+    keeper = Keeper(run.path, facts, config.artefact_bytes, config.on_finding)
     source, total = _source(config, list(run.labs), run.store)
     interrupted = follow(run, source, total, keeper=keeper if config.artefact_bytes else None)
-    return Ended(run.path, list(run.store.trials()), run.store.facts(), interrupted)
+    return Ended(run.path, config, list(run.store.trials()), run.store.facts(), interrupted)
 
 
 def _source(config: RunConfig, kernels: list[str], store: Store) -> tuple[Source, int | None]:

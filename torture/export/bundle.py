@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 from torture.campaign.artefacts import IMAGE
+from torture.campaign.setting import shell_word
 from torture.errors import BadRequest
 from torture.export.exportable import Exportable, title
 from torture.export.failure import Failure
@@ -98,13 +99,17 @@ def _readme(failure: Failure, names: list[str]) -> str:
 
 
 def _commands(failure: Failure) -> list[str]:
-    """With a finding, the unpacked directory is one; it names the recorded kernel, which is somewhere else elsewhere."""
+    """With a finding, the unpacked directory is one. Whoever replays it names lab and kernel (see campaign.setting): the
+    recorded kernel is somewhere else elsewhere."""
     replay = "torture replay ." if failure.finding else f"torture replay {PLAN}"
     arguments = failure.versions.get("arguments", "")
-    words = "".join(f" --kernel-arg {word}" for word in arguments.split())
+    words = "".join(f" --kernel-arg {shell_word(word)}" for word in arguments.split())
     commands = [f"  {replay}"]
-    if kind := LAB_CLASSES[failure.versions.get("lab", UML)].kernel_kind:
+    lab = failure.versions.get("lab", UML)
+    if kind := LAB_CLASSES[lab].kernel_kind:
         commands.append(f"  {replay} --kernel PATH-OF-A-{kind.upper().replace(' ', '-')}{words}")
+    else:
+        commands.append(f"  {replay} --lab {lab}")
     if failure.finding and failure.directory and (failure.directory / IMAGE).exists():
         commands += ["", "To judge the kept disk again:", "", f"  torture verify . --image {IMAGE}"]
     return commands

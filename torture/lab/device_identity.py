@@ -3,10 +3,9 @@ wipe another device that has the name by then."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
 
 from devicemapper import in_use, loop
 from torture.errors import BadRequest
@@ -45,17 +44,18 @@ class DeviceIdentity:
         same."""
         return tuple(_differences(self, now))
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data."""
-        return asdict(self)
 
-    @staticmethod
-    def from_dict(raw: Mapping[str, Any]) -> DeviceIdentity:
-        """The inverse of `to_dict`. BadRequest for anything else, since it comes from a file."""
-        wanted = {field.name: int if field.name in ("size_bytes", "start_bytes", "partition") else str for field in _FIELDS}
-        if set(raw) != set(wanted) or any(type(raw[name]) is not kind for name, kind in wanted.items()):
-            raise BadRequest(f"{dict(raw)!r} is no identity of a device", f"it has the fields {', '.join(wanted)}")
-        return DeviceIdentity(**raw)
+def check_same(recorded: DeviceIdentity, before: Path, now: DeviceIdentity, device: Path) -> None:
+    """BadRequest unless `device`, which is `now`, is the one that was recorded under the name `before`. Where nothing tells
+    a device from others of its size, it must have its name too."""
+    wrong = recorded.differences(now)
+    if not wrong and not recorded.is_unique and device != before:
+        wrong = (f"it was {str(before)!r}, and has no serial number by which to know it under another name",)
+    if wrong:
+        raise BadRequest(
+            f"--destroy {device} is not the device that the run began on: {', '.join(wrong)}",
+            "give that one, or start a new run",
+        )
 
 
 _FIELDS = fields(DeviceIdentity)

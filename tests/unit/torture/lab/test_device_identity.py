@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +11,7 @@ import pytest
 from devicemapper import in_use
 from devicemapper.loop import LoopDevice
 from torture.errors import BadRequest
-from torture.lab.device_identity import DeviceIdentity, identify
+from torture.lab.device_identity import DeviceIdentity, check_same, identify
 
 needs_loops = pytest.mark.skipif(
     os.geteuid() != 0 or not Path("/dev/loop-control").exists(), reason="loop devices need root and a kernel that has them"
@@ -64,14 +63,18 @@ def test_what_differs_is_told(system: Path) -> None:
     assert DISK.differences(now) == ("serial was 'S1' and is 'S2'", "size_bytes was 1073741824 and is 5")
 
 
-def test_an_identity_survives_storage_and_nothing_else_is_one() -> None:
-    assert DeviceIdentity.from_dict(json.loads(json.dumps(DISK.to_dict()))) == DISK
-    whole = DISK.to_dict()
-    for broken in ({}, {**whole, "more": 1}, {**whole, "serial": None}, {**whole, "size_bytes": "8"}, {**whole, "wwid": 1}):
-        with pytest.raises(BadRequest, match="is no identity of a device; it has the fields wwid, serial"):
-            DeviceIdentity.from_dict(broken)
-    with pytest.raises(BadRequest):
-        DeviceIdentity.from_dict({**whole, "partition": True})
+def test_a_device_is_the_same_by_what_it_says_and_not_by_its_name() -> None:
+    before, now = Path("/dev/sda"), Path("/dev/sdb")
+    check_same(DISK, before, DISK, now)
+    with pytest.raises(BadRequest, match="is not the device that the run began on: serial was 'S1' and is 'S2'"):
+        check_same(DISK, before, replace(DISK, serial="S2"), before)
+
+
+def test_a_device_that_says_nothing_of_itself_must_have_its_name() -> None:
+    silent = replace(DISK, wwid="", serial="")
+    check_same(silent, Path("/dev/vda"), silent, Path("/dev/vda"))
+    with pytest.raises(BadRequest, match="it was '/dev/vda', and has no serial number"):
+        check_same(silent, Path("/dev/vda"), silent, Path("/dev/vdb"))
 
 
 @needs_loops
