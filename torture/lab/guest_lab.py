@@ -196,7 +196,7 @@ class GuestLab(ABC):
         )
 
     def _first_program(self) -> list[str]:
-        """Words of the kernel's command line that start the agent, last of all.
+        """Words of the kernel's command line, its last: those that the user added, and those that start the agent.
 
         The shell is started with a script as its argument, in one word without a blank, since the kernel takes its
         command line apart at blanks (next_arg of lib/cmdline.c); what may be in a path is written in octal for printf(1).
@@ -208,7 +208,7 @@ class GuestLab(ABC):
         command += ["--run-id", self.run_id, "--results", RESULTS, "--share", self.share]
         command += ["--scratch", *self._hidden_directories()]
         script = f"export PATH=/usr/sbin:/usr/bin:/sbin:/bin; exec {shlex.join(command)} {self._modules()}"
-        return ["init=/bin/sh", "--", "-c", one_word(script)]
+        return ["init=/bin/sh", *self.kernel_arguments, "--", "-c", one_word(script)]
 
     def _memory(self, home: Path) -> Path:
         """A directory for the guest's memory, which may have to be made."""

@@ -117,7 +117,6 @@ class UmlLab(GuestLab):
             f"uml_dir={RUNTIME}",
             # t: no discard, which would turn the foreign stamps of the disk into holes
             *(f"ubd{number}t={disk}" for number, disk in enumerate(DISKS)),
-            *self.kernel_arguments,
             *self._first_program(),
         ]
 
