@@ -74,7 +74,7 @@ def attack(tmp_path: Path, target: Path) -> set[str]:
     results.mkdir()
     lab = _Attacked(new_run_id(), results, default_scratch(), os.sysconf("SC_PAGE_SIZE"), target=target)
     try:
-        with Hold(lab.run_id), pytest.raises(GuestLost):
+        with Hold(lab.run_id, lab.scratch), pytest.raises(GuestLost):
             lab.boot(0)
     finally:
         shutil.rmtree(lab.scratch / lab.run_id, ignore_errors=True)
@@ -120,7 +120,7 @@ def _unwalled(monkeypatch: pytest.MonkeyPatch, *, landlock: bool, user: bool = T
     assert not landlock
     monkeypatch.setattr(sandbox, "command", without)
     if not user:
-        monkeypatch.setattr(guest_lab, "guest_user", lambda tag: None)
+        monkeypatch.setattr(guest_lab, "guest_user", lambda home: None)
 
 
 @pytest.mark.parametrize("name", ["my disk", "a,b=c", "quo\"te's é"])

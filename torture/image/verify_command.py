@@ -158,7 +158,6 @@ def _examined(wanted: _Wanted, results: Path, scratch: Path) -> _Judged:
         directory = run / "image"
         directory.mkdir()
         copy = scratch / run_id / "image.img"
-        copy.parent.mkdir()
         copy_image(wanted.image, copy)
         row = choose_filesystem(wanted.image, copy, wanted.filesystem)
         examination = Examination(row.name, wanted.mount_options, not wanted.unmounted or expected.crash)

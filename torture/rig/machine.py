@@ -49,6 +49,11 @@ class Machine:
         """Their group, which is as much their own."""
         return self.uid
 
+    @property
+    def given(self) -> bool:
+        """Whether the disk is a device of the machine that a user gave up: somebody may have come to use it since."""
+        return self.disk.is_block_device() and not self.expendable
+
 
 def load_module(name: str, modules: str) -> None:
     """Try to load a module; whether it helped is for the caller to probe."""

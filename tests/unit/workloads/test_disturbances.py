@@ -364,7 +364,30 @@ def test_a_group_whose_worker_was_killed_is_left_over(monkeypatch: pytest.Monkey
         root = memory_cgroup.hierarchy().root
     except Unsupported as missing:
         pytest.skip(str(missing))
-    nobody = root / f"torture-{2**22 + os.getpid()}"
-    nobody.mkdir()
-    assert nobody in memory_cgroup.leftovers()
-    nobody.rmdir()
+    run = "torture-20200101-000000-abcdef"
+    nobody, somebody = root / f"{run}-{2**22 + os.getpid()}", root / f"{run}-{os.getpid()}"
+    strangers = [root / "torture-my-own-service", root / f"torture-{2**22 + os.getpid()}", root / f"{run}-service"]
+    for group in (nobody, somebody, *strangers):
+        group.mkdir()
+    try:
+        left = list(memory_cgroup.leftovers())
+        assert (nobody, run) in left
+        assert not {somebody, *strangers} & {group for group, _ in left}
+    finally:
+        for group in (nobody, somebody, *strangers):
+            group.rmdir()
+
+
+@pytest.mark.root
+def test_a_group_carries_the_id_of_its_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    try:
+        root = memory_cgroup.hierarchy().root
+    except Unsupported as missing:
+        pytest.skip(str(missing))
+    monkeypatch.setenv(memory_cgroup.OWNER, "torture-20200101-000000-abcdef")
+    group = memory_cgroup.MemoryCgroup(str(os.getpid()))
+    group.join()
+    try:
+        assert (root / f"torture-20200101-000000-abcdef-{os.getpid()}").is_dir()
+    finally:
+        group.leave()
