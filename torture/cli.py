@@ -23,7 +23,7 @@ from torture.export.export_command import export
 from torture.image.verify_command import verify
 from torture.lab import clean as cleaning
 from torture.lab import doctor as doctoring
-from torture.lab import guards
+from torture.lab import guards, sandbox
 from torture.lab.choose import LABS, KernelChoice, all_labs, lab_for
 from torture.lab.device_identity import check_same
 from torture.lab.disk import DISK_MIB, default_scratch
@@ -181,7 +181,9 @@ def doctor(results: Path, scratch: Path | None, kernel: str, as_json: bool) -> i
         reports = doctoring.examine(all_labs(kernel, run_id, directory, scratch))
     missing = doctoring.missing_tools()
     if as_json:
-        click.echo(json.dumps({"missing": missing, "labs": [asdict(report) for report in reports]}))
+        click.echo(
+            json.dumps({"missing": missing, "walls": sandbox.what_holds(), "labs": [asdict(report) for report in reports]})
+        )
     else:
         click.echo(doctoring.render(reports, missing), nl=False)
     return 0 if any(not report.unavailable for report in reports) else EXIT_NOTHING_RAN

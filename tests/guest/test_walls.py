@@ -120,7 +120,7 @@ def _unwalled(monkeypatch: pytest.MonkeyPatch, *, landlock: bool, user: bool = T
     assert not landlock
     monkeypatch.setattr(sandbox, "command", without)
     if not user:
-        monkeypatch.setattr(guest_lab, "guest_user", lambda tag: None)
+        monkeypatch.setattr(guest_lab, "guest_user", lambda home: None)
 
 
 @pytest.mark.parametrize("name", ["my disk", "a,b=c", "quo\"te's é"])

@@ -19,6 +19,7 @@ from torture.campaign.run_config import RunConfig
 from torture.errors import BadRequest, BrokenTool
 from torture.lab import clean
 from torture.lab.base import Lab
+from torture.lab.disk import memory_scratch
 from torture.lab.homes import LOCK
 from torture.lab.room import probe_room
 from torture.lab.run_id import PATTERN, Hold, new_run_id
@@ -134,7 +135,8 @@ def held(run_id: str, directory: Path, scratch: Path) -> Iterator[None]:
             directory.mkdir()
             undo.callback(shutil.rmtree, directory, ignore_errors=True)
         kept.enter_context(_only_one(directory))
-        kept.enter_context(Hold(run_id, scratch))
+        for place in {scratch.absolute(), memory_scratch(scratch)}:
+            kept.enter_context(Hold(run_id, place))
         _reap(run_id, scratch)
         undo.pop_all()
         yield

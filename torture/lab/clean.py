@@ -19,6 +19,7 @@ from devicemapper.errors import BlockStackError
 from torture.lab import homes, processes
 from torture.lab import run_id as runs
 from torture.lab.disk import default_scratch
+from torture.lab.users import is_guest_in
 from workloads import memory_cgroup
 
 
@@ -175,7 +176,7 @@ def _homes_of(left: Iterable[tuple[str, int]]) -> Iterator[Path]:
     """Where processes of ours say that their homes are, in whatever scratch directory."""
     for run, pid in left:
         home = Path(processes.variable(pid, runs.HOME))
-        if home.name == run and processes.is_ours(pid):
+        if home.name == run and (processes.is_ours(pid) or is_guest_in(pid, home)):
             yield home
 
 

@@ -146,8 +146,6 @@ class ConnectedGuest:
         shutil.rmtree(self._home, ignore_errors=True)
         if self._memory:
             shutil.rmtree(self._memory, ignore_errors=True)
-            with suppress(OSError):  # another guest of this run has its memory there
-                self._memory.parent.rmdir()
 
     def _end_processes(self) -> None:
         """The session, and whoever left it but carries the tag."""

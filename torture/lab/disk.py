@@ -23,11 +23,12 @@ _CHUNK_BYTES = 1 << 20
 _GZIP = b"\x1f\x8b"
 _DISK_WRITER = 0xFFFFFFFD
 _SPARE_BYTES = 64 << 20
+_MEMORY = Path("/dev/shm")
 
 
-def make_home(scratch: Path, run_id: str, index: int) -> Path:
-    """A new directory for the scratch files of guest `index` of a run, in the run's home (torture.lab.homes). Whatever the
-    umask, other users may pass through it, and not look: workers and guests are other users."""
+def make_guest_home(scratch: Path, run_id: str, index: int) -> Path:
+    """A new directory for the scratch files of guest `index`, in the home of its run. Whatever the umask, other users may
+    pass through it, and not look: workers and guests are other users."""
     home = scratch.absolute() / run_id / f"guest-{index}"
     home.mkdir(parents=True)
     home.chmod(0o711)
@@ -104,9 +105,15 @@ def image_chunks(image: Path) -> Iterator[bytes]:
         raise BadRequest(f"cannot read image {image}: {error}", "give a raw disk image, or a gzipped one") from error
 
 
+def memory_scratch(scratch: Path) -> Path:
+    """Where files lie that are never to be written to a disk: a directory in memory, or `scratch` if that is it, or if
+    there is none."""
+    usable = os.access(_MEMORY, os.W_OK) and not (scratch.exists() and _MEMORY.samefile(scratch))
+    return _MEMORY if usable else scratch.absolute()
+
+
 def default_scratch() -> Path:
     """A directory in memory where there is one with room: a guest's flush is then no fsync of the host's disk."""
-    memory = Path("/dev/shm")
-    if memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > 4 << 30:
-        return memory
+    if _MEMORY.is_dir() and os.access(_MEMORY, os.W_OK) and shutil.disk_usage(_MEMORY).free > 4 << 30:
+        return _MEMORY
     return Path(os.environ.get("TMPDIR", "/var/tmp"))

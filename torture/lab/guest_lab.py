@@ -9,7 +9,6 @@ own, where it finds its files by short names whatever the directories above are 
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shlex
 import subprocess
@@ -25,9 +24,10 @@ from torture.lab import run_id as runs
 from torture.lab import sandbox
 from torture.lab.base import BOOT_TIMEOUT_S, GuestLost
 from torture.lab.connection import ConnectedGuest, Launch
-from torture.lab.disk import make_home, provide_disk
+from torture.lab.disk import make_guest_home, provide_disk
 from torture.lab.outbox import Outbox, give
 from torture.lab.sandbox import Confinement
+from torture.lab.users import guest_user
 
 SPARE_MIB = 2048
 """Size of each of the two spare disks: sparse, so they take what is written to them."""
@@ -40,8 +40,6 @@ OUTBOX, RUNTIME = "out", "run"
 """Directories in a guest's home: what it leaves, and what its program makes for itself while it runs."""
 RESULTS = f"/proc/self/cwd/{OUTBOX}"
 """The first of them, for a program that was started in the home and takes absolute paths only."""
-_FIRST_USER, _USERS = 0x71000000, 1 << 24
-"""Uids that nothing else has: systemd leaves 1879048192 to 2147352575 to nobody (its docs/UIDS-GIDS.md)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,14 +155,14 @@ class GuestLab(ABC):
             raise
 
     def _files(self, index: int) -> GuestFiles:
-        home = make_home(self.scratch, self.run_id, index)
+        home = make_guest_home(self.scratch, self.run_id, index)
         provide_disk(home / DISKS[0], self.image, self.page_bytes)
         for spare in DISKS[1:]:
             with open(home / spare, "xb") as hole:
                 hole.truncate(SPARE_MIB << 20)
-        tag = f"{runs.ENVIRONMENT}_GUEST={self.run_id}/{index}"
+        tag = f"{runs.GUEST}={self.run_id}/{index}"
         console = self.results / f"console-{index}.log"
-        files = GuestFiles(home, self._memory(home), console, self._errors(console), tag, guest_user(tag))
+        files = GuestFiles(home, self._memory(home), console, self._errors(console), tag, guest_user(home))
         files.prepare()
         return files
 
@@ -196,7 +194,7 @@ class GuestLab(ABC):
         )
 
     def _first_program(self) -> list[str]:
-        """Words of the kernel's command line that start the agent, last of all.
+        """Words of the kernel's command line, its last: those that the user added, and those that start the agent.
 
         The shell is started with a script as its argument, in one word without a blank, since the kernel takes its
         command line apart at blanks (next_arg of lib/cmdline.c); what may be in a path is written in octal for printf(1).
@@ -208,7 +206,7 @@ class GuestLab(ABC):
         command += ["--run-id", self.run_id, "--results", RESULTS, "--share", self.share]
         command += ["--scratch", *self._hidden_directories()]
         script = f"export PATH=/usr/sbin:/usr/bin:/sbin:/bin; exec {shlex.join(command)} {self._modules()}"
-        return ["init=/bin/sh", "--", "-c", one_word(script)]
+        return ["init=/bin/sh", *self.kernel_arguments, "--", "-c", one_word(script)]
 
     def _memory(self, home: Path) -> Path:
         """A directory for the guest's memory, which may have to be made."""
@@ -241,13 +239,6 @@ def _needed(kernel: str) -> list[Path]:
     """What a guest reads of this program, resolved."""
     entries = (*sys.path, sys.executable, sys.prefix, sys.base_prefix, kernel, __file__)
     return [Path(entry).resolve() for entry in entries if entry and Path(entry).exists()]  # of sys.path some may not
-
-
-def guest_user(tag: str) -> int | None:
-    """The uid and gid of a guest, which nobody else has: no other guest, and nobody of this machine. None to stay who we
-    are: whoever is not root has no choice, nor has root in a container that has no such user."""
-    number = _FIRST_USER + int.from_bytes(hashlib.sha256(tag.encode()).digest()[:3], "big") % _USERS
-    return number if os.geteuid() == 0 and sandbox.is_mapped(number) else None
 
 
 def one_word(script: str) -> str:

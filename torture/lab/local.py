@@ -16,7 +16,7 @@ from typing import ClassVar
 from torture.lab import clean, guards, processes
 from torture.lab import run_id as runs
 from torture.lab.connection import ConnectedGuest
-from torture.lab.disk import make_home, provide_disk
+from torture.lab.disk import make_guest_home, provide_disk
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +58,12 @@ class LocalLab:
 
     def boot(self, index: int) -> ConnectedGuest:
         """Start an agent with a fresh disk image."""
-        home = make_home(self.scratch, self.run_id, index)
+        home = make_guest_home(self.scratch, self.run_id, index)
         if self.device:
             guards.check_again(self.device)
         disk = self.device or home / "disk.img"
         provide_disk(disk, self.image, self.page_bytes)
-        tag = f"{runs.ENVIRONMENT}_GUEST={self.run_id}/{index}"
+        tag = f"{runs.GUEST}={self.run_id}/{index}"
         name, _, value = tag.partition("=")
         console = self.results / f"console-{index}.log"
         command = [sys.executable, "-m", "torture.agent", "--disk", str(disk), "--work", str(home / "work")]

@@ -63,7 +63,12 @@ def is_one_user(pid: int) -> bool:
 
 def is_ours(pid: int) -> bool:
     """Whether a process is of our user, in all respects."""
-    return set(_uids(pid)) == {os.geteuid()}
+    return is_user(pid, os.geteuid())
+
+
+def is_user(pid: int, user: int) -> bool:
+    """Whether a process is of a user, in all respects."""
+    return set(_uids(pid)) == {user}
 
 
 def _uids(pid: int) -> list[int]:
@@ -85,7 +90,7 @@ def kill_user(user: int) -> int:
 
 
 def _of_user(user: int) -> Iterator[int]:
-    """Processes whose real uid is `user` and that have not ended (proc_pid_status(5))."""
+    """Processes whose real uid is `user`, but for those that ended and only wait to be waited for."""
     for entry in Path("/proc").glob("[0-9]*"):
         pid = int(entry.name)
         if _uids(pid)[:1] == [user] and not _has_ended(pid):

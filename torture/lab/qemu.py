@@ -102,7 +102,7 @@ class QemuLab(GuestLab):
             shutil.rmtree(files.home)
             raise GuestLost(str(error), "", files.console) from error
         machine = shlex.split(told.splitlines()[-1])
-        parameters = ["console=ttyS0", "loglevel=4", "panic=-1", *_modules_in(machine), *self.kernel_arguments]
+        parameters = ["console=ttyS0", "loglevel=4", "panic=-1", *_modules_in(machine)]
         machine += ["-no-reboot", "-append", " ".join((*parameters, *self._first_program()))]  # the last -append counts
         wall = self._qemu_wall(files)
         return lambda serial: self._spawn([*machine, *_devices(serial)], files, wall, [serial])

@@ -22,6 +22,8 @@ PREFIX = "torture-"
 PATTERN = re.compile(r"torture-\d{8}-\d{6}-[0-9a-f]{6}")
 ENVIRONMENT = "TORTURE_RUN"
 """The variable that every process of a run has in its environment."""
+GUEST = f"{ENVIRONMENT}_GUEST"
+"""The variable that says, as RUN/NUMBER, of which guest a process is."""
 HOME = "TORTURE_HOME"
 """The variable that says where the home of that run is."""
 

@@ -12,23 +12,23 @@ import shlex
 import shutil
 import stat
 import subprocess
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 
 from devicemapper import tools
-from torture.errors import BadRequest, BrokenTool
+from torture.errors import BadRequest
 from torture.lab import sandbox
 from torture.lab.connection import Launch
 from torture.lab.cores import on_one_core
-from torture.lab.guest_lab import DISKS, RUNTIME, GuestFiles, GuestLab, guest_user
+from torture.lab.disk import memory_scratch
+from torture.lab.guest_lab import DISKS, RUNTIME, GuestFiles, GuestLab
 from torture.lab.sandbox import Confinement
+from torture.lab.users import guest_user
 
 PACKAGED_KERNEL = "linux.uml"
 MODULES = "/usr/lib/uml/modules"
 _ELF = b"\x7fELF"
-_SHARED_MEMORY = Path("/dev/shm")
 _GIVE_ONE = "give the path of a User-mode Linux kernel"
 
 
@@ -65,7 +65,7 @@ class UmlLab(GuestLab):
             raise BadRequest(f"--kernel {path}: no such file", _GIVE_ONE)
         if not _looks_right(file):
             raise BadRequest(f"--kernel {path} is not a User-mode Linux kernel", "build one with make ARCH=um linux")
-        user = guest_user(str(file))
+        user = guest_user(file)
         if not (file.stat().st_mode & stat.S_IXOTH if user is not None else os.access(file, os.X_OK)):
             whom = " by the users that guests run as" if user is not None else ""
             raise BadRequest(f"--kernel {path} is not executable{whom}", f"run chmod a+rx {shlex.quote(path)}")
@@ -117,21 +117,16 @@ class UmlLab(GuestLab):
             f"uml_dir={RUNTIME}",
             # t: no discard, which would turn the foreign stamps of the disk into holes
             *(f"ubd{number}t={disk}" for number, disk in enumerate(DISKS)),
-            *self.kernel_arguments,
             *self._first_program(),
         ]
 
     def _memory(self, home: Path) -> Path:
         """In memory, or what the guest writes to its memory would be written to a disk now and then."""
-        if home.is_relative_to(_SHARED_MEMORY) or not os.access(_SHARED_MEMORY, os.W_OK):
+        held = memory_scratch(self.scratch) / self.run_id
+        if home.parent == held or not held.is_dir():
             return home / RUNTIME
-        place = _SHARED_MEMORY / self.run_id / home.name
-        while not place.exists():
-            place.parent.mkdir(exist_ok=True)
-            with suppress(FileNotFoundError):  # the guest that was the last there took it away
-                place.mkdir()
-        if place.parent.is_symlink() or place.parent.stat().st_uid != os.geteuid():
-            raise BrokenTool(f"{place.parent} belongs to somebody else", "start another run")
+        place = held / home.name
+        place.mkdir()
         return place
 
     def _modules(self) -> str:

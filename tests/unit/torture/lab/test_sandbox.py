@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 
 from torture.lab import processes, sandbox
-from torture.lab.guest_lab import guest_user
 from torture.lab.sandbox import Confinement
+from torture.lab.users import guest_user
 
 ROOT = os.geteuid() == 0
+TEST = Path("/nowhere/torture-test")
 needs_landlock = pytest.mark.skipif(not sandbox.landlock_abi(), reason="this kernel has no Landlock")
 needs_root = pytest.mark.skipif(not ROOT, reason="needs root")
 
@@ -27,14 +28,14 @@ def own() -> Iterator[Path]:
         Path(above).chmod(0o755)
         place = Path(above) / "own"
         place.mkdir()
-        if (user := guest_user("test")) is not None:
+        if (user := guest_user(TEST)) is not None:
             os.chown(place, user, user)
         yield place
 
 
 def confined(own: Path, script: str, **further: object) -> subprocess.CompletedProcess[str]:
     """A shell script behind the wall, started in `own`."""
-    wall = Confinement(own=[str(own)], user=guest_user("test"), **further)  # type: ignore[arg-type]
+    wall = Confinement(own=[str(own)], user=guest_user(TEST), **further)  # type: ignore[arg-type]
     return subprocess.run(
         sandbox.command(wall, ["sh", "-c", script]), cwd=own, capture_output=True, text=True, timeout=60, check=False
     )
@@ -97,7 +98,7 @@ def test_root_becomes_a_user_of_its_own_without_any_capability(own: Path) -> Non
     """A kernel that is made by root had all of root's rights."""
     done = confined(own, "id -u; id -G; grep -E '^(Cap|NoNewPrivs)' /proc/self/status")
     user, groups, *fields = done.stdout.split("\n")
-    assert int(user) == guest_user("test") != guest_user("another") != 0
+    assert int(user) == guest_user(TEST) != guest_user(TEST / "another") != 0
     assert groups == user
     assert {line.partition(":\t")[2] for line in fields if line.startswith("Cap")} == {"0" * 16}
     assert "NoNewPrivs:\t1" in fields
@@ -143,7 +144,7 @@ def test_variables_are_for_the_command_alone(own: Path) -> None:
 
 @needs_root
 def test_who_hides_its_marker_is_found_by_its_user(own: Path) -> None:
-    user = guest_user("test")
+    user = guest_user(TEST)
     assert user is not None
     hidden = subprocess.Popen(
         sandbox.command(Confinement(own=[str(own)], user=user), ["setsid", "env", "-i", "sleep", "600"]), stderr=-1

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from devicemapper import tools
 from torture.errors import BadRequest
-from torture.lab.disk import make_home
+from torture.lab.disk import make_guest_home
 from torture.lab.guest_lab import one_word
 from torture.lab.run_id import Hold, new_run_id
 from torture.lab.uml import PACKAGED_KERNEL, UmlLab
@@ -120,7 +120,7 @@ def test_other_users_may_pass_through_a_home_whatever_the_umask(tmp_path: Path) 
     before = os.umask(0o077)
     try:
         with Hold(run := new_run_id(), tmp_path):
-            home = make_home(tmp_path, run, 0)
+            home = make_guest_home(tmp_path, run, 0)
             modes = [place.stat().st_mode & 0o777 for place in (home, home.parent)]
     finally:
         os.umask(before)
