@@ -227,6 +227,7 @@ def main() -> None:
     parser.add_argument("--scratch", nargs="+", default=[], help="guest: directories to mount a tmpfs on")
     parser.add_argument("--work", type=Path, help="local: a directory for mounts")
     options = parser.parse_args()
+    os.umask(0o022)  # workers are another user, and are to reach the files that are laid out here
     if options.scratch:
         _prepare_guest(options)
     else:

@@ -27,7 +27,7 @@ from torture.lab import guards
 from torture.lab.choose import LABS, KernelChoice, all_labs, lab_for
 from torture.lab.device_identity import check_same
 from torture.lab.disk import DISK_MIB, default_scratch
-from torture.report import document, summary
+from torture.report import document, streams, summary
 from torture.report.formats import FORMATS, TEXT, exit_code
 from torture.reproduce import replay_command as reproducing
 from torture.results.store import find_run, stored
@@ -232,6 +232,7 @@ cli.add_command(export)
 
 def main() -> None:
     """Entry point of the `torture` command: runs it and exits with its code."""
+    streams.prepare()
     sys.exit(_guarded())
 
 
@@ -249,7 +250,9 @@ def _guarded() -> int:
     except TortureError as error:
         print_to_stderr(f"torture: {error}")
         return _exit_code(error)
-    except BrokenPipeError:
+    except OSError as error:
+        if error.errno not in streams.NOBODY_LISTENS:
+            raise
         return EXIT_BROKEN
 
 

@@ -25,6 +25,15 @@ _DISK_WRITER = 0xFFFFFFFD
 _SPARE_BYTES = 64 << 20
 
 
+def make_home(scratch: Path, run_id: str, index: int) -> Path:
+    """A new directory for the scratch files of guest `index` of a run, in the run's home (torture.lab.homes). Whatever the
+    umask, other users may pass through it, and not look: workers and guests are other users."""
+    home = scratch.absolute() / run_id / f"guest-{index}"
+    home.mkdir(parents=True)
+    home.chmod(0o711)
+    return home
+
+
 def provide_disk(path: Path, image: Path | None, page_bytes: int) -> None:
     """The disk of a new guest: `image`, which is moved there, or one that is full of stamps."""
     if image is None:

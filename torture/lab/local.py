@@ -16,7 +16,7 @@ from typing import ClassVar
 from torture.lab import clean, guards, processes
 from torture.lab import run_id as runs
 from torture.lab.connection import ConnectedGuest
-from torture.lab.disk import provide_disk
+from torture.lab.disk import make_home, provide_disk
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +58,7 @@ class LocalLab:
 
     def boot(self, index: int) -> ConnectedGuest:
         """Start an agent with a fresh disk image."""
-        home = self.scratch / self.run_id / f"guest-{index}"
-        home.mkdir(parents=True)
+        home = make_home(self.scratch, self.run_id, index)
         if self.device:
             guards.check_again(self.device)
         disk = self.device or home / "disk.img"

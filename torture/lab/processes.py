@@ -79,6 +79,27 @@ def kill_tagged(tag: str) -> int:
     return len(kill(lambda: tagged(tag)))
 
 
+def kill_user(user: int) -> int:
+    """Kill all processes of a uid that only one guest has; returns how many were killed."""
+    return len(kill(lambda: _of_user(user)))
+
+
+def _of_user(user: int) -> Iterator[int]:
+    """Processes whose real uid is `user` and that have not ended (proc_pid_status(5))."""
+    for entry in Path("/proc").glob("[0-9]*"):
+        pid = int(entry.name)
+        if _uids(pid)[:1] == [user] and not _has_ended(pid):
+            yield pid
+
+
+def _has_ended(pid: int) -> bool:
+    """Whether a process is a zombie, or gone."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
+
+
 def kill(find: Callable[[], Iterator[int]]) -> set[int]:
     """Kill the processes that `find` yields until it yields none; returns those that were killed."""
     killed: set[int] = set()
