@@ -115,15 +115,14 @@ def test_a_killed_run_does_not_get_a_device_back_that_its_owner_uses_again(tmp_p
             running.wait()
         subprocess.run([TORTURE, "clean"], check=True, capture_output=True)
         subprocess.run(["mkfs.ext4", "-q", "-F", disk.path], check=True)
-        resume = [str(TORTURE), "resume", str(tmp_path / run)]
+        resume: list[str | Path] = [TORTURE, "resume", tmp_path / run]
 
-        def refusal(*options: object) -> str:
-            command = [*resume, *map(str, options)]
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
+        def refusal(*options: str | Path) -> str:
+            done = subprocess.run([*resume, *options], capture_output=True, text=True, check=False)
             assert (done.returncode, done.stdout) == (2, "")
             return str(done.stderr)
 
-        repeated = ["--lab", "local", "--destroy", disk.path]
+        repeated: list[str | Path] = ["--lab", "local", "--destroy", disk.path]
         assert f"repeat what was recorded: torture resume {tmp_path / run} --lab local --destroy {disk.path}" in refusal()
         assert "was not confirmed" in refusal(*repeated)
         subprocess.run(["mount", disk.path, mounted], check=True)
