@@ -15,8 +15,9 @@ from pathlib import Path
 
 from torture.campaign.run_config import RunConfig
 from torture.errors import BadRequest, BrokenTool
-from torture.lab import clean
+from torture.lab import clean, sandbox
 from torture.lab.base import Lab
+from torture.lab.choose import LOCAL
 from torture.lab.disk import memory_scratch
 from torture.lab.room import probe_room
 from torture.lab.run_id import Hold, new_run_id
@@ -48,6 +49,7 @@ def opened(config: RunConfig, purpose: str, say: Callable[[str], None]) -> Itera
         seed = config.request.seed
         store.describe(run=run_id, purpose=purpose, seed=seed, config=config.to_dict(), labs=facts)
         say(f"seed {seed}, results in {directory}")
+        _say_what_is_missing(labs)
         yield RunDirectory(config, directory, labs, store)
 
 
@@ -63,6 +65,7 @@ def reopened(directory: Path, purpose: str, say: Callable[[str], None]) -> Itera
         labs = config.labs(run_id, directory)
         with held(run_id, directory, config.scratch):
             say(f"seed {config.request.seed}, results in {directory}")
+            _say_what_is_missing(labs)
             yield RunDirectory(config, directory, labs, store)
 
 
@@ -98,6 +101,12 @@ def held(run_id: str, directory: Path, scratch: Path) -> Iterator[None]:
             print(f"torture: {line}", file=sys.stderr)
         directory.mkdir(exist_ok=True)
         yield
+
+
+def _say_what_is_missing(labs: Mapping[str, Lab]) -> None:
+    """Nobody shall believe in a wall around guests that is not there."""
+    if not sandbox.landlock_abi() and any(lab.name != LOCAL for lab in labs.values()):
+        print(f"torture: {sandbox.what_holds()}", file=sys.stderr)
 
 
 def _make_room(*places: Path) -> None:
