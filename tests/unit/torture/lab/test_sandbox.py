@@ -9,11 +9,15 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
+from torture.campaign import run_directory
 from torture.lab import processes, sandbox
+from torture.lab.base import Lab
+from torture.lab.choose import LABS, LOCAL
 from torture.lab.sandbox import Confinement
 from torture.lab.users import guest_user
 
@@ -191,3 +195,12 @@ def test_other_processes_of_its_user_are_out_of_reach(own: Path, since_abi: int,
     assert unwalled.returncode == 0, unwalled.stderr
     assert done.returncode not in (0, sandbox.EXIT_NOT_CONFINED), done.stdout
     assert "ermi" in done.stderr, done.stderr
+
+
+def test_a_run_says_that_there_is_no_wall(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    labs = {name: cast(Lab, SimpleNamespace(name=name)) for name in LABS}
+    for abi, chosen, said in ((7, LABS, ""), (0, (LOCAL,), ""), (0, LABS, "this kernel has no Landlock")):
+        monkeypatch.setattr(sandbox, "landlock_abi", lambda abi=abi: abi)
+        run_directory._say_what_is_missing({name: labs[name] for name in chosen})
+        errors = capsys.readouterr().err
+        assert said in errors and bool(errors) == bool(said)
