@@ -17,8 +17,9 @@ from pathlib import Path
 
 from torture.campaign.run_config import RunConfig
 from torture.errors import BadRequest, BrokenTool
-from torture.lab import clean
+from torture.lab import clean, sandbox
 from torture.lab.base import Lab
+from torture.lab.choose import LOCAL
 from torture.lab.disk import memory_scratch
 from torture.lab.homes import LOCK
 from torture.lab.room import probe_room
@@ -52,6 +53,7 @@ def opened(config: RunConfig, purpose: str, say: Callable[[str], None]) -> Itera
         seed = config.request.seed
         store.describe(run=run_id, purpose=purpose, seed=seed, config=config.to_dict(), labs=facts)
         say(f"seed {seed}, results in {directory}")
+        _say_what_is_missing(labs)
         yield RunDirectory(config, directory, labs, store)
 
 
@@ -86,6 +88,7 @@ def reopened(directory: Path, config: RunConfig, say: Callable[[str], None]) -> 
     labs = config.labs(run_id, directory)
     with held(run_id, directory, config.scratch), Store(directory) as store:
         say(f"seed {config.request.seed}, results in {directory}")
+        _say_what_is_missing(labs)
         yield RunDirectory(config, directory, labs, store)
 
 
@@ -160,6 +163,12 @@ def _reap(run_id: str, scratch: Path) -> None:
         raise BrokenTool("; ".join(reaped.stuck) or f"{scratch / run_id} stays", "`torture clean` tells more")
     for line in reaped.stuck:
         print(f"torture: {line}", file=sys.stderr)
+
+
+def _say_what_is_missing(labs: Mapping[str, Lab]) -> None:
+    """Nobody shall believe in a wall around guests that is not there."""
+    if not sandbox.landlock_abi() and any(lab.name != LOCAL for lab in labs.values()):
+        print(f"torture: {sandbox.what_holds()}", file=sys.stderr)
 
 
 def _make_room(*places: Path) -> None:

@@ -86,7 +86,7 @@ class UmlLab(GuestLab):
         return ""
 
     def _launcher(self, files: GuestFiles) -> Launch:
-        kernel = self.check_kernel(self.kernel or str(shutil.which(PACKAGED_KERNEL)))
+        kernel = self.check_kernel(self.kernel) if self.kernel else str(shutil.which(PACKAGED_KERNEL))
         shim = find_spec("torture.lab._xstate")
         preload = [("LD_PRELOAD", shim.origin)] if shim and shim.origin else []
 

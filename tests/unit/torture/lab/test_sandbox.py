@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import os
+import socket
 import stat
 import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
+from torture.campaign import run_directory
 from torture.lab import processes, sandbox
+from torture.lab.base import Lab
+from torture.lab.choose import LABS, LOCAL
 from torture.lab.sandbox import Confinement
 from torture.lab.users import guest_user
 
@@ -154,3 +160,47 @@ def test_who_hides_its_marker_is_found_by_its_user(own: Path) -> None:
     assert processes.kill_user(user) >= 1
     assert hidden.wait(20) != 0
     assert processes.kill_user(user) == 0
+
+
+@pytest.mark.parametrize(
+    ("since_abi", "attack"),
+    [
+        (1, "cat /proc/{pid}/environ"),
+        (4, "{python} -c 'import socket; socket.create_connection((\"127.0.0.1\", {port}))'"),
+        (6, "kill -9 {pid}"),
+        (6, "{python} -c 'import socket; socket.socket(socket.AF_UNIX).connect(\"\\0{name}\")'"),
+    ],
+)
+def test_other_processes_of_its_user_are_out_of_reach(own: Path, since_abi: int, attack: str) -> None:
+    """What an ordinary user's guest could reach is all that the user runs."""
+    if sandbox.landlock_abi() < since_abi:
+        pytest.skip(f"needs Landlock {since_abi}")
+    user = guest_user(TEST)
+    as_user: dict[str, Any] = {} if user is None else {"user": user, "group": user, "extra_groups": []}
+    name = f"torture-test-{os.getpid()}"
+    with (
+        subprocess.Popen(["sleep", "600"], cwd="/", **as_user) as other,
+        socket.create_server(("127.0.0.1", 0)) as server,
+        socket.socket(socket.AF_UNIX) as abstract,
+    ):
+        abstract.bind(f"\0{name}")
+        abstract.listen()
+        port = server.getsockname()[1]
+        script = attack.format(pid=other.pid, port=port, name=name, python="/usr/bin/python3 -I")
+        done = confined(own, script)
+        alive = other.poll() is None
+        unwalled = subprocess.run(["sh", "-c", script], cwd="/", capture_output=True, check=False, **as_user)
+        other.kill()
+    assert alive
+    assert unwalled.returncode == 0, unwalled.stderr
+    assert done.returncode not in (0, sandbox.EXIT_NOT_CONFINED), done.stdout
+    assert "ermi" in done.stderr, done.stderr
+
+
+def test_a_run_says_that_there_is_no_wall(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    labs = {name: cast(Lab, SimpleNamespace(name=name)) for name in LABS}
+    for abi, chosen, said in ((7, LABS, ""), (0, (LOCAL,), ""), (0, LABS, "this kernel has no Landlock")):
+        monkeypatch.setattr(sandbox, "landlock_abi", lambda abi=abi: abi)
+        run_directory._say_what_is_missing({name: labs[name] for name in chosen})
+        errors = capsys.readouterr().err
+        assert said in errors and bool(errors) == bool(said)
