@@ -33,8 +33,9 @@ _WORDS = Words(  # mke2fs(8), ext4(5)
     f" nouid32 oldalloc orlov check=none nocheck debug {ERRORS} (no)?reservation data=(journal|ordered|writeback)"
     " data_err=(ignore|abort) barrier(=[01])? nobarrier commit=# norecovery noload (no)?journal_checksum"
     " journal_async_commit inode_readahead_blks=# stripe=# (no)?delalloc (max|min)_batch_time=# journal_ioprio=[0-7]"
-    " (no)?auto_da_alloc (no)?init_itable(=#)? (no)?discard (no)?block_validity dioread_(no)?lock nodioread_nolock max_dir_size_kb=#"
-    " i_version nombcache (no_)?prefetch_block_bitmaps mb_optimize_scan=[01] inlinecrypt dax(=(always|never|inode))?",
+    " (no)?auto_da_alloc (no)?init_itable(=#)? (no)?discard (no)?block_validity dioread_(no)?lock nodioread_nolock"
+    " max_dir_size_kb=# i_version nombcache (no_)?prefetch_block_bitmaps mb_optimize_scan=[01]"
+    " inlinecrypt dax(=(always|never|inode))?",
 )
 
 
