@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import asdict
+from contextlib import ExitStack
+from dataclasses import asdict, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from torture.lab import doctor as doctoring
 from torture.lab import guards
 from torture.lab.choose import LABS, KernelChoice, all_labs, lab_for
 from torture.lab.disk import DISK_MIB, default_scratch
-from torture.report import document, summary
+from torture.report import document, streams, summary
 from torture.report.formats import FORMATS, TEXT, exit_code
 from torture.reproduce import replay_command as reproducing
 from torture.results.store import find_run, stored
@@ -79,9 +80,13 @@ def run(results: Path, scratch: Path | None, form: str, **options: Any) -> int:
         time_limit_s=options["time_limit_s"],
         destroy=options["destroy"],
     )
-    if config.destroy:
-        _confirm(config.destroy, options["yes"])
-    return _report(execution.carry_out(config, options_for.say(form != TEXT)), form)
+    with ExitStack() as held:
+        if config.destroy:
+            claim = held.enter_context(guards.Claim(config.destroy, DISK_MIB << 20))
+            _confirm(claim, options["yes"])
+            config = replace(config, destroy=claim.device)
+            claim.begin()
+        return _report(execution.carry_out(config, options_for.say(form != TEXT)), form)
 
 
 @cli.command()
@@ -122,13 +127,13 @@ def print_to_stderr(text: str) -> None:
     click.echo(text, err=True)
 
 
-def _confirm(device: Path, yes: bool) -> None:
-    guards.check_device(device, DISK_MIB << 20)
+def _confirm(claim: guards.Claim, yes: bool) -> None:
+    print_to_stderr(f"everything on {claim.given} will be lost: {claim.describe()}")
     if yes:
         return
     if not sys.stdin.isatty():
-        raise BadRequest(f"--destroy {device} was not confirmed", "add --yes, or answer on a terminal")
-    click.confirm(f"Everything on {device} will be lost ({guards.describe(device)}). Go on?", abort=True, err=True)
+        raise BadRequest(f"--destroy {claim.given} was not confirmed", "add --yes, or answer on a terminal")
+    click.confirm("Go on?", abort=True, err=True)
 
 
 @cli.command()
@@ -179,7 +184,7 @@ def show(run: Path, results: Path, scratch: Path | None, trial: int | None, plan
 @options_for.places
 def clean(results: Path, scratch: Path | None) -> int:
     """Remove what killed runs left: guests, mounts, dm devices, loop devices, scratch disks. Results stay."""
-    reaped = cleaning.reap(scratch)
+    reaped = cleaning.reap(cleaning.scratches(scratch))
     click.echo("\n".join(reaped.done) if reaped.done else "nothing was left behind")
     if reaped.stuck:
         raise BrokenTool("; ".join(reaped.stuck), "see who uses it (fuser, dmesg), and run `torture clean` again")
@@ -193,6 +198,7 @@ cli.add_command(export)
 
 def main() -> None:
     """Entry point of the `torture` command: runs it and exits with its code."""
+    streams.prepare()
     sys.exit(_guarded())
 
 
@@ -210,7 +216,9 @@ def _guarded() -> int:
     except TortureError as error:
         print_to_stderr(f"torture: {error}")
         return _exit_code(error)
-    except BrokenPipeError:
+    except OSError as error:
+        if error.errno not in streams.NOBODY_LISTENS:
+            raise
         return EXIT_BROKEN
 
 

@@ -35,11 +35,11 @@ def lab(tmp_path: Path) -> Iterator[UmlLab]:
     """A lab whose guests are all gone at the end."""
     name = run_id.new_run_id()
     (tmp_path / "trials").mkdir()
-    with run_id.Hold(name):  # or another run on this machine would clean it up
+    with run_id.Hold(name, SCRATCH):  # or another run on this machine would clean it up
         yield UmlLab(name, tmp_path, SCRATCH, os.sysconf("SC_PAGE_SIZE"))
-    assert list(processes.tagged(f"{run_id.ENVIRONMENT}={name}")) == []
-    assert not any((SCRATCH / name).glob("guest-*"))
-    (SCRATCH / name).rmdir()
+        assert list(processes.tagged(f"{run_id.ENVIRONMENT}={name}")) == []
+        assert not any((SCRATCH / name).glob("guest-*"))
+    assert not (SCRATCH / name).exists()
 
 
 def plans(count: int) -> list[Drawn]:

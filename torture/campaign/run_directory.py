@@ -6,8 +6,8 @@ are kept (torture.campaign.execution carries them out); of a `temporary` one not
 
 from __future__ import annotations
 
-import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +17,7 @@ from torture.campaign.run_config import RunConfig
 from torture.errors import BadRequest, BrokenTool
 from torture.lab import clean
 from torture.lab.base import Lab
+from torture.lab.room import probe_room
 from torture.lab.run_id import Hold, new_run_id
 from torture.results.store import Store
 
@@ -86,15 +87,14 @@ def held(run_id: str, directory: Path, scratch: Path) -> Iterator[None]:
     if results.resolve() in (place.resolve() for place in clean.scratches(scratch)):
         raise BadRequest(f"results in {results} would be taken for scratch disks and removed", "give another --results")
     _make_room(results, scratch)
-    with Hold(run_id):
-        reaped = clean.reap(scratch, held=run_id)
-        if (scratch / run_id).exists():
+    with Hold(run_id, scratch):
+        reaped = clean.reap(clean.scratches(scratch), held=run_id)
+        if len(list((scratch / run_id).iterdir())) > 1:
             raise BrokenTool("; ".join(reaped.stuck) or f"{scratch / run_id} stays", "`torture clean` tells more")
+        for line in reaped.stuck:
+            print(f"torture: {line}", file=sys.stderr)
         directory.mkdir(exist_ok=True)
-        try:
-            yield
-        finally:
-            shutil.rmtree(scratch / run_id, ignore_errors=True)
+        yield
 
 
 def _make_room(*places: Path) -> None:
@@ -102,10 +102,8 @@ def _make_room(*places: Path) -> None:
     for place in places:
         try:
             place.mkdir(parents=True, exist_ok=True)
-            probe = place / f".torture-probe-{os.getpid()}"
-            probe.write_bytes(bytes(1 << 20))
-            probe.unlink()
         except OSError as error:
             raise BrokenTool(
                 f"cannot write to {place}: {error.strerror}", "free some space there or give another --results"
             ) from error
+        probe_room(place)

@@ -159,7 +159,6 @@ def _examined(wanted: _Wanted, results: Path, scratch: Path) -> _Judged:
         directory = run / "image"
         directory.mkdir()
         copy = scratch / run_id / "image.img"
-        copy.parent.mkdir()
         copy_image(wanted.image, copy)
         row = choose_filesystem(wanted.image, copy, wanted.filesystem)
         check_words(row.name, row.words, (), wanted.mount_options, ("", "--mount-options"))

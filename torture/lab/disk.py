@@ -27,6 +27,15 @@ MOST_IMAGE_MIB = 1024
 """Of a disk image, unpacked: more than the disk of any trial has."""
 
 
+def make_home(scratch: Path, run_id: str, index: int) -> Path:
+    """A new directory for the scratch files of guest `index` of a run, in the run's home (torture.lab.homes). Whatever the
+    umask, other users may pass through it, and not look: workers and guests are other users."""
+    home = scratch.absolute() / run_id / f"guest-{index}"
+    home.mkdir(parents=True)
+    home.chmod(0o711)
+    return home
+
+
 def provide_disk(path: Path, image: Path | None, page_bytes: int) -> None:
     """The disk of a new guest: `image`, which is moved there, or one that is full of stamps."""
     if image is None:
@@ -44,7 +53,7 @@ def make_disk(path: Path, run: int, page_bytes: int) -> None:
             f"{path.parent} has {free >> 20} MiB free, a scratch disk takes {DISK_MIB} MiB", "choose another --scratch"
         )
     content = bytearray(_CHUNK_BYTES)
-    with open(path, "r+b" if given else "xb") as disk:
+    with open(path, "r+b" if given else "xb", opener=_exclusively if given else _for_us_alone) as disk:
         for chunk in range(DISK_MIB):
             stamp.fill(
                 content,
@@ -62,7 +71,7 @@ def make_disk(path: Path, run: int, page_bytes: int) -> None:
 def copy_image(image: Path, target: Path) -> None:
     """A sparse copy of a disk image, raw or gzipped. MissingRequirement if it would leave no room, BadRequest as from
     `image_chunks`."""
-    with open(target, "xb") as out:
+    with open(target, "xb", opener=_for_us_alone) as out:
         for chunk in image_chunks(image):
             if chunk.count(0) == len(chunk):
                 out.seek(len(chunk), os.SEEK_CUR)
@@ -71,6 +80,15 @@ def copy_image(image: Path, target: Path) -> None:
                 raise MissingRequirement(f"{target.parent} has no room for a copy of {image}", "choose another --scratch")
             out.write(chunk)
         out.truncate()
+
+
+def _exclusively(path: str, flags: int) -> int:
+    """EBUSY if the kernel has an exclusive user of a block device: a filesystem, for instance (open(2))."""
+    return os.open(path, flags | os.O_EXCL)
+
+
+def _for_us_alone(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def image_chunks(image: Path) -> Iterator[bytes]:

@@ -14,7 +14,8 @@ from torture.campaign.run_config import RunConfig
 from torture.campaign.run_directory import held, opened, reopened, temporary
 from torture.draw.request import Request
 from torture.errors import BadRequest, MissingRequirement
-from torture.lab.run_id import ENVIRONMENT, is_alive
+from torture.lab.homes import LOCK, is_held
+from torture.lab.run_id import ENVIRONMENT
 from torture.results.store import stored
 
 
@@ -33,9 +34,9 @@ def test_a_run_is_held_described_and_leaves_no_scratch(config: RunConfig) -> Non
     said: list[str] = []
     with opened(config, "replay", said.append) as run:
         scratch = config.scratch / run.path.name
-        scratch.mkdir()
-        assert said == [f"seed 7, results in {run.path}"] and is_alive(run.path.name)
-    assert not scratch.exists() and not is_alive(run.path.name)
+        assert said == [f"seed 7, results in {run.path}"] and is_held(scratch)
+        (scratch / "guest-0").mkdir()
+    assert not scratch.exists()
     _, facts = stored(run.path)
     assert (facts["run"], facts["seed"], facts["purpose"]) == (run.path.name, 7, "replay")
     assert RunConfig.from_dict(facts["config"]) == config
@@ -47,7 +48,7 @@ def test_a_run_goes_on_under_its_own_id_wherever_it_was_moved_to(config: RunConf
         pass
     moved = run.path.rename(tmp_path / "moved")
     with reopened(moved, "shrink", silent) as again:
-        assert again.path == moved and is_alive(run.path.name)
+        assert again.path == moved and is_held(config.scratch / run.path.name)
     with (
         pytest.raises(BadRequest, match="moved is no run; `torture shrink` starts one and goes on with it"),
         reopened(moved, "run", silent),
@@ -74,7 +75,7 @@ def test_what_an_earlier_process_left_of_a_run_is_reaped_before_it_goes_on(confi
     try:
         with reopened(run.path, "shrink", silent):
             assert guest.wait(timeout=10) != 0
-            assert not (config.scratch / name).exists()
+            assert [path.name for path in (config.scratch / name).iterdir()] == [LOCK]
     finally:
         guest.kill()
         guest.wait()
@@ -93,7 +94,7 @@ def test_nothing_is_made_for_labs_that_cannot_run(config: RunConfig, monkeypatch
 def test_of_a_temporary_run_nothing_is_left(tmp_path: Path) -> None:
     with temporary(tmp_path / "results", tmp_path / "scratch") as (run_id, directory):
         (directory / "file").write_text("")
-        (tmp_path / "scratch" / run_id).mkdir()
+        (tmp_path / "scratch" / run_id / "guest-0").mkdir()
     assert list(tmp_path.glob("*/*")) == []
 
 
