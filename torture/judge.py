@@ -7,8 +7,11 @@ come to the same verdict because neither knows anything else. Of a disk image th
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import islice
 from pathlib import Path
 
 from torture.crash import outcome as crash
@@ -22,10 +25,13 @@ from verify import checker, ledger, oracle
 from verify.breach import MIXED_SECTOR
 from verify.completed import Completed, completed
 from verify.finding import Finding, of_filesystem
+from verify.intervals import merged, without
 from verify.ledger_file import read_ledger
 from verify.observation import Observation, read_observations
 from verify.outcome import Outcome, outcome_of
 
+_MOST_PLANTED = 1 << 16
+"""Damaged pages that are compared with those that were planted: some of each file."""
 _ALIEN = ("misdirected", "exposed", "corrupt")
 
 
@@ -43,19 +49,24 @@ class Verdict:
 
 def judge(plan: Plan, directory: Path) -> Verdict:
     """Judge the trial in `directory`. What cannot be judged is `unknown`, a checker that crashes included."""
+    return _judged(directory, partial(_judge_run, plan, directory))
+
+
+def _judged(directory: Path, judge_run: Callable[[Record], Verdict]) -> Verdict:
+    """The verdict of `judge_run` on what ran and came to its end."""
     record = Record.read(directory)
     if record.state != "ran":
         outcome = Outcome.notrun if record.state == "notrun" else Outcome.unknown
         return Verdict(outcome, record.reason, ())
+    if record.hung:
+        return _hung(record)
     try:
-        return _judge_run(plan, directory, record)
+        return judge_run(record)
     except Exception as error:  # any crash of the checker is unknown, never pass (design.md section 2)
         return Verdict(Outcome.unknown, f"the checker crashed: {type(error).__name__}: {error}", ())
 
 
 def _judge_run(plan: Plan, directory: Path, record: Record) -> Verdict:
-    if record.hung:
-        return _hung(record)
     records = list(read_ledger(directory / LEDGER))
     expected = oracle.expectations(records)
     stores = list(completed(records))
@@ -104,13 +115,11 @@ def _judge_without_journal(plan: Plan, findings: Sequence[Finding]) -> Verdict:
 
 
 def judge_image(expected: oracle.Expectations, directory: Path) -> Verdict:
-    """Judge what an examination (torture.image) of a disk image left in `directory`."""
-    record = Record.read(directory)
-    if record.state != "ran":
-        outcome = Outcome.notrun if record.state == "notrun" else Outcome.unknown
-        return Verdict(outcome, record.reason, ())
-    if record.hung:
-        return _hung(record)
+    """Judge what an examination (torture.image) of a disk image left in `directory`; as for `judge`."""
+    return _judged(directory, partial(_judge_examined, expected, directory))
+
+
+def _judge_examined(expected: oracle.Expectations, directory: Path, record: Record) -> Verdict:
     if record.unmountable:
         return Verdict(Outcome.failed, "the filesystem would not mount", tuple(_unmountable(record)))
     observations = _observations(expected, directory, "cold")
@@ -132,12 +141,13 @@ def _judge_planted(directory: Path, findings: Sequence[Finding]) -> Verdict | No
     wanted = set(planted(directory))
     if not wanted:
         return None
-    found = {
+    cold = (finding for finding in findings if finding.read == "cold")
+    shown = (
         Planted(finding.kind, finding.file, page, finding.sectors)
-        for finding in findings
-        if finding.read == "cold"
+        for finding in cold
         for page in range(finding.first_page, finding.first_page + finding.pages)
-    }
+    )
+    found = set(islice(shown, _MOST_PLANTED))
     if wrong := sorted(f"{each}" for each in wanted ^ found):
         return _missed(f"canary missed, or taken for something else: {', '.join(wrong)}")
     return Verdict(Outcome.passed, f"canary found: {len(found)} planted pages", ())
@@ -145,17 +155,17 @@ def _judge_planted(directory: Path, findings: Sequence[Finding]) -> Verdict | No
 
 def _judge_canary(stores: Iterable[Completed], findings: Sequence[Finding]) -> Verdict:
     """A canary passes when the cold read found every accepted store lost, and only then."""
-    stored = {(each.store.file, page) for each in stores for page in each.accepted}
-    found = {
-        (finding.file, page)
-        for finding in findings
-        if finding.kind == "lost" and finding.read == "cold"
-        for page in range(finding.first_page, finding.first_page + finding.pages)
-    }
-    missed = stored - found
-    if missed or not stored:
-        return _missed(f"canary missed: the planted loss of {len(missed)} pages was not found")
-    return Verdict(Outcome.passed, f"canary found: {len(found)} planted losses", ())
+    stored, found = defaultdict[int, list[range]](list), defaultdict[int, list[range]](list)
+    for each in stores:
+        stored[each.store.file] += each.accepted
+    for finding in findings:
+        if finding.kind == "lost" and finding.read == "cold":
+            found[finding.file].append(range(finding.first_page, finding.first_page + finding.pages))
+    missed = sum(len(pages) for file, ranges in stored.items() for pages in without(ranges, found[file]))
+    if missed or not any(stored.values()):
+        return _missed(f"canary missed: the planted loss of {missed} pages was not found")
+    losses = sum(len(pages) for ranges in found.values() for pages in merged(ranges))
+    return Verdict(Outcome.passed, f"canary found: {losses} planted losses", ())
 
 
 def _missed(reason: str) -> Verdict:

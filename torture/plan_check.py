@@ -1,7 +1,7 @@
 """What the words and numbers of a plan mean, checked in one place. Pure.
 
 People edit plans, so whoever reads one (`--plan`, replay, shrink, compare, the store, the agent in the guest) reads it
-with `read_plan`. Not checked are the options of mkfs and mount, and what a filesystem or kernel has: that is `notrun`.
+with `read_plan`. Not checked is what a filesystem or kernel has: that is `notrun`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from itertools import pairwise
 
 from torture.errors import BadRequest
 from torture.faults import make
-from torture.filesystems import FILESYSTEMS
+from torture.filesystems import FILESYSTEMS, filesystem
+from torture.filesystems.words import check_words
 from torture.plan import MAX_MEMLOCK_BYTES, MAX_PAGES, MAX_WORKERS, FaultSpec, FilePlan, Plan
 from verify.codec import shown
 from workloads.access import ACCESSES
@@ -40,6 +41,8 @@ def read_plan(text: str | bytes) -> Plan:
 def check(plan: Plan) -> None:
     """BadRequest, as for `read_plan`, if the plan cannot be carried out as it stands."""
     _known("filesystem", plan.filesystem, FILESYSTEMS)
+    places = ("mkfs_options", "mount_options")
+    check_words(plan.filesystem, filesystem(plan.filesystem).words, plan.mkfs_options, plan.mount_options, places)
     _known("page_bytes", plan.page_bytes, _PAGE_BYTES)
     _in_range("memlock_bytes", plan.memlock_bytes, -1, MAX_MEMLOCK_BYTES)
     for field, members in (("files", plan.files), ("workers", plan.workers)):

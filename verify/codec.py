@@ -3,14 +3,16 @@
 What is read may have been edited by hand, or written by a process that was killed at any byte, so decoding believes
 nothing: a missing, unknown, repeated or mistyped field is refused with its place, what was found and what is allowed.
 
-Fields may be int, str, bool, float, bytes (base64), Path (absolute), an enum (its value), a Literal of strings, another
-dataclass, a list, a tuple, a mapping, or a union of plain types and None. A dataclass is an object with exactly its
-fields (`version` is looked at first: other versions have others) or, for verify.json_lines, an array of their values.
+Fields may be int (in a range of verify.numbers), str, bool, float, bytes (base64), Path (absolute), an enum (its value),
+a Literal of strings, another dataclass, a list, a tuple, a mapping, or a union of plain types and None. A dataclass is an
+object with exactly its fields (`version` is looked at first: other versions have others) or, for verify.json_lines, an
+array of their values.
 A field whose metadata are OPTIONAL is left out of an object where it has its default.
 """
 
 import base64
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
@@ -19,13 +21,17 @@ from functools import cache
 from math import isfinite
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+
+from verify.numbers import Within
 
 T = TypeVar("T")
 OPTIONAL = {"optional": True}
 Reader = Callable[[Any], Any]
 
 _SHOWN_CHARACTERS = 60
+_DECIMAL = re.compile(r"0|[1-9][0-9]{0,18}")
+_SURROGATE = "\\ud"
 _PLAIN = {int: "a whole number", str: "text", bool: "true or false", float: "a number", NoneType: "null"}
 
 
@@ -70,9 +76,13 @@ def from_plain(cls: type[T], plain: object) -> T:
 
 
 def parse(text: str | bytes) -> Any:
-    """JSON as plain data, with no name twice in an object. Raises Malformed."""
+    """JSON as plain data, with no name twice in an object, and all text printable as UTF-8. Raises Malformed."""
     try:
-        return _DECODER.decode(text if isinstance(text, str) else text.decode())
+        text = text if isinstance(text, str) else text.decode()
+        plain = _DECODER.decode(text)
+        if _SURROGATE in text.lower():
+            json.dumps(plain, ensure_ascii=False).encode()  # refuses half a pair
+        return plain
     except Malformed:
         raise
     except (ValueError, RecursionError) as error:
@@ -81,7 +91,10 @@ def parse(text: str | bytes) -> Any:
 
 def shown(value: object) -> str:
     """A value as a message shows it, shortened."""
-    text = repr(value) if isinstance(value, str | bytes) else json.dumps(value)
+    try:
+        text = repr(value) if isinstance(value, str | bytes) else json.dumps(value)
+    except RecursionError:
+        text = "what is nested too deep"
     return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}..."
 
 
@@ -91,6 +104,8 @@ def reader(hint: Any, *, arrays: bool = False) -> Reader:
     if isinstance(hint, type) and is_dataclass(hint):
         return _array_reader(hint) if arrays else _object_reader(hint)
     origin, inner = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        return _ranged_reader(inner[1])
     if origin is Literal:
         return _choice_reader({value: value for value in inner})
     if origin in (list, tuple):
@@ -120,7 +135,7 @@ def _in_arrays(value: Any) -> Any:
 
 
 def _object_reader(cls: type) -> Reader:
-    hints = get_type_hints(cls)
+    hints = get_type_hints(cls, include_extras=True)
     readers = {field.name: reader(hints[field.name]) for field in fields(cls)}
     needed = [field.name for field in fields(cls) if field.metadata != OPTIONAL]
     allowed = f"the fields are {', '.join(readers)}"
@@ -139,7 +154,7 @@ def _object_reader(cls: type) -> Reader:
 
 
 def _array_reader(cls: type) -> Reader:
-    hints = get_type_hints(cls)
+    hints = get_type_hints(cls, include_extras=True)
     readers = [(field.name, reader(hints[field.name], arrays=True)) for field in fields(cls)]
 
     def read(value: Any) -> Any:
@@ -170,14 +185,26 @@ def _plain_reader(types: tuple[type, ...]) -> Reader:
     return read
 
 
+def _ranged_reader(within: Within) -> Reader:
+    whole = _plain_reader((int,))
+    allowed = f"allowed is {within.lowest} to {within.highest}"
+
+    def read(value: Any) -> Any:
+        if not within.lowest <= whole(value) <= within.highest:
+            raise Malformed(f"{shown(value)} is out of range", allowed)
+        return value
+
+    return read
+
+
 def _text_reader(kind: type) -> Reader:
     text = _plain_reader((str,))
 
     def read(value: Any) -> Any:
+        if "\0" in text(value):
+            raise Malformed(f"found {shown(value)}", "allowed is text without NUL")
         try:
-            return Path(text(value)) if kind is Path else base64.b64decode(text(value), validate=True)
-        except Malformed:
-            raise
+            return Path(value) if kind is Path else base64.b64decode(value, validate=True)
         except ValueError as error:
             raise Malformed(f"found {shown(value)}", "allowed is base64") from error
 
@@ -217,7 +244,7 @@ def _mapping_reader(key: type, inner: Reader) -> Reader:
     def read(value: Any) -> Any:
         if not isinstance(value, dict):
             raise Malformed(f"found {shown(value)}", "allowed is an object")
-        if key is int and (bad := [name for name in value if not name.isdecimal() or str(int(name)) != name]):
+        if key is int and (bad := [name for name in value if not _DECIMAL.fullmatch(name)]):
             raise Malformed(f"found {shown(bad[0])}", "allowed are whole numbers as names")
         return {key(name): _read_at(name[:_SHOWN_CHARACTERS], inner, item) for name, item in value.items()}
 

@@ -14,14 +14,27 @@ class Completed:
     stored: Stored
 
     @property
-    def refused(self) -> set[int]:
-        """The pages of the file that were refused."""
-        return {refusal.page for refusal in self.stored.refused}
+    def refused(self) -> list[int]:
+        """The pages of the file that were refused, in order."""
+        return sorted({refusal.page for refusal in self.stored.refused})
 
     @property
-    def accepted(self) -> set[int]:
-        """The pages of the file that were accepted."""
-        return set(range(self.store.first_page, self.store.first_page + self.store.pages)) - self.refused
+    def accepted(self) -> list[range]:
+        """The pages of the file that were accepted, in order. Raises ValueError if others were refused."""
+        return [pages for pages, accepted in self.pieces() if accepted]
+
+    def pieces(self) -> Iterator[tuple[range, bool]]:
+        """Adjacent pages, and whether they were accepted. Raises ValueError as `accepted` does."""
+        reached, end = self.store.first_page, self.store.first_page + self.store.pages
+        for page in self.refused:
+            if not reached <= page < end:
+                raise ValueError(f"page {page} was refused, which is outside the store")
+            if reached < page:
+                yield range(reached, page), True
+            yield range(page, page + 1), False
+            reached = page + 1
+        if reached < end:
+            yield range(reached, end), True
 
 
 def completed(records: Iterable[Record]) -> Iterator[Completed]:

@@ -10,12 +10,17 @@ from typing import TypeAlias
 
 from verify.breach import Breach, breaches, of_file, strongest_promise, unreadable
 from verify.expectation import FileExpectation, Segment
-from verify.identity import Alien, Identity
+from verify.identity import Identity
 from verify.observation import Missing, Observation, ObservationError, Page, Size, Unreadable
 from verify.sectors import PageJudge, Piece
 from verify.stamp import SECTOR_BYTES, Look, Span
 
 Pages: TypeAlias = Span | Page | Unreadable
+
+MAX_SINGLE_PAGES = 1 << 18
+"""So many pages of spans are judged one by one, as many as a worker may have, before the rest is left unjudged: a span of a
+few bytes may stand for any number of pages."""
+_TOO_MANY = Breach("unjudged", "store", None, "", f"more than {MAX_SINGLE_PAGES} pages that bytes would tell", None, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +44,7 @@ class FileCheck:
         self._crash = crash
         self._name = expectation.file.name
         self._page_bytes = identity.page_bytes
+        self._singly = 0
 
     def located(self, observations: Iterable[Observation]) -> Iterator[Located]:
         """The breaches by page. Raises ObservationError unless all of the file was observed."""
@@ -87,6 +93,11 @@ class FileCheck:
             yield from self._judge(look, segment, judge, range(first, whole_end), self._page_bytes)
             yield from self._judge(look, segment, judge, range(max(first, whole_end), end), tail_bytes)
 
+    def _check_whole(self, page: Page) -> None:
+        """ObservationError for a page with more or fewer sectors, or bytes, than a page has."""
+        if len(page.sectors) * SECTOR_BYTES != self._page_bytes or len(page.raw) not in (0, self._page_bytes):
+            raise ObservationError(f"{self._name}: page {page.page} has {len(page.sectors)} sectors, {len(page.raw)} bytes")
+
     def _overlaps(self, looks: Iterable[Observation], page_count: int) -> Iterator[tuple[Pages, Segment, int, int]]:
         """Each look with each segment that it overlaps, and their common pages [first, end)."""
         segments = self._expectation.segments(page_count)
@@ -95,6 +106,8 @@ class FileCheck:
         for look in looks:
             if not isinstance(look, Pages) or _first_page(look) != reached:
                 raise ObservationError(f"{self._name}: {look} where page {reached} was to come")
+            if isinstance(look, Page):
+                self._check_whole(look)
             end = reached + (1 if isinstance(look, Page) else look.pages)
             if end > page_count:
                 raise ObservationError(f"{self._name}: {look} is past the end, page {page_count}")
@@ -110,15 +123,18 @@ class FileCheck:
     def _judge(self, look: Pages, segment: Segment, judge: PageJudge, pages: range, limit_bytes: int) -> Iterator[Located]:
         """The breaches on these pages, each judged up to `limit_bytes`."""
         step = len(pages) if self._is_uniform(look, judge) else 1
+        if isinstance(look, Span) and step == 1:
+            self._singly += len(pages)
+            if self._singly > MAX_SINGLE_PAGES:
+                yield Located(pages.start, len(pages), *_owner(segment, None), _TOO_MANY)
+                return
         for page in pages[:: step or 1]:
             for breach in self._breaches(look, judge, page, limit_bytes):
                 yield Located(page, step, *_owner(segment, breach.writer), breach)
 
     def _is_uniform(self, look: Pages, judge: PageJudge) -> bool:
         """Whether all pages of the look that share a history are judged alike, so that judging one is enough."""
-        if isinstance(look, Span):
-            return judge.by_name or isinstance(self._identity.of_span(look), Alien)
-        return True
+        return not isinstance(look, Span) or judge.by_name or judge.is_page_alike(self._identity.of_span(look))
 
     def _breaches(self, look: Pages, judge: PageJudge, page: int, limit_bytes: int) -> list[Breach]:
         role = self._expectation.file.role

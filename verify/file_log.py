@@ -27,6 +27,7 @@ class FileLog:
     def __init__(self, file: ledger.File) -> None:
         self.file = file
         self.sizes_bytes = {file.size_bytes}
+        self.largest_bytes = file.size_bytes
         self.placed: list[Placed[Item]] = [
             Placed(base.first_page, base.first_page + base.pages, base) for base in file.base
         ]

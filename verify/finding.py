@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from verify.numbers import U32, PageIndex, Sectors
+
 FindingKind = Literal[
     "lost",
     "torn",
@@ -30,7 +32,7 @@ class Finding:
     """A kind of the design, or "unjudged": an irregular page beyond the reader's limit, whose bytes would be needed to
     tell a legal mix of generations from corruption."""
     promise: Promise
-    file: int
+    file: U32
     """Its id, 0 if no file is concerned."""
     name: str
     """Of the file, "" for none."""
@@ -42,10 +44,10 @@ class Finding:
     """Of the worker concerned, "" for none."""
     writer: int | None
     """The worker that stored what was expected, None for none."""
-    first_page: int
-    pages: int
+    first_page: PageIndex
+    pages: PageIndex
     """0 if the finding is about the file as a whole."""
-    sectors: int
+    sectors: Sectors
     """Bit i: sector i of each page is affected."""
     expected: str
     """Contents in words."""

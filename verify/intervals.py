@@ -46,3 +46,29 @@ class Overlay(Generic[T]):
                 del active[bisect_left(active, order)]
         if reached < end_page:
             yield reached, end_page, [self._items[each] for each in active]
+
+
+def merged(ranges: Iterable[range]) -> list[range]:
+    """The same numbers as ranges in order that neither overlap nor touch."""
+    joined: list[range] = []
+    for each in sorted(filter(None, ranges), key=lambda each: each.start):
+        if joined and each.start <= joined[-1].stop:
+            joined[-1] = range(joined[-1].start, max(joined[-1].stop, each.stop))
+        else:
+            joined.append(each)
+    return joined
+
+
+def without(ranges: Iterable[range], gone: Iterable[range]) -> list[range]:
+    """What of `ranges` lies in none of `gone`, in order."""
+    left = []
+    holes = merged(gone)
+    for each in merged(ranges):
+        start = each.start
+        for hole in holes[bisect_left(holes, start, key=lambda hole: hole.stop) :]:
+            if hole.start >= each.stop:
+                break
+            left.append(range(start, hole.start))
+            start = max(start, hole.stop)
+        left.append(range(start, each.stop))
+    return [each for each in left if each]

@@ -14,8 +14,11 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal, get_args
 
 from verify.json_lines import Codec
+from verify.numbers import S64, U32, U64, Bytes, Errno, Owner, PageIndex
 
 LEDGER_VERSION = 2
+MAX_FILES = 2000
+"""As many as a plan can have, each with a clone (workloads.layouts.CLONE_ID_OFFSET)."""
 
 BaseKind = Literal["zero", "stamp"]
 Role = Literal["target", "clone", "bystander"]
@@ -25,8 +28,8 @@ Role = Literal["target", "clone", "bystander"]
 class Base:
     """Content of a range of pages before the run: zeros, or stamps of kind BASE."""
 
-    first_page: int
-    pages: int
+    first_page: PageIndex
+    pages: PageIndex
     kind: BaseKind
 
 
@@ -38,10 +41,10 @@ class RefusedPage:
     or the errno; `address` the faulting address or 0.
     """
 
-    page: int
+    page: PageIndex
     how: str
-    code: int
-    address: int
+    code: S64
+    address: U64
 
 
 class _Record:
@@ -60,11 +63,11 @@ class Begin(_Record):
     """First record of every ledger."""
 
     TAG: ClassVar[str] = "begin"
-    version: int
+    version: U32
     """LEDGER_VERSION."""
-    run: int
+    run: U64
     """The number, of 64 bits, in all stamps of the run."""
-    page_bytes: int
+    page_bytes: U32
     plan: str
     """The identity of the plan."""
 
@@ -74,12 +77,12 @@ class File(_Record):
     """A file on the filesystem under test, laid out and synced before the first store."""
 
     TAG: ClassVar[str] = "file"
-    file: int
+    file: U32
     name: str
-    size_bytes: int
+    size_bytes: Bytes
     layout: str
     role: Role
-    content_file: int
+    content_file: U32
     """Named by its base stamps: its own id, or the origin's in a clone. STORE stamps name the file they went to."""
     base: tuple[Base, ...]
     """Pages in none of these ranges, those past `size_bytes` included, are zeros."""
@@ -93,12 +96,12 @@ class Worker(_Record):
     """
 
     TAG: ClassVar[str] = "worker"
-    worker: int
-    file: int
+    worker: Owner
+    file: U32
     pin: str
     access: str
-    first_page: int
-    pages: int
+    first_page: PageIndex
+    pages: PageIndex
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +109,8 @@ class Pinned(_Record):
     """The pin was tried; errno 0 is success."""
 
     TAG: ClassVar[str] = "pinned"
-    worker: int
-    errno: int
+    worker: Owner
+    errno: Errno
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,13 +118,13 @@ class Store(_Record):
     """Intent to store bytes [lo, hi) of each page of a range, taken from its stamp of `generation`."""
 
     TAG: ClassVar[str] = "store"
-    worker: int
-    file: int
-    first_page: int
-    pages: int
-    generation: int
-    lo: int
-    hi: int
+    worker: U32
+    file: U32
+    first_page: PageIndex
+    pages: PageIndex
+    generation: U32
+    lo: U32
+    hi: U32
     crossing: bool = False
     """One store over page boundaries instead, from byte lo of the first page to byte hi of the last."""
 
@@ -131,7 +134,7 @@ class Stored(_Record):
     """The worker's outstanding Store returned. Pages that are not among the `refused` were accepted."""
 
     TAG: ClassVar[str] = "stored"
-    worker: int
+    worker: Owner
     refused: tuple[RefusedPage, ...]
 
 
@@ -140,14 +143,14 @@ class Sync(_Record):
     """A sync begins."""
 
     TAG: ClassVar[str] = "sync"
-    worker: int
+    worker: Owner
     kind: str
     """msync, fsync, fdatasync, syncfs, sync (which cannot report an error, so it proves nothing once a fault has struck),
     async_fsync (msync(MS_ASYNC) and fsync) or sync_file_range, which promises nothing."""
-    files: tuple[int, ...]
+    files: tuple[U32, ...]
     """None for the whole filesystem."""
-    first_page: int
-    pages: int
+    first_page: PageIndex
+    pages: PageIndex
     """0 for whole files."""
 
 
@@ -156,8 +159,8 @@ class Synced(_Record):
     """The worker's outstanding Sync returned; errno 0 is success."""
 
     TAG: ClassVar[str] = "synced"
-    worker: int
-    errno: int
+    worker: Owner
+    errno: Errno
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,9 +172,9 @@ class Resize(_Record):
     """
 
     TAG: ClassVar[str] = "resize"
-    worker: int
-    file: int
-    size_bytes: int
+    worker: Owner
+    file: U32
+    size_bytes: Bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,10 +182,10 @@ class Zeroed(_Record):
     """A range of the file is about to be legally turned into zeros (punched, zeroed); see Resize."""
 
     TAG: ClassVar[str] = "zeroed"
-    worker: int
-    file: int
-    first_byte: int
-    length_bytes: int
+    worker: Owner
+    file: U32
+    first_byte: Bytes
+    length_bytes: Bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,8 +193,8 @@ class Altered(_Record):
     """The worker's outstanding Resize or Zeroed returned; errno 0 is success, anything else may have happened in part."""
 
     TAG: ClassVar[str] = "altered"
-    worker: int
-    errno: int
+    worker: Owner
+    errno: Errno
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,8 +223,8 @@ class FsError(_Record):
     """
 
     TAG: ClassVar[str] = "fs_error"
-    errno: int
-    count: int
+    errno: Errno
+    count: U64
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,16 +232,16 @@ class Looked(_Record):
     """What a worker saw of its mapping, its file and its locks, in this order: it read the mapping first."""
 
     TAG: ClassVar[str] = "looked"
-    worker: int
-    nonzero_bytes: int
+    worker: Owner
+    nonzero_bytes: U64
     """In the pages that it was to read."""
-    resident_kib: int
-    dirty_kib: int
-    locked_kib: int
+    resident_kib: U64
+    dirty_kib: U64
+    locked_kib: U64
     """Of the whole process, which may be a child of the worker."""
-    blocks: int
+    blocks: U64
     """Of 512 bytes, that the file takes."""
-    mtime_ns: int
+    mtime_ns: S64
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,7 +249,7 @@ class Thawed(_Record):
     """The frozen filesystem is about to be thawed; so much was written to its device since it was frozen."""
 
     TAG: ClassVar[str] = "thawed"
-    sectors: int
+    sectors: U64
 
 
 @dataclass(frozen=True, slots=True)

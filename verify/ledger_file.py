@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
+from verify.descriptors import lines
 from verify.ledger import Record, decode
 
 
@@ -63,11 +64,10 @@ def read_ledger(path: Path | str) -> Iterator[Record]:
 
     Raises LedgerError for any other line that is not a record, OSError if the file cannot be read.
     """
-    with open(path, "rb") as lines:
-        for number, line in enumerate(lines, 1):
-            if not line.endswith(b"\n"):
-                return
-            try:
-                yield decode(line)
-            except ValueError as error:
-                raise LedgerError(Path(path), number, str(error)) from error
+    for number, line in enumerate(lines(path), 1):
+        if not line.endswith(b"\n"):
+            return
+        try:
+            yield decode(line)
+        except ValueError as error:
+            raise LedgerError(Path(path), number, str(error)) from error

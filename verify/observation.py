@@ -9,7 +9,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from verify.descriptors import lines
 from verify.json_lines import Codec
+from verify.numbers import Bytes, Errno, PageCount, PageIndex
 from verify.stamp import SectorView, Span
 
 
@@ -17,7 +19,7 @@ from verify.stamp import SectorView, Span
 class Page:
     """A page that is neither zeros nor stamps of one generation, sector by sector."""
 
-    page: int
+    page: PageIndex
     sectors: tuple[SectorView, ...]
     raw: bytes
     """Its content, zeros past the end of the file; empty once the reader has kept as many pages as it may."""
@@ -27,9 +29,9 @@ class Page:
 class Unreadable:
     """Pages that read(2) does not give."""
 
-    first_page: int
-    pages: int
-    errno: int
+    first_page: PageIndex
+    pages: PageCount
+    errno: Errno
     """0 if it says that they are past the end of the file."""
 
 
@@ -37,14 +39,14 @@ class Unreadable:
 class Size:
     """The file's size by fstat(2)."""
 
-    size_bytes: int
+    size_bytes: Bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Missing:
     """The file could not be opened."""
 
-    errno: int
+    errno: Errno
 
 
 Observation = Span | Page | Unreadable | Size | Missing
@@ -68,15 +70,14 @@ class ObservationError(Exception):
 
 def write_observations(path: Path | str, observations: Iterable[Observation]) -> None:
     """Store observations as JSON lines, replacing the file."""
-    with open(path, "wb") as lines:
-        lines.writelines(map(_CODEC.encode, observations))
+    with open(path, "wb") as out:
+        out.writelines(map(_CODEC.encode, observations))
 
 
 def read_observations(path: Path | str) -> Iterator[Observation]:
     """The stored observations, one in memory at a time. Raises ObservationError for a damaged file."""
-    with open(path, "rb") as lines:
-        for number, line in enumerate(lines, 1):
-            try:
-                yield _CODEC.decode(line)
-            except ValueError as error:
-                raise ObservationError(f"{path}, line {number}: {error}") from error
+    for number, line in enumerate(lines(path), 1):
+        try:
+            yield _CODEC.decode(line)
+        except ValueError as error:
+            raise ObservationError(f"{path}, line {number}: {error}") from error

@@ -10,11 +10,13 @@ from errno import errorcode
 
 from verify import ledger
 from verify.acks import NEVER, EndedSync
+from verify.completed import Completed
 from verify.expectation import Deed, FileExpectation
 from verify.file_log import FileLog, When
 from verify.history import Content, Fate
 from verify.intervals import Placed
-from verify.ledger import LEDGER_VERSION, Record
+from verify.ledger import LEDGER_VERSION, MAX_FILES, Record
+from verify.stamp import MAX_PAGE_BYTES
 
 
 class HistoryError(Exception):
@@ -49,6 +51,8 @@ def expectations(records: Iterable[Record]) -> Expectations:
         raise HistoryError(position, "the ledger does not start with a Begin record")
     if begin.version != LEDGER_VERSION:
         raise HistoryError(position, f"ledger version {begin.version}, known is {LEDGER_VERSION}")
+    if not 0 < begin.page_bytes <= MAX_PAGE_BYTES:
+        raise HistoryError(position, f"pages of {begin.page_bytes} bytes, allowed are up to {MAX_PAGE_BYTES}")
     reading = _Reading(begin.page_bytes)
     for position, record in numbered:
         reading.take(position, record)
@@ -63,6 +67,7 @@ class _Reading:
         self._page_bytes = page_bytes
         self._files: dict[int, FileLog] = {}
         self._workers: list[tuple[int, ledger.Worker]] = []
+        self._mapped_end: dict[tuple[int, int], int] = {}
         self._stores: dict[int, tuple[int, ledger.Store]] = {}
         self._syncs: dict[int, tuple[int, ledger.Sync]] = {}
         self._alterations: dict[int, tuple[int, ledger.Resize | ledger.Zeroed]] = {}
@@ -78,6 +83,8 @@ class _Reading:
                 self._new_file(position, record)
             case ledger.Worker():
                 self._workers.append((position, record))
+                key, end_page = (record.worker, record.file), record.first_page + record.pages
+                self._mapped_end[key] = max(end_page, self._mapped_end.get(key, 0))
             case ledger.Store():
                 self._begin_store(position, record)
             case ledger.Stored():
@@ -119,15 +126,24 @@ class _Reading:
     def _new_file(self, position: int, file: ledger.File) -> None:
         if file.file in self._files:
             raise HistoryError(position, f"a second file {file.file}")
+        if len(self._files) == MAX_FILES:
+            raise HistoryError(position, f"more than {MAX_FILES} files")
         self._files[file.file] = FileLog(file)
 
     def _begin_store(self, position: int, store: ledger.Store) -> None:
-        self._log(position, store.file)
+        log = self._log(position, store.file)
         if store.worker in self._stores:
             raise HistoryError(position, f"worker {store.worker} has a store under way")
         if not self._is_sensible(store):
             raise HistoryError(position, f"a store of nothing, or past its page: {store}")
+        if not self._is_within(store, log):
+            raise HistoryError(position, f"a store outside its file: {store}")
         self._stores[store.worker] = (position, store)
+
+    def _is_within(self, store: ledger.Store, log: FileLog) -> bool:
+        """Whether all pages are the file's when it was largest, or the worker's, whose stores past the end are refused."""
+        end_page = -(-log.largest_bytes // self._page_bytes)
+        return store.first_page + store.pages <= max(end_page, self._mapped_end.get((store.worker, store.file), 0))
 
     def _is_sensible(self, store: ledger.Store) -> bool:
         first_byte, end_byte = store.lo, store.hi + (self._page_bytes if store.crossing else 0)
@@ -138,12 +154,12 @@ class _Reading:
         if stored.worker not in self._stores:
             raise HistoryError(position, f"worker {stored.worker} has no store under way")
         began, store = self._stores.pop(stored.worker)
-        pages = range(store.first_page, store.first_page + store.pages)
-        faulted = sorted({fault.page for fault in stored.refused})
-        if any(page not in pages for page in faulted):
-            raise HistoryError(position, f"faults outside the store: {faulted}")
-        for first, end, fate in _fates(pages, faulted):
-            self._place_store(store, began, position, first, end, fate)
+        try:
+            for pages, accepted in Completed(store, stored).pieces():
+                fate: Fate = "accepted" if accepted else "faulted"
+                self._place_store(store, began, position, pages.start, pages.stop, fate)
+        except ValueError as error:
+            raise HistoryError(position, str(error)) from error
 
     def _place_store(
         self, store: ledger.Store, began: int, ended: int | None, first_page: int, end_page: int, fate: Fate
@@ -203,7 +219,9 @@ class _Reading:
         return kind != "sync" or ended < self._struck_at
 
     def _begin_alteration(self, position: int, alteration: ledger.Resize | ledger.Zeroed) -> None:
-        self._log(position, alteration.file)
+        log = self._log(position, alteration.file)
+        if isinstance(alteration, ledger.Resize):
+            log.largest_bytes = max(log.largest_bytes, alteration.size_bytes)
         if alteration.worker in self._alterations:
             raise HistoryError(position, f"worker {alteration.worker} has an alteration under way")
         self._alterations[alteration.worker] = position, alteration
@@ -228,18 +246,10 @@ def _reach(store: ledger.Store, first_page: int, end_page: int, page_bytes: int)
     if not store.crossing:
         yield first_page, end_page, store.lo, store.hi
         return
-    last = store.first_page + store.pages - 1
-    for page in range(first_page, end_page):
-        yield page, page + 1, store.lo if page == store.first_page else 0, store.hi if page == last else page_bytes
-
-
-def _fates(pages: range, faulted: list[int]) -> Iterator[tuple[int, int, Fate]]:
-    """(first page, end page, fate) of adjacent pages of a store that returned."""
-    reached = pages.start
-    for page in faulted:
-        if reached < page:
-            yield reached, page, "accepted"
-        yield page, page + 1, "faulted"
-        reached = page + 1
-    if reached < pages.stop:
-        yield reached, pages.stop, "accepted"
+    inner = range(store.first_page + 1, store.first_page + store.pages - 1)
+    if first_page < inner.start:
+        yield first_page, inner.start, store.lo, page_bytes
+    if (first := max(first_page, inner.start)) < (end := min(end_page, inner.stop)):
+        yield first, end, 0, page_bytes
+    if inner.stop < end_page:
+        yield inner.stop, end_page, 0, store.hi

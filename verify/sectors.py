@@ -60,6 +60,10 @@ class PageJudge:
         """Whether a uniform page is always judged by name, so that all pages like it are judged alike."""
         return all(piece.lo % SECTOR_BYTES == 0 for piece in self.pieces)
 
+    def is_page_alike(self, sight: Content | Alien) -> bool:
+        """Whether all pages that show `sight` throughout are judged alike though their bytes differ."""
+        return isinstance(sight, Alien) or all(sight in piece.allowed for piece in self.pieces)
+
     def uniform(self, sight: Content | Alien, page: int, limit_bytes: int) -> list[Sector]:
         """The sectors, up to `limit_bytes`, of a page that shows the same throughout."""
         sights = [sight] * -(-limit_bytes // SECTOR_BYTES)

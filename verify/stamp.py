@@ -33,6 +33,7 @@ from mmap import mmap
 from typing import TypeAlias
 
 from verify import _stamp
+from verify.numbers import U32, U64, PageCount, PageIndex
 
 SECTOR_BYTES = 512
 """The unit of disks, of the block layer and of what is judged."""
@@ -75,13 +76,13 @@ class SectorLook(IntEnum):
 class Span:
     """Pages in a row that look alike."""
 
-    first_page: int
-    pages: int
+    first_page: PageIndex
+    pages: PageCount
     look: Look
     """OWN: every sector of every page is the STORE (generation > 0) or BASE (generation 0) stamp of exactly this run, file,
     page and sector, all of one generation and writer. IRREGULAR spans are one page long."""
-    generation: int
-    writer: int
+    generation: U32
+    writer: U32
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,14 +90,14 @@ class SectorView:
     """One sector's look and, if it has the magic, the header it carries. Only a STAMP's fields can be believed."""
 
     look: SectorLook
-    kind: int
+    kind: U32
     """A plain number, because a damaged header may hold any."""
-    run: int
-    file: int
-    page: int
-    sector: int
-    generation: int
-    writer: int
+    run: U64
+    file: U32
+    page: U64
+    sector: U32
+    generation: U32
+    writer: U32
 
 
 def fill(

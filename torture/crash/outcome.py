@@ -11,11 +11,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from verify import checker, codec, ledger, observation, oracle
+from verify.descriptors import lines
 from verify.finding import Finding, of_filesystem
 from verify.ledger import Record
+from verify.numbers import U64
 from verify.observation import Observation
 
 STATES = "states.jsonl"
+_MOST_LINE_BYTES = 256 << 20
+"""A line holds all that was seen of all files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +28,7 @@ class StateSeen:
 
     label: str
     """Which one it is, in words."""
-    position: int
+    position: U64
     """What it owes was acked by this position in the ledger."""
     unmountable: str
     """Why it would not mount, or ""."""
@@ -51,7 +55,7 @@ class _Stored:
     """A StateSeen as it is stored, its observations as the lines that verify.observation makes of them."""
 
     label: str
-    position: int
+    position: U64
     unmountable: str
     inconsistent: str
     files: Mapping[int, tuple[str, ...]]
@@ -99,9 +103,12 @@ def first_failure(directory: Path, records: Sequence[Record]) -> list[Finding]:
 
 
 def read_states(path: Path) -> Iterator[StateSeen]:
-    """The states in the order in which they were checked; none if there is no such file."""
+    """The states in the order in which they were checked; none if there is no such file. Raises ObservationError for a
+    damaged file."""
     if not path.exists():
         return
-    with open(path, "rb") as lines:
-        for line in lines:
+    for number, line in enumerate(lines(path, _MOST_LINE_BYTES), 1):
+        try:
             yield StateSeen.from_json(line)
+        except ValueError as error:
+            raise observation.ObservationError(f"{path}, line {number}: {error}") from error

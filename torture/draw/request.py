@@ -9,6 +9,8 @@ from dataclasses import dataclass, field, replace
 from torture.dimensions import DIMENSIONS
 from torture.errors import BadRequest
 from torture.faults import parse
+from torture.filesystems import filesystem
+from torture.filesystems.words import check_words
 from torture.plan import MAX_MEMLOCK_BYTES, MAX_PAGES, MAX_WORKERS, FaultSpec
 
 
@@ -51,6 +53,9 @@ class Request:
         _in_range("--pages", self.pages, 1, MAX_PAGES)
         _in_range("--workers", self.workers, 1, MAX_WORKERS)
         _in_range("--memlock", self.memlock_bytes, -1, MAX_MEMLOCK_BYTES)
+        for name in self["filesystem"]:
+            words, places = filesystem(name).words, ("--mkfs-options", "--mount-options")
+            check_words(name, words, self.mkfs_options, self.mount_options, places)
 
     def __getitem__(self, dimension: str) -> tuple[str, ...]:
         return self.values[dimension]

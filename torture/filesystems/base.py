@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from torture.filesystems.words import Words
+
 FEATURES: Mapping[str, str] = {
     # fallocate(2) leaves unwritten extents.
     "unwritten": "has no unwritten extents",
@@ -118,6 +120,8 @@ class Filesystem:
     kernel_type: str = ""
     """The type that mount(2) takes, and the module of the kernel; "": its name."""
     mount_options: tuple[str, ...] = ()
+    words: Words = field(default_factory=Words)
+    """The words for mkfs and mount that may come from elsewhere, a plan for instance."""
     copy_options: tuple[str, ...] = ()
     """Further mount options for a copy whose original may be mounted too."""
     block_bytes: int = 4096

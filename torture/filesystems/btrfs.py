@@ -3,6 +3,25 @@
 from __future__ import annotations
 
 from torture.filesystems.base import ON_DISK, RANGES, Check, Filesystem, Quota
+from torture.filesystems.words import FEATURES, LABEL, UUID, Words
+
+_PROFILE = "single dup raid(0|1|1c3|1c4|5|6|10)"
+_WORDS = Words(  # mkfs.btrfs(8), btrfs(5)
+    {
+        **dict.fromkeys(("-f", "--force", "-K", "--nodiscard", "-M", "--mixed", "-q", "--quiet", "-v", "--verbose"), ""),
+        **dict.fromkeys(("-b", "--byte-count", "-n", "--nodesize", "-s", "--sectorsize"), "#"),
+        **dict.fromkeys(("-d", "--data", "-m", "--metadata"), _PROFILE),
+        **dict.fromkeys(("--csum", "--checksum"), "crc32c xxhash sha256 blake2"),
+        **dict.fromkeys(("-L", "--label"), LABEL),
+        **dict.fromkeys(("-O", "--features", "-R", "--runtime-features"), FEATURES),
+        **dict.fromkeys(("-U", "--uuid"), UUID),
+    },
+    "(no)?acl (no)?autodefrag (no)?barrier clear_cache commit=# compress(-force)?(=[a-z]+(:[0-9]+)?)? (no)?datacow"
+    " (no)?datasum degraded discard(=(a?sync))? nodiscard (no)?enospc_debug (no)?flushoncommit"
+    " fragment=(data|metadata|all) nologreplay max_inline=# metadata_ratio=# norecovery rescan_uuid_tree"
+    " rescue=[a-z:]+ ref_verify skip_balance space_cache(=v[12])? nospace_cache (no)?ssd (no)?ssd_spread thread_pool=#"
+    " (no)?treelog usebackuproot user_subvol_rm_allowed",
+)
 
 BTRFS = Filesystem(
     name="btrfs",
@@ -21,6 +40,7 @@ BTRFS = Filesystem(
             )
         )
     },
+    words=_WORDS,
     few_inodes=(),  # inodes live in metadata, and run out with it
     xattr_bytes=15_000,  # nearly a leaf (nodesize 16 KiB, mkfs.btrfs(8))
 )

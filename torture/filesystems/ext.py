@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from torture.filesystems.base import ON_DISK, RANGES, Check, Filesystem, Quota, Recovery
+from torture.filesystems.words import ERRORS, FEATURES, LABEL, UUID, Words
 
 _OVERWRITES = ON_DISK | {"extents", "in-place", "raw-data", "gives-up"}
 _JOURNALS = _OVERWRITES | {"journal", "punch", "reserves", "shutdown"}
@@ -10,6 +11,32 @@ _JOURNALS = _OVERWRITES | {"journal", "punch", "reserves", "shutdown"}
 _E2FSCK = Recovery(("e2fsck", "-f", "-y"), recovered=(0, 1, 2, 3), failure="Couldn't clone file")
 _FORMAT, _OF_THE_FORMAT = "quota_v2", "v2_check_quota_file"
 """The module with the format that quotas are kept in (CONFIG_QFMT_V2), and a function of it."""
+
+_WORDS = Words(  # mke2fs(8), ext4(5)
+    {
+        **dict.fromkeys(("-b", "-C", "-g", "-G", "-i", "-I", "-N"), "#"),
+        **dict.fromkeys(("-D", "-F", "-j", "-K", "-q", "-v"), ""),
+        "-e": "continue remount-ro",
+        "-E": "(no)?discard lazy_(itable|journal)_init(=[01])? (stride|stripe[_-]width|resize|desc[_-]size)=#"
+        " packed_meta_blocks(=[01])? num_backup_sb=[012] root_owner(=[0-9]+:[0-9]+)? quotatype=[a-z:]+ test_fs"
+        f" no_copy_xattrs mmp_update_interval=# orphan_file_size=# assume_storage_prezeroed(=[01])? hash_seed={UUID}"
+        " encoding=utf8[0-9.-]* encoding_flags=(no)?strict revision=[01]",
+        "-J": "(size|fast_commit_size|location)=#",
+        "-L": LABEL,
+        "-m": "[0-9]{1,2}([.][0-9]+)?",
+        "-O": FEATURES,
+        "-r": "[01]",
+        "-T": "[a-z0-9_]+",
+        "-U": f"random clear time {UUID}",
+    },
+    "(no)?acl (no)?user_xattr bsddf minixdf (no)?grpid bsdgroups sysvgroups res[gu]id=# (no)?quota (usr|grp|prj)quota"
+    f" nouid32 oldalloc orlov check=none nocheck debug {ERRORS} (no)?reservation data=(journal|ordered|writeback)"
+    " data_err=(ignore|abort) barrier(=[01])? nobarrier commit=# norecovery noload (no)?journal_checksum"
+    " journal_async_commit inode_readahead_blks=# stripe=# (no)?delalloc (max|min)_batch_time=# journal_ioprio=[0-7]"
+    " (no)?auto_da_alloc (no)?init_itable(=#)? (no)?discard (no)?block_validity dioread_(no)?lock nodioread_nolock"
+    " max_dir_size_kb=# i_version nombcache (no_)?prefetch_block_bitmaps mb_optimize_scan=[01]"
+    " inlinecrypt dax(=(always|never|inode))?",
+)
 
 
 def _extended(
@@ -42,6 +69,7 @@ def _extended(
         usual=usual,
         features=features,
         quotas=quotas or {},
+        words=_WORDS,
         few_inodes=("-N", "256"),
         signatures=frozenset({"ext2", "ext3", "ext4"}),  # blkid goes by the features that mkfs was asked for
         recovery=recovery,

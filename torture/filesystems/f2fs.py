@@ -3,6 +3,28 @@
 from __future__ import annotations
 
 from torture.filesystems.base import ON_DISK, RANGES, Check, Filesystem, Quota
+from torture.filesystems.words import ERRORS, FEATURES, LABEL, UUID, Words
+
+_WORDS = Words(  # mkfs.f2fs(8), Documentation/filesystems/f2fs.rst
+    {
+        **dict.fromkeys(("-f", "-i", "-m", "-q", "-r"), ""),
+        **dict.fromkeys(("-a", "-t"), "[01]"),
+        **dict.fromkeys(("-d", "-o", "-s", "-w", "-z"), "#"),
+        **dict.fromkeys(("-e", "-E"), "[a-z0-9]+"),
+        "-C": "utf8(:strict)?",
+        "-l": LABEL,
+        "-O": FEATURES,
+        "-R": "[0-9]+:[0-9]+",
+        "-U": UUID,
+    },
+    "background_gc=(on|off|sync) (no)?gc_merge disable_roll_forward norecovery (no)?discard (no_)?heap (no)?user_xattr"
+    " (no)?acl active_logs=[246] (no)?inline_(xattr|data|dentry) inline_xattr_size=# (no)?flush_merge (no)?barrier fastboot"
+    " (no)?extent_cache age_extent_cache data_flush reserve_root=# res[gu]id=# mode=(adaptive|lfs|fragment:(segment|block))"
+    f" (usr|grp|prj)quota (no)?quota alloc_mode=(default|reuse) fsync_mode=(posix|strict|nobarrier) {ERRORS}"
+    " checkpoint=(enable|disable(:[0-9]+%?)?) (no)?checkpoint_merge compress_algorithm=[a-z0-9]+(:[0-9]+)?"
+    " compress_log_size=# compress_(extension|mode)=[a-z0-9]+ compress_(chksum|cache) inlinecrypt atgc"
+    " discard_unit=(block|segment|section) memory=(normal|low)",
+)
 
 F2FS = Filesystem(
     name="f2fs",
@@ -12,6 +34,7 @@ F2FS = Filesystem(
     size_mib=96,
     usual=4,
     features=RANGES | ON_DISK | {"collapse", "reserves", "journal", "shutdown", "extents", "raw-data", "gives-up"},
+    words=_WORDS,
     quotas={
         "user": Quota(("-O", "extra_attr,quota"), ("usrquota",), module="quota_v2", kernel_symbol="v2_check_quota_file")
     },

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 
 from torture.filesystems.base import Check, Filesystem
+from torture.filesystems.words import Words
 
 ROWS = (
     Filesystem(
@@ -14,6 +15,9 @@ ROWS = (
         package="coreutils",
         size_mib=32,
         mount_options=("size=32m",),
+        words=Words(  # tmpfs(5); it is memory of the machine, so its size stays below a gigabyte
+            mount="size=[0-9]{1,3}[kKmM] nr_inodes=# huge=(never|always|within_size|advise) inode(32|64) noswap [ug]id=#"
+        ),
         features=frozenset({"keep-size", "punch", "reserves"}),
         volatile=True,
         # A read fault of a hole allocates and charges the page (mm/shmem.c, shmem_get_folio_gfp), so that mlock

@@ -3,10 +3,27 @@
 from __future__ import annotations
 
 from torture.filesystems.base import ON_DISK, RANGES, Check, Filesystem, Quota
+from torture.filesystems.words import LABEL, UUID, Words
 
 _QUOTAS_OF_THE_KERNEL = "/proc/fs/xfs/xqm"
 """fs/xfs/xfs_stats.c, CONFIG_XFS_QUOTA."""
 
+_WORDS = Words(  # mkfs.xfs(8), xfs(5)
+    {
+        **dict.fromkeys(("-f", "-K", "-q"), ""),
+        **dict.fromkeys(("-b", "-s"), "size=#"),
+        "-d": "(agcount|agsize|size|sunit|swidth|su|sw|sectsize|extszinherit|cowextsize|daxinherit)=# noalign",
+        "-i": "(perblock|size|maxpct|attr|projid32bit|sparse|nrext64|exchange)=#",
+        "-l": "(agnum|size|version|sunit|su|sectsize|lazy-count)=# internal(=1)?",
+        "-L": LABEL,
+        "-m": f"(crc|finobt|rmapbt|reflink|inobtcount|bigtime|autofsck)=[01] uuid={UUID}",
+        "-n": "size=# version=(2|ci) (ftype|parent)=[01]",
+        "-r": "extsize=#",
+    },
+    "(allocsize|logbufs|logbsize|sunit|swidth)=# (no)?attr2 (no)?discard (no)?grpid bsdgroups sysvgroups filestreams"
+    " (no)?ikeep inode(32|64) (no)?largeio (no)?barrier noalign norecovery nouuid (no)?quota ([ugp]|usr|grp|prj)quota"
+    " [ugp]?qnoenforce swalloc wsync (no)?lifetime dax(=(always|never|inode))?",
+)
 XFS = Filesystem(
     name="xfs",
     mkfs=("mkfs.xfs", "-q", "-f", "-K"),
@@ -21,6 +38,7 @@ XFS = Filesystem(
         "user": Quota(mount=("uquota",), module="xfs", kernel_file=_QUOTAS_OF_THE_KERNEL),
         "project": Quota(mount=("pquota",), module="xfs", kernel_file=_QUOTAS_OF_THE_KERNEL),
     },
+    words=_WORDS,
     few_inodes=("-i", "maxpct=1"),
     copy_options=("nouuid",),
 )

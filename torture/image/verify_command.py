@@ -14,6 +14,7 @@ import click
 from torture import options as options_for
 from torture.campaign.run_directory import temporary
 from torture.errors import BadRequest
+from torture.filesystems.words import check_words
 from torture.image.image_ledger import Ledger, check_belongs, choose_filesystem, kept_position, load_ledger
 from torture.judge import Verdict, judge, judge_image
 from torture.lab.base import GuestLost, Lab
@@ -160,6 +161,7 @@ def _examined(wanted: _Wanted, results: Path, scratch: Path) -> _Judged:
         copy = scratch / run_id / "image.img"
         copy_image(wanted.image, copy)
         row = choose_filesystem(wanted.image, copy, wanted.filesystem)
+        check_words(row.name, row.words, (), wanted.mount_options, ("", "--mount-options"))
         examination = Examination(row.name, wanted.mount_options, not wanted.unmounted or expected.crash)
         (directory / EXAMINATION).write_text(examination.to_json())
         shutil.copyfile(wanted.ledger.path, directory / LEDGER)

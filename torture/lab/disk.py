@@ -6,7 +6,6 @@ since every plan has a run number of its own.
 
 from __future__ import annotations
 
-import errno
 import gzip
 import os
 import shutil
@@ -17,6 +16,7 @@ from pathlib import Path
 from torture.errors import BadRequest, MissingRequirement
 from torture.filesystems import FILESYSTEMS
 from verify import stamp
+from verify.descriptors import regular
 
 DISK_MIB = max(row.size_mib for row in FILESYSTEMS.values()) + 20
 _CHUNK_BYTES = 1 << 20
@@ -24,6 +24,8 @@ _GZIP = b"\x1f\x8b"
 _DISK_WRITER = 0xFFFFFFFD
 _SPARE_BYTES = 64 << 20
 _MEMORY = Path("/dev/shm")
+MOST_IMAGE_MIB = 1024
+"""Of a disk image, unpacked: more than the disk of any trial has."""
 
 
 def make_guest_home(scratch: Path, run_id: str, index: int) -> Path:
@@ -68,20 +70,17 @@ def make_disk(path: Path, run: int, page_bytes: int) -> None:
 
 
 def copy_image(image: Path, target: Path) -> None:
-    """A sparse copy of a disk image, raw or gzipped. MissingRequirement without room, BadRequest if it cannot be read."""
-    try:
-        with open(target, "xb", opener=_for_us_alone) as out:
-            for chunk in image_chunks(image):
-                if chunk.count(0) == len(chunk):
-                    out.seek(len(chunk), os.SEEK_CUR)
-                else:
-                    out.write(chunk)
-            out.truncate()
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
-        full = f"{target.parent} has no room for a copy of {image}"
-        raise MissingRequirement(full, "choose another --scratch") from error
+    """A sparse copy of a disk image, raw or gzipped. MissingRequirement if it would leave no room, BadRequest as from
+    `image_chunks`."""
+    with open(target, "xb", opener=_for_us_alone) as out:
+        for chunk in image_chunks(image):
+            if chunk.count(0) == len(chunk):
+                out.seek(len(chunk), os.SEEK_CUR)
+                continue
+            if shutil.disk_usage(target.parent).free < _SPARE_BYTES + len(chunk):
+                raise MissingRequirement(f"{target.parent} has no room for a copy of {image}", "choose another --scratch")
+            out.write(chunk)
+        out.truncate()
 
 
 def _exclusively(path: str, flags: int) -> int:
@@ -94,13 +93,19 @@ def _for_us_alone(path: str, flags: int) -> int:
 
 
 def image_chunks(image: Path) -> Iterator[bytes]:
-    """The content of a disk image, raw or gzipped, in pieces of 1 MiB. BadRequest if it cannot be read."""
+    """The content of a disk image, raw or gzipped, in pieces of 1 MiB. BadRequest if it cannot be read, is no regular file,
+    or is longer than MOST_IMAGE_MIB."""
     try:
-        with open(image, "rb") as raw:
+        with regular(image) as raw:
             packed = raw.peek(len(_GZIP))[: len(_GZIP)] == _GZIP
             with gzip.GzipFile(fileobj=raw) if packed else raw as source:
-                while chunk := source.read(_CHUNK_BYTES):
+                for _ in range(MOST_IMAGE_MIB):
+                    if not (chunk := source.read(_CHUNK_BYTES)):
+                        return
                     yield chunk
+                if source.read(1):
+                    longer = f"image {image} is longer than {MOST_IMAGE_MIB} MiB"
+                    raise BadRequest(longer, f"give its first {DISK_MIB} MiB: no trial uses more of a disk")
     except (OSError, EOFError, zlib.error) as error:
         raise BadRequest(f"cannot read image {image}: {error}", "give a raw disk image, or a gzipped one") from error
 

@@ -15,6 +15,7 @@ from typing import Any
 from torture.draw.arm import Arm
 from torture.lab.choose import KernelChoice
 from torture.plan import Plan
+from torture.plan_check import check
 from torture.reproduce.signature import in_order, keys, was_judged
 from torture.reproduce.verdict import Counts, Judged, judge, overall, table
 from torture.results.groups import Key
@@ -38,10 +39,12 @@ class Side:
     mount_options: tuple[str, ...] | None = None
 
     def of(self, plan: Plan) -> Plan:
-        """The plan as this side runs it."""
+        """The plan as this side runs it. BadRequest if it cannot be carried out (torture.plan_check)."""
         changes: dict[str, Any] = {"filesystem": self.filesystem}
         changes |= {"mkfs_options": self.mkfs_options, "mount_options": self.mount_options}
-        return replace(plan, **{name: value for name, value in changes.items() if value is not None})
+        changed = replace(plan, **{name: value for name, value in changes.items() if value is not None})
+        check(changed)
+        return changed
 
     @property
     def label(self) -> str:

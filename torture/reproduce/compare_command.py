@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from itertools import count
+from itertools import chain, count
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -80,6 +80,10 @@ def compare(results: Path, scratch: Path | None, as_json: bool, **options: Any) 
     kernels = tuple(dict.fromkeys(side.choice for side in sides))
     config = run_config(results, scratch, options, lab, kernels, seed)
     plans = _same_plan(found.plan) if found else _drawn({**options, "seed": seed})
+    first = next(plans)
+    for side in sides:
+        side.of(first)  # so that words that are not allowed are refused before anything starts
+    plans = chain((first,), plans)
     expected = found.expected if found else ()
     for line in how_to_repeat(found, Setting(lab, kernels), "torture compare --finding") if found else ():
         click.echo(line, err=True)

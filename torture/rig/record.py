@@ -11,6 +11,7 @@ from typing import Literal
 
 from torture.errors import BrokenTool
 from verify import codec
+from verify.descriptors import whole
 
 RECORD = "record.json"
 LEDGER = "ledger.jsonl"
@@ -62,6 +63,8 @@ class Record:
         if not path.exists():
             return Record()
         try:
-            return codec.decode(Record, path.read_bytes())
+            return codec.decode(Record, whole(path))
         except codec.Malformed as error:
             raise BrokenTool(f"{path}: {error.wrong}", error.allowed) from error
+        except OSError as error:
+            raise BrokenTool(f"cannot read {path}: {error}", "it is the record of a trial") from error

@@ -11,5 +11,5 @@ def test_stores_and_their_ends_are_paired_by_worker() -> None:
     records += [Store(1, 5, 8, 4, 2, 0, 4096), Stored(1, ())]
     found = list(completed(records))
     assert [(each.store.worker, each.store.generation) for each in found] == [(2, 1), (1, 1), (1, 2)]
-    assert [each.accepted for each in found] == [{16, 17, 18, 19}, {8, 10, 11}, {8, 9, 10, 11}]
-    assert [each.refused for each in found] == [set(), {9}, set()]
+    assert [each.accepted for each in found] == [[range(16, 20)], [range(8, 9), range(10, 12)], [range(8, 12)]]
+    assert [each.refused for each in found] == [[], [9], []]

@@ -8,19 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.unit.fuzz.values import values
 from verify import ledger
 from verify.ledger import Record, decode
 from verify.ledger_file import LedgerError, LedgerWriter, read_ledger
 
-U64 = st.integers(0, 2**64 - 1)
-BASES = st.builds(ledger.Base, U64, U64, st.sampled_from(["zero", "stamp"]))
-FAULTS = st.builds(ledger.RefusedPage, U64, st.text(), st.integers(-200, 200), U64)
-SPECIAL = {
-    ledger.File: st.builds(ledger.File, base=st.lists(BASES, max_size=3).map(tuple)),
-    ledger.Stored: st.builds(ledger.Stored, U64, st.lists(FAULTS, max_size=3).map(tuple)),
-    ledger.Begin: st.builds(ledger.Begin, run=U64),
-}
-RECORDS = st.one_of([SPECIAL.get(record, st.builds(record)) for record in get_args(Record)])
+RECORDS = st.one_of([values(record) for record in get_args(Record)])
 
 
 @settings(max_examples=150)

@@ -23,6 +23,7 @@ from verify.completed import completed
 from verify.descriptors import opened
 from verify.finding import FindingKind
 from verify.ledger_file import read_ledger
+from verify.numbers import U32, PageIndex, Sectors
 from workloads.extents import extents
 
 PLANTED = "planted.json"
@@ -32,10 +33,10 @@ PLANTED = "planted.json"
 class Planted:
     """Damage of `kind` to the sectors (bit i: sector i) of one page."""
 
-    kind: str
-    file: int
-    page: int
-    sectors: int
+    kind: FindingKind
+    file: U32
+    page: PageIndex
+    sectors: Sectors
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,5 +152,6 @@ def _stored_whole(scene: Scene) -> dict[tuple[int, int], tuple[int, int]]:
     for each in completed(read_ledger(scene.ledger_path)):
         store = each.store
         if (store.lo, store.hi) == (0, scene.plan.page_bytes) and not each.refused:
-            stored |= {(store.file, page): (store.generation, store.worker) for page in each.accepted}
+            pages = range(store.first_page, store.first_page + store.pages)
+            stored |= {(store.file, page): (store.generation, store.worker) for page in pages}
     return stored
