@@ -202,7 +202,7 @@ class ConnectedGuest:
         event = reply.get("event") if isinstance(reply, dict) else None
         if not isinstance(event, str) or _NEEDS.get(event, "event") not in reply:
             raise GuestLost(f"the guest says what is no answer: {line[:_SHOWN_BYTES]!r}", self._phase, self._console)
-        return reply
+        return dict(reply)
 
     def _receive(self) -> bytes:
         try:
