@@ -29,6 +29,10 @@ HOST_VIEW = "guest-processes.txt"
 
 _BLOCKED = "blocked.txt"
 """There too: the stuck tasks of a guest that still answers (torture.agent)."""
+_NEEDS = {"phase": "name", "up": "kernel"}
+"""What an answer has to say besides its event."""
+_LONGEST_ANSWER_BYTES = 16 << 20
+_SHOWN_BYTES = 80
 _DUMP_TIMEOUT_S = 10.0
 _END_TIMEOUT_S = 10.0
 
@@ -184,8 +188,21 @@ class ConnectedGuest:
             if not chunk:
                 raise GuestLost("the guest died", self._phase, self._console)
             self._pending += chunk
+            if len(self._pending) > _LONGEST_ANSWER_BYTES:
+                raise GuestLost("the guest says more than any answer is long", self._phase, self._console)
         line, self._pending = self._pending.split(b"\n", 1)
-        return dict(json.loads(line))
+        return self._understood(line)
+
+    def _understood(self, line: bytes) -> dict[str, Any]:
+        """A guest whose memory was corrupted, or that was taken over, may say anything."""
+        try:
+            reply = json.loads(line)
+        except (ValueError, RecursionError):
+            reply = None
+        event = reply.get("event") if isinstance(reply, dict) else None
+        if not isinstance(event, str) or _NEEDS.get(event, "event") not in reply:
+            raise GuestLost(f"the guest says what is no answer: {line[:_SHOWN_BYTES]!r}", self._phase, self._console)
+        return dict(reply)
 
     def _receive(self) -> bytes:
         try:
