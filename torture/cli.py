@@ -25,6 +25,7 @@ from torture.lab.choose import LABS, KernelChoice, all_labs, lab_for
 from torture.lab.disk import DISK_MIB, default_scratch
 from torture.report import document, summary
 from torture.report.shown import exit_code, shown
+from torture.report.terminal import echo
 from torture.reproduce import replay_command as reproducing
 from torture.results.store import Trial, find_run, stored
 
@@ -94,7 +95,7 @@ def campaign(file: Path, results: Path, scratch: Path | None, as_json: bool) -> 
     config = campaign_file.load(file, results=results, scratch=scratch, draw_seed=options_for.draw_seed)
     for entry in config.known:
         if entry.has_expired(date.today()):
-            click.echo(f"known finding {entry.title!r} counts again since {entry.expires}", err=True)
+            echo(f"known finding {entry.title!r} counts again since {entry.expires}", err=True)
     return _report(execution.carry_out(config, options_for.say(as_json)), as_json)
 
 
@@ -119,7 +120,7 @@ def _report(ended: execution.Ended, as_json: bool) -> int:
 
 def print_to_stderr(text: str) -> None:
     """A line that must not mix with results."""
-    click.echo(text, err=True)
+    echo(text, err=True)
 
 
 def _confirm(device: Path, yes: bool) -> None:
@@ -133,9 +134,9 @@ def _confirm(device: Path, yes: bool) -> None:
 
 def _print(trials: list[Trial], facts: dict[str, Any], as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps(document.document(trials, facts)))
+        echo(json.dumps(document.document(trials, facts)))
         return
-    click.echo(shown(trials, facts))
+    echo(shown(trials, facts))
 
 
 @cli.command()
@@ -149,9 +150,9 @@ def doctor(results: Path, scratch: Path | None, kernel: str, as_json: bool) -> i
         reports = doctoring.examine(all_labs(kernel, run_id, directory, scratch))
     missing = doctoring.missing_tools()
     if as_json:
-        click.echo(json.dumps({"missing": missing, "labs": [asdict(report) for report in reports]}))
+        echo(json.dumps({"missing": missing, "labs": [asdict(report) for report in reports]}))
     else:
-        click.echo(doctoring.render(reports, missing), nl=False)
+        echo(doctoring.render(reports, missing), nl=False)
     return 0 if any(not report.unavailable for report in reports) else EXIT_NOTHING_RAN
 
 
@@ -174,11 +175,11 @@ def show(run: Path, results: Path, scratch: Path | None, trial: int | None, plan
     if not chosen:
         raise BadRequest(f"run {directory.name} has no trial {trial}", f"it has {len(trials)} trials, numbered from 1")
     if plan_only:
-        click.echo(chosen[0].plan.to_json())
+        echo(chosen[0].plan.to_json())
     elif as_json:
-        click.echo(json.dumps(document.document(chosen, facts)["trials"][0]))
+        echo(json.dumps(document.document(chosen, facts)["trials"][0]))
     else:
-        click.echo(summary.detail(chosen[0], directory / "trials" / chosen[0].directory_name))
+        echo(summary.detail(chosen[0], directory / "trials" / chosen[0].directory_name))
     return 0
 
 
@@ -187,7 +188,7 @@ def show(run: Path, results: Path, scratch: Path | None, trial: int | None, plan
 def clean(results: Path, scratch: Path | None) -> int:
     """Remove what killed runs left: guests, mounts, dm devices, loop devices, scratch disks. Results stay."""
     reaped = cleaning.reap(scratch)
-    click.echo("\n".join(reaped.done) if reaped.done else "nothing was left behind")
+    echo("\n".join(reaped.done) if reaped.done else "nothing was left behind")
     if reaped.stuck:
         raise BrokenTool("; ".join(reaped.stuck), "see who uses it (fuser, dmesg), and run `torture clean` again")
     return 0

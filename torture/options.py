@@ -15,6 +15,7 @@ from torture.dimensions import DIMENSIONS, Dimension
 from torture.draw.matrix import MULTIPLIED, VARIED
 from torture.draw.request import Request, whole_space
 from torture.plan_check import read_plan
+from torture.report.terminal import echo
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -42,7 +43,7 @@ def default_results() -> Path:
 
 def say(as_json: bool) -> Callable[[str], None]:
     """Where lines go that are no results: JSON leaves stdout to machines."""
-    return partial(click.echo, err=as_json)
+    return partial(echo, err=as_json)
 
 
 def draw_seed() -> int:

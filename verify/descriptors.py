@@ -1,11 +1,18 @@
-"""File descriptors that are closed again."""
+"""File descriptors that are closed again, and files that somebody else may have put there."""
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
+
+_NO_FILE = "it is no regular file"
+READ_LIMIT_BYTES = 64 << 20
+"""What is read whole is a text; more is none of ours."""
 
 
 @contextmanager
@@ -19,3 +26,42 @@ def opened(path: Path, flags: int = os.O_RDONLY, mode: int = 0o600) -> Iterator[
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def opened_kept(path: Path) -> Iterator[BinaryIO]:
+    """A regular file to be read, in a directory whose content somebody else may have sent: of a trial, or a finding.
+
+    The directory is what the user named. The file itself may be no link, which would show another file as evidence, and
+    nothing that a reader waits for. Raises OSError, which says so.
+    """
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
+    with opened(path.parent, os.O_PATH | os.O_DIRECTORY) as directory:
+        try:
+            kept = os.open(path.name, flags | os.O_CLOEXEC, dir_fd=directory)
+        except OSError as error:
+            links = error.errno == errno.ELOOP
+            reason = "it is a symbolic link, which is not followed" if links else os.strerror(error.errno or 0)
+            raise OSError(error.errno, reason, str(path)) from None
+    with os.fdopen(kept, "rb") as content:
+        if not stat.S_ISREG(os.fstat(kept).st_mode):
+            raise OSError(errno.EINVAL, _NO_FILE, str(path))
+        yield content
+
+
+def read_kept(path: Path, limit_bytes: int = READ_LIMIT_BYTES) -> bytes:
+    """The content of such a file. Raises OSError, also if it is longer than `limit_bytes`."""
+    with opened_kept(path) as kept:
+        content = kept.read(limit_bytes + 1)
+    if len(content) > limit_bytes:
+        raise OSError(errno.EFBIG, f"it has more than {limit_bytes} bytes", str(path))
+    return content
+
+
+def kept_files(directory: Path) -> list[Path]:
+    """The files in such a directory, in order. Raises OSError for what is neither a regular file nor a directory."""
+    kept = [path for path in sorted(directory.iterdir()) if path.is_symlink() or not path.is_dir()]
+    for path in kept:
+        if path.is_symlink() or not path.is_file():
+            raise OSError(errno.EINVAL, _NO_FILE, str(path))
+    return kept

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
+from verify.descriptors import opened_kept
 from verify.ledger import Record, decode
 
 
@@ -63,7 +64,7 @@ def read_ledger(path: Path | str) -> Iterator[Record]:
 
     Raises LedgerError for any other line that is not a record, OSError if the file cannot be read.
     """
-    with open(path, "rb") as lines:
+    with opened_kept(Path(path)) as lines:
         for number, line in enumerate(lines, 1):
             if not line.endswith(b"\n"):
                 return

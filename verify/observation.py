@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from verify.descriptors import opened_kept
 from verify.json_lines import Codec
 from verify.stamp import SectorView, Span
 
@@ -74,7 +75,7 @@ def write_observations(path: Path | str, observations: Iterable[Observation]) ->
 
 def read_observations(path: Path | str) -> Iterator[Observation]:
     """The stored observations, one in memory at a time. Raises ObservationError for a damaged file."""
-    with open(path, "rb") as lines:
+    with opened_kept(Path(path)) as lines:
         for number, line in enumerate(lines, 1):
             try:
                 yield _CODEC.decode(line)

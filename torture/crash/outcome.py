@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from verify import checker, codec, ledger, observation, oracle
+from verify.descriptors import opened_kept
 from verify.finding import Finding, of_filesystem
 from verify.ledger import Record
 from verify.observation import Observation
@@ -102,6 +103,6 @@ def read_states(path: Path) -> Iterator[StateSeen]:
     """The states in the order in which they were checked; none if there is no such file."""
     if not path.exists():
         return
-    with open(path, "rb") as lines:
+    with opened_kept(path) as lines:
         for line in lines:
             yield StateSeen.from_json(line)

@@ -21,8 +21,9 @@ from torture.lab.choose import LABS, LOCAL, KernelChoice, lab_for, make_labs
 from torture.lab.disk import copy_image, default_scratch
 from torture.report import document, summary
 from torture.report.shown import exit_code, shown
+from torture.report.terminal import echo
 from torture.reproduce.subject import Subject, find_subject
-from torture.results.store import STORE, Trial, find_run, stored
+from torture.results.store import STORE, Trial, find_run, stored, trial_directory
 from torture.rig.record import LEDGER, Record
 from torture.trial.examination import EXAMINATION, Examination
 
@@ -75,7 +76,7 @@ def verify(subject: Path | None, results: Path, scratch: Path | None, as_json: b
         return _verify_stored(subject, results, options, as_json)
     wanted = _wanted(subject, results, options)
     judged = _examined(wanted, results, scratch or default_scratch())
-    click.echo(json.dumps(_document(wanted, judged)) if as_json else _render(wanted, judged))
+    echo(json.dumps(_document(wanted, judged)) if as_json else _render(wanted, judged))
     return judged.verdict.outcome.exit_code
 
 
@@ -94,13 +95,13 @@ def _verify_stored(subject: Path, results: Path, options: dict[str, Any], as_jso
     for old, new in zip(trials, again, strict=True):
         if old.verdict.outcome != new.verdict.outcome:
             was, now = old.verdict.outcome.value, new.verdict.outcome.value
-            click.echo(f"trial {old.number}: was {was}, now {now}", err=True)
-    click.echo(json.dumps(document.document(again, facts)) if as_json else shown(again, facts))
+            echo(f"trial {old.number}: was {was}, now {now}", err=True)
+    echo(json.dumps(document.document(again, facts)) if as_json else shown(again, facts))
     return exit_code(again, facts)
 
 
 def _judged_again(directory: Path, trial: Trial) -> Trial:
-    return replace(trial, verdict=judge(trial.plan, directory / "trials" / trial.directory_name))
+    return replace(trial, verdict=judge(trial.plan, trial_directory(directory, trial)))
 
 
 def _verify_one(found: Subject, as_json: bool) -> int:
@@ -110,7 +111,7 @@ def _verify_one(found: Subject, as_json: bool) -> int:
     verdict = judge(found.plan, found.directory)
     judged = _Judged(verdict, found.plan.filesystem, Record.read(found.directory).kernel)
     facts = {"subject": found.origin, **_verdict_document(judged)}
-    click.echo(json.dumps(facts) if as_json else "\n".join(_verdict_lines(found.origin, judged)))
+    echo(json.dumps(facts) if as_json else "\n".join(map(summary.one_item, _verdict_lines(found.origin, judged))))
     return verdict.outcome.exit_code
 
 
@@ -119,7 +120,7 @@ def _verify_one(found: Subject, as_json: bool) -> int:
 
 def _wanted(subject: Path | None, results: Path, options: dict[str, Any]) -> _Wanted:
     """What the options ask for; a finding brings what they leave out."""
-    found, ledger = None, options["ledger"]
+    found, ledger = None, options["ledger"] and options["ledger"].resolve()
     if subject is not None:
         found = find_subject(subject, results)
         ledger = ledger or (found.directory / LEDGER if found.directory else None)
@@ -201,7 +202,7 @@ def _when(wanted: _Wanted) -> str:
 
 def _render(wanted: _Wanted, judged: _Judged) -> str:
     head = f"image {wanted.image}, judged by {wanted.ledger.path}, {_when(wanted)}"
-    return "\n".join(_verdict_lines(head, judged))
+    return "\n".join(map(summary.one_item, _verdict_lines(head, judged)))
 
 
 def _verdict_lines(head: str, judged: _Judged) -> Iterator[str]:

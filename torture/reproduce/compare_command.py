@@ -18,6 +18,7 @@ from torture.errors import BadRequest
 from torture.filesystems import filesystem
 from torture.lab.choose import KernelChoice, kernel_label, lab_for
 from torture.plan import Plan
+from torture.report.terminal import echo
 from torture.reproduce import compare as comparing
 from torture.reproduce.shared_options import EXIT_INTERRUPTED, jobs_option, json_option, run_config, time_option
 from torture.reproduce.subject import Subject, find_subject, lab_of
@@ -78,7 +79,7 @@ def compare(results: Path, scratch: Path | None, as_json: bool, **options: Any) 
         source.conclude()
         result = comparing.document(source, run.store.facts())
         run.store.describe(comparison=result["signatures"], verdict=result["verdict"])
-    click.echo(json.dumps(result) if as_json else comparing.render(source))
+    echo(json.dumps(result) if as_json else comparing.render(source))
     if interrupted:
         return EXIT_INTERRUPTED
     verdict = overall(source.judged).verdict

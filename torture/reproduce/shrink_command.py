@@ -14,6 +14,7 @@ from torture.campaign import execution, run_directory
 from torture.campaign.run_directory import RunDirectory
 from torture.errors import BadRequest
 from torture.plan_check import read_plan
+from torture.report.terminal import echo
 from torture.reproduce import shrink as shrinking
 from torture.reproduce import shrunk
 from torture.reproduce.shared_options import (
@@ -93,15 +94,15 @@ def _carry_on(run: RunDirectory, time_limit_s: float, as_json: bool) -> int:
         first_number=1 + max((task.number for task in run.store.tasks()), default=0),
         position=shrinking.Position(**facts["position"]),
         remember=lambda position: run.store.describe(position=asdict(position), target=_plain(search.target)),
-        say=lambda text: click.echo(text, err=True),
+        say=lambda text: echo(text, err=True),
     )
     interrupted = execution.follow(run, search, None, time_limit_s=time_limit_s)
     plan = run.path / "shrunk.json"
     plan.write_text(search.plan.to_json() + "\n")
     if as_json:
-        click.echo(json.dumps(shrunk.document(search, run.store.facts())))
+        echo(json.dumps(shrunk.document(search, run.store.facts())))
     else:
-        click.echo(f"{shrunk.render(search)}\nThe plan is in {plan}; `torture replay {run.path}` runs it.")
+        echo(f"{shrunk.render(search)}\nThe plan is in {plan}; `torture replay {run.path}` runs it.")
     if interrupted:
         return EXIT_INTERRUPTED
     done = search.position.phase == "done" and not search.is_hopeless
