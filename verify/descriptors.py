@@ -40,12 +40,12 @@ def opened_kept(path: Path) -> Iterator[BinaryIO]:
         try:
             kept = os.open(path.name, flags | os.O_CLOEXEC, dir_fd=directory)
         except OSError as error:
-            links = error.errno == errno.ELOOP
-            reason = "it is a symbolic link, which is not followed" if links else os.strerror(error.errno or 0)
+            reason = "it is a symbolic link, which is not followed" if error.errno == errno.ELOOP else error.strerror
             raise OSError(error.errno, reason, str(path)) from None
+    if not stat.S_ISREG(os.fstat(kept).st_mode):
+        os.close(kept)
+        raise OSError(errno.EINVAL, _NO_FILE, str(path))
     with os.fdopen(kept, "rb") as content:
-        if not stat.S_ISREG(os.fstat(kept).st_mode):
-            raise OSError(errno.EINVAL, _NO_FILE, str(path))
         yield content
 
 

@@ -147,7 +147,7 @@ def _finding(number: int, group: Group) -> str:
         f"See trial {group.trial}.",
     ]
     wrapped = (fill(sentence, _WIDTH, initial_indent="   ", subsequent_indent="   ") for sentence in sentences)
-    return "\n".join([f"{number}. {key.kind}: {place}: {KINDS[key.kind]}", *wrapped])
+    return "\n".join([one_item(f"{number}. {key.kind}: {place}: {KINDS[key.kind]}"), *wrapped])
 
 
 def count(number: int, what: str) -> str:
