@@ -31,8 +31,6 @@ def write_fstests(exportable: Exportable, directory: Path, *, old: bool) -> list
     if exportable.needs_log:
         raise cannot("fault replay in fstests")
     home = directory / "tests" / _home(exportable)
-    (directory / "src").mkdir(parents=True, exist_ok=True)
-    home.mkdir(parents=True, exist_ok=True)
     used_by = f"tests/{_home(exportable)}/{NUMBER}"
     groups = " ".join(_groups(exportable))
     texts = {
@@ -43,6 +41,7 @@ def write_fstests(exportable: Exportable, directory: Path, *, old: bool) -> list
         **({home / "group.line": f"{NUMBER} {groups}\n"} if old else {}),
     }
     for path, text in texts.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     (home / NUMBER).chmod(0o755)
     return list(texts)
