@@ -10,6 +10,8 @@ import fcntl
 import os
 
 FITHAW = 0xC0045878
+CLONE_FS, CLONE_NEWNS = 0x200, 0x20000
+"""include/uapi/linux/sched.h"""
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.mount.argtypes = (
@@ -40,3 +42,13 @@ def unmount(directory: bytes, flags: int) -> None:
 def thaw(descriptor: int) -> None:
     """FITHAW (fs/ioctl.c): EINVAL if the filesystem is not frozen, EOPNOTSUPP if it cannot be."""
     fcntl.ioctl(descriptor, FITHAW, 0)
+
+
+def unshare(flags: int) -> None:
+    """unshare(2), for the calling thread. Python has it since 3.12."""
+    _check(_libc.unshare(flags))
+
+
+def setns(descriptor: int, kind: int) -> None:
+    """setns(2), for the calling thread. Python has it since 3.12."""
+    _check(_libc.setns(descriptor, kind))

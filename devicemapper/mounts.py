@@ -41,6 +41,11 @@ FLAGS = {
 }
 """Options that are flags of mount(2), include/uapi/linux/mount.h; all others go to the filesystem."""
 
+_ALWAYS = FLAGS["nosuid"] | FLAGS["nodev"] | FLAGS["noexec"]
+"""Nothing on a filesystem under test is a program, a privilege or a device: it may be a stranger's image."""
+_UMOUNT_NOFOLLOW = 8
+_OWN_MOUNTS = Path("/proc/thread-self/mountinfo")
+"""/proc/self shows the namespace of the first thread, whichever thread reads (devicemapper.namespaces)."""
 _DEFAULTS = ("", "rw", "defaults")
 _FIRST_PAUSE_S = 0.01
 _LONGEST_PAUSE_S = 0.2
@@ -85,16 +90,26 @@ class MountHung(BlockStackError):
         return f"{self.call} of {self.directory} did not return within {self.timeout_s:g} s"
 
 
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """One line of mountinfo (proc(5)), escapes decoded."""
+
+    mount_point: Path
+    source: str
+    major: int
+    minor: int
+
+
 @contextlib.contextmanager
 def mount(
     device: Path, directory: Path, fstype: str, options: Sequence[str] = (), timeout_s: float = MOUNT_TIMEOUT_S
 ) -> Iterator[Path]:
     """`device` mounted on `directory` for as long as the context lasts; `unmount` then raises what it raises.
 
-    Raises MountFailed with the errno, or MountHung.
+    Always nosuid, nodev and noexec, whatever the options say. Raises MountFailed with the errno, or MountHung.
     """
     words = [word for option in options for word in option.split(",") if word not in _DEFAULTS]
-    flags = sum({FLAGS[word] for word in words if word in FLAGS})
+    flags = _ALWAYS | sum({FLAGS[word] for word in words if word in FLAGS})
     rest = ",".join(word for word in words if word not in FLAGS)
     arguments = (os.fsencode(device), os.fsencode(directory), fstype.encode(), flags, os.fsencode(rest))
     try:
@@ -117,7 +132,7 @@ def unmount(directory: Path, timeout_s: float = UNMOUNT_TIMEOUT_S, busy_timeout_
     pause_s = _FIRST_PAUSE_S
     while True:
         try:
-            return _bounded("umount", directory, lambda: libc.unmount(os.fsencode(directory), 0), timeout_s)
+            return _bounded("umount", directory, lambda: libc.unmount(os.fsencode(directory), _UMOUNT_NOFOLLOW), timeout_s)
         except OSError as error:
             if error.errno != errno.EBUSY or time.monotonic() >= deadline:
                 raise UnmountFailed(directory, error.errno or 0) from error
@@ -128,8 +143,19 @@ def unmount(directory: Path, timeout_s: float = UNMOUNT_TIMEOUT_S, busy_timeout_
 def mounts_under(directory: Path) -> tuple[Path, ...]:
     """The mount points on `directory` and below it, in the order in which they were mounted."""
     home = directory.resolve()
-    found = map(mount_point, Path("/proc/self/mountinfo").read_text(errors="surrogateescape").splitlines())
-    return tuple(place for place in found if place.is_relative_to(home))
+    return tuple(mount.mount_point for mount in all_mounts() if mount.mount_point.is_relative_to(home))
+
+
+def mount_point_of(path: Path) -> Path:
+    """Where the filesystem is mounted by which `path` is reached."""
+    real = path.resolve()
+    places = [mount.mount_point for mount in all_mounts() if real.is_relative_to(mount.mount_point)]
+    return max(places, key=lambda place: len(place.parts), default=Path("/"))
+
+
+def all_mounts() -> Iterator[Mount]:
+    """Those of this thread's mount namespace, in the order in which they were made."""
+    return map(parse_mountinfo, _OWN_MOUNTS.read_text(errors="surrogateescape").splitlines())
 
 
 def reap(directory: Path, timeout_s: float = UNMOUNT_TIMEOUT_S) -> tuple[Path, ...]:
@@ -161,12 +187,17 @@ def thaw(directory: Path) -> bool:
     return True
 
 
-def mount_point(line: str) -> Path:
-    r"""From one line of mountinfo (proc(5)): `ID PARENT MAJOR:MINOR ROOT MOUNT_POINT ...`.
+def parse_mountinfo(line: str) -> Mount:
+    """One line of mountinfo: `ID PARENT MAJOR:MINOR ROOT MOUNT_POINT OPTIONS [FIELD...] - FSTYPE SOURCE OPTIONS`."""
+    before, _, after = line.partition(" - ")
+    _, _, number, _, place, *_ = before.split(" ")
+    major, minor = number.split(":")
+    return Mount(Path(unescape(place)), unescape(after.split(" ")[1]), int(major), int(minor))
 
-    Space, tab, newline, backslash and # are written \ooo there (show_mountinfo() and mangle() in the kernel).
-    """
-    return Path(re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), line.split(" ")[4]))
+
+def unescape(word: str) -> str:
+    r"""Space, tab, newline, backslash and # are written \ooo (show_mountinfo() and mangle() in the kernel)."""
+    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), word)
 
 
 def _bounded(name: str, directory: Path, call: Callable[[], None], timeout_s: float) -> None:

@@ -24,6 +24,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from devicemapper import namespaces
 from torture.plan import PLAN
 from torture.plan_check import read_plan
 from torture.rig import machine as machines
@@ -31,6 +32,7 @@ from torture.rig.machine import Machine
 from torture.trial import capabilities
 from torture.trial import trial as trials
 from torture.trial.examination import examine
+from workloads import memory_cgroup
 
 _READ_BYTES = 1 << 16
 _TIMER_PROOF_S = 0.05
@@ -225,8 +227,12 @@ def main() -> None:
     parser.add_argument("--scratch", nargs="+", default=[], help="guest: directories to mount a tmpfs on")
     parser.add_argument("--work", type=Path, help="local: a directory for mounts")
     options = parser.parse_args()
+    os.umask(0o022)  # workers are another user, and are to reach the files that are laid out here
     if options.scratch:
         _prepare_guest(options)
+    else:
+        namespaces.make_own()  # what is mounted from here on is nobody's business on a machine that people use
+    os.environ.setdefault(memory_cgroup.OWNER, options.run_id)
     work = options.work or Path(options.scratch[0]) / "work"
     work.mkdir(exist_ok=True)
     modules = _module_tree(work, options.modules)

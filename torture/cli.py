@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import asdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -13,21 +15,23 @@ import click
 
 from torture import options as options_for
 from torture.campaign import campaign_file, execution, run_directory
-from torture.campaign.run_config import RunConfig
+from torture.campaign.run_config import MOST_JOBS, RunConfig
+from torture.campaign.setting import Setting, check_repeated, how_to_go_on
 from torture.contract.contract_command import contract
 from torture.errors import BadRequest, BrokenTool, MissingRequirement, TortureError
 from torture.export.export_command import export
 from torture.image.verify_command import verify
 from torture.lab import clean as cleaning
 from torture.lab import doctor as doctoring
-from torture.lab import guards
+from torture.lab import guards, sandbox
 from torture.lab.choose import LABS, KernelChoice, all_labs, lab_for
+from torture.lab.device_identity import check_same
 from torture.lab.disk import DISK_MIB, default_scratch
-from torture.report import document, summary
-from torture.report.shown import exit_code, shown
+from torture.report import document, streams, summary
+from torture.report.formats import FORMATS, TEXT, exit_code
 from torture.report.terminal import echo
 from torture.reproduce import replay_command as reproducing
-from torture.results.store import Trial, find_run, stored
+from torture.results.store import find_run, stored
 
 EXIT_BROKEN, EXIT_USAGE, EXIT_NOTHING_RAN, EXIT_INTERRUPTED = 1, 2, 4, 130
 
@@ -59,15 +63,15 @@ def cli() -> None:
     help="Run the plan in this file, as `torture show RUN --trial N --plan` prints it; repeatable.",
 )
 @click.option("--time", "time_limit_s", type=click.FloatRange(min=1), help="Start no trial after so many seconds.")
-@click.option("--jobs", type=click.IntRange(1, 64), help="Guests at a time (default: the cores).")
+@click.option("--jobs", type=click.IntRange(1, MOST_JOBS), help="Guests at a time (default: the cores).")
 @click.option("--pages", type=int, default=8, show_default=True, help="Pages each worker maps.")
 @click.option("--workers", type=int, default=2, show_default=True, help="Workers on each file.")
 @click.option("--memlock", "memlock_bytes", type=int, default=-1, help="RLIMIT_MEMLOCK of workers in bytes.")
 @click.option("--control/--no-control", default=True, help="Run the control arm of each pinned plan.")
 @click.option("--destroy", type=click.Path(path_type=Path), help="local: use this DEVICE; everything on it is lost.")
 @click.option("--yes", is_flag=True, help="Confirms --destroy without asking.")
-@click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
-def run(results: Path, scratch: Path | None, as_json: bool, **options: Any) -> int:
+@options_for.form
+def run(results: Path, scratch: Path | None, form: str, **options: Any) -> int:
     """Run trials; without options a representative matrix in the best lab found."""
     request = options_for.request(options)
     config = RunConfig(
@@ -80,40 +84,60 @@ def run(results: Path, scratch: Path | None, as_json: bool, **options: Any) -> i
         time_limit_s=options["time_limit_s"],
         destroy=options["destroy"],
     )
-    if config.destroy:
-        _confirm(config.destroy, options["yes"])
-    return _report(execution.carry_out(config, options_for.say(as_json)), as_json)
+    with _claimed(config, options["destroy"], options["yes"]) as claimed:
+        return _report(execution.carry_out(claimed, options_for.say(form != TEXT)), form)
 
 
 @cli.command()
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @options_for.places
-@click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
-def campaign(file: Path, results: Path, scratch: Path | None, as_json: bool) -> int:
+@options_for.form
+def campaign(file: Path, results: Path, scratch: Path | None, form: str) -> int:
     """Run a campaign FILE.toml until its budget is used up; see docs/campaigns.md."""
     scratch = scratch or default_scratch()
     config = campaign_file.load(file, results=results, scratch=scratch, draw_seed=options_for.draw_seed)
     for entry in config.known:
         if entry.has_expired(date.today()):
             echo(f"known finding {entry.title!r} counts again since {entry.expires}", err=True)
-    return _report(execution.carry_out(config, options_for.say(as_json)), as_json)
+    return _report(execution.carry_out(config, options_for.say(form != TEXT)), form)
 
 
 @cli.command()
 @click.argument("run", type=click.Path(path_type=Path), metavar="RUN")
 @options_for.places
-@click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
-def resume(run: Path, results: Path, scratch: Path | None, as_json: bool) -> int:
-    """Go on with a run or campaign that was killed: no trial lost but those in flight, none counted twice."""
-    directory = find_run(run, results)
-    return _report(execution.resume(directory, options_for.say(as_json)), as_json)
+@options_for.setting
+@click.option("--on-finding", default="", help="The program that the campaign starts with each finding's directory.")
+@click.option("--file", "campaign_toml", type=click.Path(path_type=Path), help="The campaign file, instead of all these.")
+@click.option("--destroy", type=click.Path(path_type=Path), help="The DEVICE of the run; everything on it is lost.")
+@click.option("--yes", is_flag=True, help="Confirms --destroy without asking.")
+@options_for.form
+def resume(run: Path, results: Path, scratch: Path | None, form: str, **options: Any) -> int:
+    """Go on with a run or campaign that was killed: no trial lost but those in flight, none counted twice.
+
+    Lab, kernel, program and device are never taken from what is stored: where they are not the defaults, repeat them, or
+    give the campaign file. Without them, the command line to repeat is shown.
+    """
+    say = options_for.say(form != TEXT)
+    directory = find_run(run, results).resolve()
+    config = run_directory.recorded(directory, execution.PURPOSE, scratch or default_scratch(), say)
+    device, file = options["destroy"], options["campaign_toml"]
+    given = Setting.given(options["lab"], options["kernels"], options["kernel_arguments"], options["on_finding"], device)
+    if file is None:
+        check_repeated(config, given, "torture resume", directory)
+    elif given == Setting():
+        campaign_file.check_same(file, config)
+    else:
+        raise BadRequest("--file says it all", "leave out --lab, --kernel, --kernel-arg, --on-finding and --destroy")
+    with _claimed(config, device, options["yes"]) as claimed:
+        return _report(execution.resume(directory, claimed, say), form)
 
 
-def _report(ended: execution.Ended, as_json: bool) -> int:
+def _report(ended: execution.Ended, form: str) -> int:
     """Print what a run found; its exit code."""
-    _print(ended.trials, ended.facts, as_json)
+    echo(FORMATS[form](ended.trials, ended.facts))
     if ended.interrupted:
-        print_to_stderr(f"interrupted; what was finished is kept in {ended.directory}, `torture resume` goes on")
+        resume = how_to_go_on(ended.config, "torture resume", ended.directory)
+        print_to_stderr(f"interrupted; what was finished is kept in {ended.directory}; to go on: {resume}")
         return EXIT_INTERRUPTED
     return exit_code(ended.trials, ended.facts)
 
@@ -123,20 +147,28 @@ def print_to_stderr(text: str) -> None:
     echo(text, err=True)
 
 
-def _confirm(device: Path, yes: bool) -> None:
-    guards.check_device(device, DISK_MIB << 20)
+@contextmanager
+def _claimed(config: RunConfig, device: Path | None, yes: bool) -> Iterator[RunConfig]:
+    """The config with the device that the user gives up for it, if any; nobody else gets that one meanwhile. BadRequest if
+    the config is of a run that began on another device."""
+    if device is None:
+        yield config
+        return
+    with guards.Claim(device, DISK_MIB << 20) as claim:
+        if config.device and config.destroy:
+            check_same(config.device, config.destroy, claim.identity, claim.device)
+        _confirm(claim, yes)
+        claim.begin()
+        yield replace(config, destroy=claim.device, device=claim.identity)
+
+
+def _confirm(claim: guards.Claim, yes: bool) -> None:
+    print_to_stderr(f"everything on {claim.given} will be lost: {claim.describe()}")
     if yes:
         return
     if not sys.stdin.isatty():
-        raise BadRequest(f"--destroy {device} was not confirmed", "add --yes, or answer on a terminal")
-    click.confirm(f"Everything on {device} will be lost ({guards.describe(device)}). Go on?", abort=True, err=True)
-
-
-def _print(trials: list[Trial], facts: dict[str, Any], as_json: bool) -> None:
-    if as_json:
-        echo(json.dumps(document.document(trials, facts)))
-        return
-    echo(shown(trials, facts))
+        raise BadRequest(f"--destroy {claim.given} was not confirmed", "add --yes, or answer on a terminal")
+    click.confirm("Go on?", abort=True, err=True)
 
 
 @cli.command()
@@ -150,7 +182,9 @@ def doctor(results: Path, scratch: Path | None, kernel: str, as_json: bool) -> i
         reports = doctoring.examine(all_labs(kernel, run_id, directory, scratch))
     missing = doctoring.missing_tools()
     if as_json:
-        echo(json.dumps({"missing": missing, "labs": [asdict(report) for report in reports]}))
+        echo(
+            json.dumps({"missing": missing, "walls": sandbox.what_holds(), "labs": [asdict(report) for report in reports]})
+        )
     else:
         echo(doctoring.render(reports, missing), nl=False)
     return 0 if any(not report.unavailable for report in reports) else EXIT_NOTHING_RAN
@@ -161,22 +195,22 @@ def doctor(results: Path, scratch: Path | None, kernel: str, as_json: bool) -> i
 @options_for.places
 @click.option("--trial", type=int, help="Show one trial: its verdict, evidence and findings page by page.")
 @click.option("--plan", "plan_only", is_flag=True, help="With --trial: print its plan.")
-@click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
-def show(run: Path, results: Path, scratch: Path | None, trial: int | None, plan_only: bool, as_json: bool) -> int:
+@options_for.form
+def show(run: Path, results: Path, scratch: Path | None, trial: int | None, plan_only: bool, form: str) -> int:
     """Show a stored run, or one trial of it."""
     directory = find_run(run, results)
     trials, facts = stored(directory)
     if trial is None:
         if plan_only:
             raise BadRequest("--plan needs --trial", f"trials are 1 to {len(trials)}")
-        _print(trials, facts, as_json)
+        echo(FORMATS[form](trials, facts))
         return 0
     chosen = [each for each in trials if each.number == trial]
     if not chosen:
         raise BadRequest(f"run {directory.name} has no trial {trial}", f"it has {len(trials)} trials, numbered from 1")
     if plan_only:
         echo(chosen[0].plan.to_json())
-    elif as_json:
+    elif form == "json":
         echo(json.dumps(document.document(chosen, facts)["trials"][0]))
     else:
         echo(summary.detail(chosen[0], directory / "trials" / chosen[0].directory_name))
@@ -187,7 +221,7 @@ def show(run: Path, results: Path, scratch: Path | None, trial: int | None, plan
 @options_for.places
 def clean(results: Path, scratch: Path | None) -> int:
     """Remove what killed runs left: guests, mounts, dm devices, loop devices, scratch disks. Results stay."""
-    reaped = cleaning.reap(scratch)
+    reaped = cleaning.reap(cleaning.scratches(scratch))
     echo("\n".join(reaped.done) if reaped.done else "nothing was left behind")
     if reaped.stuck:
         raise BrokenTool("; ".join(reaped.stuck), "see who uses it (fuser, dmesg), and run `torture clean` again")
@@ -201,6 +235,7 @@ cli.add_command(export)
 
 def main() -> None:
     """Entry point of the `torture` command: runs it and exits with its code."""
+    streams.prepare()
     sys.exit(_guarded())
 
 
@@ -218,7 +253,9 @@ def _guarded() -> int:
     except TortureError as error:
         print_to_stderr(f"torture: {error}")
         return _exit_code(error)
-    except BrokenPipeError:
+    except OSError as error:
+        if error.errno not in streams.NOBODY_LISTENS:
+            raise
         return EXIT_BROKEN
 
 

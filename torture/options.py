@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Callable
-from functools import partial
+from functools import partial, wraps
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,7 +14,9 @@ import click
 from torture.dimensions import DIMENSIONS, Dimension
 from torture.draw.matrix import MULTIPLIED, VARIED
 from torture.draw.request import Request, whole_space
+from torture.lab.choose import LABS
 from torture.plan_check import read_plan
+from torture.report.formats import FORMATS, TEXT
 from torture.report.terminal import echo
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -41,9 +43,21 @@ def default_results() -> Path:
     return Path(state) / "torture"
 
 
-def say(as_json: bool) -> Callable[[str], None]:
-    """Where lines go that are no results: JSON leaves stdout to machines."""
-    return partial(echo, err=as_json)
+def form(command: Callable[..., int]) -> Callable[..., int]:
+    """The options that choose a form of torture.report.formats; the command gets its name as `form`."""
+
+    @wraps(command)
+    def formatted(*args: Any, form: str, as_json: bool, **options: Any) -> int:
+        return command(*args, form="json" if as_json else form, **options)
+
+    flag = click.option("--json", "as_json", is_flag=True, help="Short for --format json.")
+    choice = click.option("--format", "form", type=click.Choice(list(FORMATS)), default=TEXT, help="How to print results.")
+    return choice(flag(formatted))
+
+
+def say(for_programs: bool) -> Callable[[str], None]:
+    """Where lines go that are no results: a form for programs has stdout to itself."""
+    return partial(echo, err=for_programs)
 
 
 def draw_seed() -> int:
@@ -59,6 +73,17 @@ def places(command: F) -> F:
     return click.option("--results", type=click.Path(path_type=Path), default=default_results, help="Directory for runs.")(
         command
     )
+
+
+def setting(command: F) -> F:
+    """The options that say where a run takes place, as torture.campaign.setting reads them."""
+    for option in (
+        click.option("--kernel-arg", "kernel_arguments", multiple=True, help="A parameter for the kernel; repeatable."),
+        click.option("--kernel", "kernels", multiple=True, help="A User-mode Linux kernel, or a bzImage; repeatable."),
+        click.option("--lab", type=click.Choice(LABS), help="Where trials run (default: qemu for a bzImage, else uml)."),
+    ):
+        command = option(command)
+    return command
 
 
 def request(options: dict[str, Any]) -> Request:

@@ -6,7 +6,9 @@ does wrong (refuses to open, to read, or ends early) is an observation, never an
 
 import errno
 import os
+import stat
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from mmap import mmap
 from pathlib import Path
@@ -25,14 +27,18 @@ def observe_file(
     page_bytes: int,
     raw_limit_pages: int = 4096,
     direct: bool = False,
+    beneath: Path | None = None,
 ) -> Iterator[Observation]:
     """What reading the file shows, seen from `content_file` of `run`, in the order of verify.observation.
 
+    Only a regular file is read: of a directory the errno is EISDIR, of anything else ENXIO, of a symbolic link ELOOP. With
+    `beneath`, a directory, `path` is relative to it, and no part of it may be a link (ENOTDIR) or lead out (EXDEV): what
+    somebody else wrote there shows no file of this machine.
     At most `raw_limit_pages` irregular pages carry their raw content. `direct` reads with O_DIRECT, past
     the page cache. Raises OSError with EINVAL if the filesystem or the page size cannot do that.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | (os.O_DIRECT if direct else 0))
+        descriptor = _open_regular(Path(path), beneath, os.O_DIRECT if direct else 0)
     except OSError as error:
         yield Missing(_observed_errno(error))
         return
@@ -43,6 +49,27 @@ def observe_file(
         yield from _limit_raw(_merge(looks), raw_limit_pages)
     finally:
         os.close(descriptor)
+
+
+def _open_regular(path: Path, beneath: Path | None, flags: int) -> int:
+    """Without waiting for the other end of a FIFO."""
+    with ExitStack() as held:
+        directory = None
+        if beneath is not None:
+            if path.is_absolute() or ".." in path.parts:
+                raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+            for part in (beneath, *map(Path, path.parts[:-1])):
+                directory = os.open(part, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+                held.callback(os.close, directory)
+            path = Path(path.name)
+        flags |= os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        descriptor = os.open(path, flags, dir_fd=directory)
+    kind = os.fstat(descriptor).st_mode
+    if stat.S_ISREG(kind):
+        return descriptor
+    os.close(descriptor)
+    refusal = errno.EISDIR if stat.S_ISDIR(kind) else errno.ENXIO
+    raise OSError(refusal, os.strerror(refusal))
 
 
 def _observed_errno(error: OSError) -> int:

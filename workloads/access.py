@@ -179,12 +179,17 @@ class ProcessVmWritev(_KernelCopy):
 
 
 class ProcMem(_KernelCopy):
-    """write(2) to /proc/self/mem. A process that changed its user must make itself dumpable first (proc(5))."""
+    """write(2) to /proc/self/mem. A process that changed its user must be dumpable to open it (proc(5)), and is for no
+    longer: whoever is dumpable may be traced by others of its user."""
 
     def __init__(self, mapped: MappedFile) -> None:
         super().__init__(mapped)
+        was = libc.prctl(libc.PR_GET_DUMPABLE, 0) == 1  # 2, which the kernel makes it at times, nobody may set
         libc.prctl(libc.PR_SET_DUMPABLE, 1)
-        self._memory = os.open("/proc/self/mem", os.O_RDWR | os.O_CLOEXEC)
+        try:
+            self._memory = os.open("/proc/self/mem", os.O_RDWR | os.O_CLOEXEC)
+        finally:
+            libc.prctl(libc.PR_SET_DUMPABLE, was)
 
     def _copy(self, content: memoryview, source: int, target: int, length_bytes: int) -> int:
         return os.pwrite(self._memory, content[source : source + length_bytes], self.mapped.address + target)

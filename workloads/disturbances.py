@@ -209,12 +209,12 @@ def _write_every_second(stage: Stage, op: Op, descriptor: int) -> None:
 
 def _freeze(stage: Stage, op: Op) -> None:
     """Frozen from here on for a moment: the next store blocks in its fault until the thaw."""
-    ask(stage, "freeze", str(stage.mapped.path.parent))
+    ask(stage, "freeze")
 
 
-def ask(stage: Stage, service: str, argument: str = "") -> None:
+def ask(stage: Stage, service: str) -> None:
     """Have the servant do something; what it refuses or says is a note."""
-    reply = stage.servant.ask(service, argument)
+    reply = stage.servant.ask(service)
     if reply.failed:
         stage.ledger.append(Note(f"{service}: {errno.errorcode[reply.failed]}"))
     elif reply.remark:
@@ -222,7 +222,7 @@ def ask(stage: Stage, service: str, argument: str = "") -> None:
 
 
 def _pressure(stage: Stage, op: Op) -> None:
-    ask(stage, "reclaim", str(os.getpid()))
+    ask(stage, "reclaim")
 
 
 def pages_of(stage: Stage, op: Op) -> tuple[int, int]:

@@ -46,7 +46,9 @@ FITHAW = 0xC0045878
 BTRFS_IOC_SNAP_CREATE = 0x50009401
 BTRFS_IOC_SUBVOL_CREATE = 0x5000940E
 PR_SET_PDEATHSIG = 1
+PR_GET_DUMPABLE = 3
 PR_SET_DUMPABLE = 4
+PR_SET_NO_NEW_PRIVS = 38
 SYS_CACHESTAT = 451
 
 _MAP_FAILED = ctypes.c_void_p(-1).value
@@ -220,10 +222,12 @@ def snapshot_subvolume(subvolume: int, directory: int, name: str) -> None:
     fcntl.ioctl(directory, BTRFS_IOC_SNAP_CREATE, bytearray(_VolumeArguments(subvolume, name.encode())))
 
 
-def prctl(option: int, argument: int) -> None:
-    """prctl(2) for options with one argument."""
+def prctl(option: int, argument: int) -> int:
+    """prctl(2) for options with at most one argument; returns what the call does."""
     zero = ctypes.c_ulong(0)
-    _check(_libc.prctl(ctypes.c_int(option), ctypes.c_ulong(argument), zero, zero, zero))
+    result = _libc.prctl(ctypes.c_int(option), ctypes.c_ulong(argument), zero, zero, zero)
+    _check(result)
+    return int(result)
 
 
 def errno_of(call: Callable[[], None]) -> int:

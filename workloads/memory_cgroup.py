@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,7 +19,12 @@ from workloads.unsupported import Unsupported
 
 LIMIT_BYTES = 64 << 10
 """Far below what a worker uses, so that the kernel reclaims all that it can."""
-_PREFIX = "torture-"
+OWNER = "TORTURE_RUN"
+"""The environment variable with the id of the run that a worker belongs to; its groups carry that id in their names."""
+_NOBODY = "torture-00000000-000000-000000"
+"""For a worker outside a run."""
+_NAME = re.compile(r"(torture-\d{8}-\d{6}-[0-9a-f]{6})-(\d+)")
+"""Of a group: the run, the process."""
 _MOUNTS = Path("/proc/self/mountinfo")
 
 
@@ -43,7 +49,7 @@ class MemoryCgroup:
     def __init__(self, pid: str) -> None:
         self._hierarchy = hierarchy()
         self._pid = pid
-        self._group = self._hierarchy.root / f"{_PREFIX}{pid}"
+        self._group = self._hierarchy.root / f"{os.environ.get(OWNER, _NOBODY)}-{pid}"
 
     def join(self) -> None:
         """Make the group and put the worker in it."""
@@ -103,16 +109,26 @@ def hierarchy() -> Hierarchy:
 
 def leave_inherited() -> None:
     """Take this process out of a group that it was only forked in, so that what befalls the group does not befall it."""
-    if f"/{_PREFIX}" in Path("/proc/self/cgroup").read_text():
+    paths = (line.split(":", 2)[2] for line in Path("/proc/self/cgroup").read_text().splitlines())
+    if any(_NAME.fullmatch(Path(path).name) for path in paths):
         (hierarchy().root / "cgroup.procs").write_text(str(os.getpid()))
 
 
-def leftovers() -> Iterator[Path]:
-    """Groups of workers that are gone."""
+def leftovers() -> Iterator[tuple[Path, str]]:
+    """Groups of workers that are gone, each with the id of its run; that run may go on. Only what has the whole of our
+    names and belongs to this user."""
     try:
         root = hierarchy().root
     except Unsupported:
         return
-    for group in root.glob(f"{_PREFIX}*"):
-        if not Path("/proc", group.name.removeprefix(_PREFIX)).exists():
-            yield group
+    for group in root.glob("torture-*"):
+        named = _NAME.fullmatch(group.name)
+        if named and _is_ours(group) and not Path("/proc", named[2]).exists():
+            yield group, named[1]
+
+
+def _is_ours(group: Path) -> bool:
+    try:
+        return group.stat().st_uid == os.geteuid()
+    except FileNotFoundError:
+        return False  # somebody else was faster

@@ -7,7 +7,6 @@ mapped and pinned until the starter says END, so that a fault can strike while i
 from __future__ import annotations
 
 import errno
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from functools import partial
@@ -60,7 +59,7 @@ def carry_out(
     with ExitStack() as held:
         for service in {STEPS[op.kind].before for plan in plans for op in plan.ops if op.kind in STEPS} - {""}:
             assert servant is not None
-            servant.ask(service, str(os.getpid()))
+            servant.ask(service)
         try:
             for plan in plans:
                 place = MappedFile(

@@ -63,7 +63,7 @@ def _locked_kib() -> int:
 
 def _age(stage: Stage, op: Op) -> None:
     """Set the times of the file to 0, then open, map and pin anew: what changes the file is seen by its mtime."""
-    ask(stage, AGE, str(stage.mapped.path))
+    ask(stage, f"{AGE} {stage.worker}")
     stage.mapped.reopen()
     stage.pin()
 

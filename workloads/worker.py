@@ -2,8 +2,8 @@
 
 A worker is a plain fork: no threads, no pickling, and no descriptor but its channel and the standard
 streams, because one that leaks into it would keep the filesystem under test from being unmounted. It drops
-to an unprivileged user, so that blocks reserved for root do not hide ENOSPC, and dies with the thread that
-started it.
+to an unprivileged user, whom nobody else on the machine is, so that blocks reserved for root do not hide ENOSPC and no
+other process may meddle with it, gains no privileges any more, and dies with the thread that started it.
 """
 
 from __future__ import annotations
@@ -66,6 +66,7 @@ class _Task:
     memlock_bytes: int
     fsize_bytes: int
     page_bytes: int
+    mount_point: Path | None
 
 
 def start(
@@ -77,15 +78,17 @@ def start(
     memlock_bytes: int,
     page_bytes: int,
     fsize_bytes: int = UNLIMITED,
+    mount_point: Path | None = None,
 ) -> WorkerProcess:
     """Fork a worker that carries out a plan at once, or several one after the other, as user `uid` and group `gid`.
 
     Its RLIMIT_MEMLOCK is `memlock_bytes`, or -1: as high as can be (see limits), and RLIMIT_FSIZE holds for what it does
     to the file, not for its ledger. It opens the ledger before
-    privileges are dropped, the file after. The calling thread must outlive the worker. Raises OSError if no
-    process can be made; all else stands in the worker's report.
+    privileges are dropped, the file after. Its filesystem, which a plan may have frozen, is mounted on `mount_point`. The
+    calling thread must outlive the worker. Raises OSError if no process can be made; all else stands in the worker's
+    report.
     """
-    task = _Task(plans, run, ledger_path, uid, gid, memlock_bytes, fsize_bytes, page_bytes)
+    task = _Task(plans, run, ledger_path, uid, gid, memlock_bytes, fsize_bytes, page_bytes, mount_point)
     ours, theirs = Channel.pair()
     starter = os.getpid()
     pid = os.fork()
@@ -199,7 +202,8 @@ def _be_worker(task: _Task, starter: int, channel: Channel) -> NoReturn:
         _cut_off(channel)
         ledger = LedgerWriter(task.ledger_path)
         with ExitStack() as held:
-            servant = held.enter_context(Servant()) if needs_servant(task.plans) else None
+            files = {str(plan.worker): Path(plan.path) for plan in task.plans}
+            servant = held.enter_context(Servant(task.mount_point, files)) if needs_servant(task.plans) else None
             _confine(task)
             _die_with(starter)
             carry_out(task.plans, run=task.run, page_bytes=task.page_bytes, ledger=ledger, channel=channel, servant=servant)
@@ -231,6 +235,8 @@ def _confine(task: _Task) -> None:
         os.setgroups([])
         os.setresgid(task.gid, task.gid, task.gid)
         os.setresuid(task.uid, task.uid, task.uid)
+    libc.prctl(libc.PR_SET_NO_NEW_PRIVS, 1)
+    libc.prctl(libc.PR_SET_DUMPABLE, 0)  # whatever fs.suid_dumpable says: not to be traced
 
 
 def _die_with(starter: int) -> None:

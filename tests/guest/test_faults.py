@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
@@ -73,13 +72,12 @@ def guest_runs(home: Path, kernel: str, *arguments: str) -> Iterator[Trial]:
         guest.run(plan, directory, lambda _: None)
         return judge(plan, directory), Record.read(directory)
 
-    with Hold(run_id):
+    with Hold(run_id, default_scratch()):
         guest: Guest = lab.boot(0)
         try:
             yield run
         finally:
             guest.end()
-            shutil.rmtree(default_scratch() / run_id)
 
 
 @pytest.fixture(scope="module")

@@ -20,6 +20,7 @@ from torture.draw.matrix import Drawn, draw
 from torture.draw.request import Request
 from torture.lab import connection, processes, run_id
 from torture.lab.base import GuestLost
+from torture.lab.guest_lab import OUTBOX
 from torture.lab.uml import UmlLab
 from torture.results.store import Store, Trial
 from verify.ledger_file import read_ledger
@@ -35,11 +36,11 @@ def lab(tmp_path: Path) -> Iterator[UmlLab]:
     """A lab whose guests are all gone at the end."""
     name = run_id.new_run_id()
     (tmp_path / "trials").mkdir()
-    with run_id.Hold(name):  # or another run on this machine would clean it up
+    with run_id.Hold(name, SCRATCH):  # or another run on this machine would clean it up
         yield UmlLab(name, tmp_path, SCRATCH, os.sysconf("SC_PAGE_SIZE"))
-    assert list(processes.tagged(f"{run_id.ENVIRONMENT}={name}")) == []
-    assert not any((SCRATCH / name).glob("guest-*"))
-    (SCRATCH / name).rmdir()
+        assert list(processes.tagged(f"{run_id.ENVIRONMENT}={name}")) == []
+        assert not any((SCRATCH / name).glob("guest-*"))
+    assert not (SCRATCH / name).exists()
 
 
 def plans(count: int) -> list[Drawn]:
@@ -64,7 +65,7 @@ def when_a_trial_runs(lab: UmlLab, act: Callable[[], None]) -> threading.Thread:
 
     def watch() -> None:
         deadline = time.monotonic() + 60
-        ledger = lab.results / "trials/00001/ledger.jsonl"
+        ledger = SCRATCH / lab.run_id / "guest-0" / OUTBOX / "00001/ledger.jsonl"
         while time.monotonic() < deadline and not (ledger.exists() and ledger.stat().st_size):
             time.sleep(0.02)
         act()

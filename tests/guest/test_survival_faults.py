@@ -13,6 +13,8 @@ import pytest
 from tests.guest.command_line import TORTURE
 from tests.guest.test_survival import left_behind
 from torture.faults import FAULTS
+from torture.lab.disk import default_scratch
+from torture.lab.guest_lab import OUTBOX
 
 pytestmark = pytest.mark.guest
 AT_A_TIME = 4
@@ -34,7 +36,8 @@ def start(results: Path, fault: str) -> tuple[subprocess.Popen[bytes], str]:
 def kill_in_a_trial(running: subprocess.Popen[bytes], trials: Path, after_s: float) -> None:
     """SIGKILL `after_s` after the first trial that is no canary has begun, or, where it is `notrun`, the next."""
     deadline = time.monotonic() + BEGINS_WITHIN_S
-    begun = (trials / "00002/ledger.jsonl", trials / "00003")
+    home = default_scratch() / trials.parent.name / "guest-0"
+    begun = (home / OUTBOX / "00002/ledger.jsonl", trials / "00003")
     while not any(path.exists() for path in begun) and running.poll() is None and time.monotonic() < deadline:
         time.sleep(0.02)
     time.sleep(after_s)

@@ -6,7 +6,6 @@ import hashlib
 import json
 import mmap
 import os
-import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -40,14 +39,13 @@ def leave_disk(plan: Plan, kernel: str, mutant: int, directory: Path) -> Path:
     run_id, scratch = new_run_id(), default_scratch()
     (directory / "trial").mkdir(parents=True)
     lab = UmlLab(run_id, directory, scratch, mmap.PAGESIZE, kernel, (f"mutant={mutant}",))
-    with Hold(run_id):
+    with Hold(run_id, scratch):
         guest = lab.boot(0)
         try:
             guest.run(plan, directory / "trial", lambda _: None)
             copy_image(guest.disk, directory / "disk.img")
         finally:
             guest.end()
-            shutil.rmtree(scratch / run_id, ignore_errors=True)
     return directory / "trial"
 
 

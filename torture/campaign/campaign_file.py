@@ -36,12 +36,12 @@ import re
 import tomllib
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
 
-from torture.campaign.run_config import RunConfig
+from torture.campaign.run_config import MOST_JOBS, RunConfig
 from torture.dimensions import ALL, DIMENSIONS, Dimension
 from torture.draw.request import Request, whole_space
 from torture.errors import BadRequest
@@ -107,12 +107,22 @@ def load(path: Path, *, results: Path, scratch: Path, draw_seed: Callable[[], in
         scratch=scratch,
         lab=_choice(file, raw, "lab", LABS, lab_for(*(kernel.path for kernel in kernels))),
         kernels=kernels,
-        jobs=_whole(file, "", raw, "jobs", 1, 64),
+        jobs=_whole(file, "", raw, "jobs", 1, MOST_JOBS),
         endless=True,
         on_finding=_text(file, "", raw, "on_finding"),
         known=_known(file, raw),
         **_budget(file, raw.get("budget", {})),
     )
+
+
+def check_same(path: Path, recorded: RunConfig) -> None:
+    """BadRequest unless a campaign file says what is recorded of a run; any seed will do where it names none."""
+    seed = recorded.request.seed
+    said = load(path, results=recorded.results, scratch=recorded.scratch, draw_seed=lambda: seed)
+    if wrong := [field.name for field in fields(RunConfig) if getattr(said, field.name) != getattr(recorded, field.name)]:
+        raise BadRequest(
+            f"{path} does not say what is recorded of the run: {', '.join(wrong)}", "give the file that it was started with"
+        )
 
 
 def _keys(table: str) -> frozenset[str]:

@@ -6,7 +6,6 @@ Between the command line, which knows no labs, and the runner, which knows no te
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import threading
 import time
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from torture.campaign.artefacts import Keeper
+from torture.campaign.interrupts import interrupts
 from torture.campaign.progress import Progress
 from torture.campaign.run_config import RunConfig
 from torture.campaign.run_directory import RunDirectory, opened, reopened
@@ -24,12 +24,10 @@ from torture.campaign.runner import Runner, Source
 from torture.campaign.schedule import FixedList, Schedule
 from torture.draw.matrix import draw
 from torture.lab.choose import canary_fault
-from torture.report.summary import count
 from torture.results.store import Store, Trial
 
 PURPOSE = "run"
 """Of runs and campaigns, which `torture resume` goes on with."""
-_STDERR = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +35,7 @@ class Ended:
     """A run that ended: its trials as stored, facts about it, and whether somebody stopped it."""
 
     directory: Path
+    config: RunConfig
     trials: list[Trial]
     facts: dict[str, Any]
     interrupted: bool
@@ -48,9 +47,10 @@ def carry_out(config: RunConfig, say: Callable[[str], None]) -> Ended:
         return _carry_out(run)
 
 
-def resume(directory: Path, say: Callable[[str], None]) -> Ended:
-    """Go on with a run that was killed or stopped: nothing that finished is run again, nothing in flight is lost."""
-    with reopened(directory, PURPOSE, say) as run:
+def resume(directory: Path, config: RunConfig, say: Callable[[str], None]) -> Ended:
+    """Go on with a run that was killed or stopped, with the config that is recorded: nothing that finished is run again,
+    nothing in flight is lost."""
+    with reopened(directory, config, say) as run:
         finished = len(list(run.store.trials()))
         ended = _carry_out(run)
     if len(ended.trials) == finished and not ended.interrupted:
@@ -60,10 +60,11 @@ def resume(directory: Path, say: Callable[[str], None]) -> Ended:
 
 def _carry_out(run: RunDirectory) -> Ended:
     config = run.config
-    keeper = Keeper(run.path, run.store.facts()["labs"], config.artefact_bytes, config.on_finding)
+    facts = {kernel: lab.facts for kernel, lab in run.labs.items()}
+    keeper = Keeper(run.path, facts, config.artefact_bytes, config.on_finding)
     source, total = _source(config, list(run.labs), run.store)
     interrupted = follow(run, source, total, keeper=keeper if config.artefact_bytes else None)
-    return Ended(run.path, list(run.store.trials()), run.store.facts(), interrupted)
+    return Ended(run.path, config, list(run.store.trials()), run.store.facts(), interrupted)
 
 
 def _source(config: RunConfig, kernels: list[str], store: Store) -> tuple[Source, int | None]:
@@ -132,28 +133,6 @@ def _accounted(store: Store, runner: Runner, interrupted: threading.Event) -> It
             boots=int(facts.get("boots", 0)) + runner.boots,
             interrupted=interrupted.is_set(),
         )
-
-
-@contextmanager
-def interrupts(runner: Runner) -> Iterator[threading.Event]:
-    """The first interrupt finishes the trials in flight, and says so; the second ends them at once."""
-    interrupted = threading.Event()
-
-    def on_signal(_number: int, _frame: object) -> None:
-        if interrupted.is_set():
-            runner.kill()
-            return
-        interrupted.set()
-        runner.stop()
-        said = f"\ntorture: finishing {count(runner.in_flight, 'trial')} in flight; again ends them at once\n"
-        os.write(_STDERR, said.encode())  # sys.stderr may be in the middle of a write
-
-    previous = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield interrupted
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
 
 
 def busy_seconds() -> float:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from torture.draw.request import Request
 from torture.errors import BadRequest
-from torture.lab.choose import UML, KernelChoice, make_labs
+from torture.lab.choose import LABS, UML, KernelChoice, make_labs
+from torture.lab.device_identity import DeviceIdentity
 from torture.lab.guest_lab import GuestLab
 from torture.lab.local import LocalLab
 from torture.results.known import Known
 from verify import codec
+
+MOST_JOBS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,8 @@ class RunConfig:
     time_limit_s: float | None = None
     destroy: Path | None = None
     """A device that the user gave up, for the local lab."""
+    device: DeviceIdentity | None = field(default=None, metadata=codec.OPTIONAL)
+    """Which one that is, whatever its name is by now."""
     endless: bool = False
     """A campaign, which a time limit, `most_trials` or `most_findings` ends; otherwise the request is drawn once."""
     most_trials: int | None = None
@@ -61,9 +66,16 @@ class RunConfig:
     def from_dict(raw: dict[str, Any]) -> RunConfig:
         """The inverse of `to_dict`. BadRequest names the field that is not of the form it should have."""
         try:
-            return codec.from_plain(RunConfig, raw)
+            config = codec.from_plain(RunConfig, raw)
         except codec.Malformed as error:
             raise BadRequest(f"the run's configuration, {error.wrong}", error.allowed) from error
+        if config.jobs is not None and not 1 <= config.jobs <= MOST_JOBS:
+            raise BadRequest(f"the run's configuration, jobs: {config.jobs}", f"allowed is 1 to {MOST_JOBS}")
+        if config.lab not in LABS:
+            raise BadRequest(f"the run's configuration, lab: {config.lab!r}", f"allowed is {', '.join(LABS)}")
+        if not config.kernels:
+            raise BadRequest("the run's configuration, kernels: there is none", "allowed is one or more")
+        return config
 
 
 def cores() -> int:

@@ -7,6 +7,7 @@ waits for it.
 
 from __future__ import annotations
 
+import os
 import shutil
 import threading
 import time
@@ -119,6 +120,8 @@ class Runner:
                 done = self._finished.get(timeout=0.5)
             except Empty:
                 continue
+            if self._killed.is_set():
+                return  # what was in flight ended by force, and so tells nothing
             if not isinstance(done, Trial):
                 raise done
             store.add(done)
@@ -206,7 +209,7 @@ class Runner:
 
     def _refused(self, error: OSError) -> BrokenTool:
         """What the host would not do, and what to do about it."""
-        if not (self.directory / STORE).exists():
+        if not os.access(self.directory / STORE, os.F_OK):
             return BrokenTool(f"{self.directory} is gone", "its results are lost; start a new run")
         return BrokenTool(f"the host refused: {error}", "`torture resume` goes on with this run when it is mended")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from torture.campaign import run_directory
-from torture.campaign.run_config import RunConfig
+from torture.campaign.run_config import MOST_JOBS, RunConfig
 from torture.contract import conformance, table
 from torture.contract.verdict import exit_code
 from torture.dimensions import DIMENSIONS
@@ -35,7 +35,7 @@ RESULT = "contract.json"
     help="A guest's kernel, with parameters of its own: 'PATH [PARAMETER ...]', or `packaged`; repeatable, side by side.",
 )
 @click.option("--kernel-arg", "arguments", multiple=True, help="One more parameter for every kernel; repeatable.")
-@click.option("--jobs", type=click.IntRange(1, 64), help="Guests at a time (default: the cores).")
+@click.option("--jobs", type=click.IntRange(1, MOST_JOBS), help="Guests at a time (default: the cores).")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 @places
 def contract(

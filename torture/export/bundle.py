@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import io
-import shlex
 import tarfile
 import time
 from pathlib import Path
 
 from torture.campaign.artefacts import IMAGE
+from torture.campaign.setting import shell_word
 from torture.errors import BadRequest
 from torture.export.exportable import Exportable, title
 from torture.export.failure import Failure, evidence
@@ -98,13 +98,17 @@ def _readme(failure: Failure, names: list[str]) -> str:
 
 
 def _commands(failure: Failure, has_image: bool) -> list[str]:
-    """With a finding, the unpacked directory is one; it names the recorded kernel, which is somewhere else elsewhere."""
+    """With a finding, the unpacked directory is one. Whoever replays it names lab and kernel (see campaign.setting): the
+    recorded kernel is somewhere else elsewhere."""
     replay = "torture replay ." if failure.finding else f"torture replay {PLAN}"
     versions = failure.versions
-    words = "".join(f" --kernel-arg {shlex.quote(word)}" for word in ((versions and versions.arguments) or "").split())
+    words = "".join(f" --kernel-arg {shell_word(word)}" for word in ((versions and versions.arguments) or "").split())
     commands = [f"  {replay}"]
-    if kind := LAB_CLASSES[versions.lab if versions else UML].kernel_kind:
+    lab = versions.lab if versions else UML
+    if kind := LAB_CLASSES[lab].kernel_kind:
         commands.append(f"  {replay} --kernel PATH-OF-A-{kind.upper().replace(' ', '-')}{words}")
+    else:
+        commands.append(f"  {replay} --lab {lab}")
     if failure.finding and has_image:
         commands += ["", "To judge the kept disk again:", "", f"  torture verify . --image {IMAGE}"]
     return commands

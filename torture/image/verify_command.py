@@ -19,8 +19,8 @@ from torture.judge import Verdict, judge, judge_image
 from torture.lab.base import GuestLost, Lab
 from torture.lab.choose import LABS, LOCAL, KernelChoice, lab_for, make_labs
 from torture.lab.disk import copy_image, default_scratch
-from torture.report import document, summary
-from torture.report.shown import exit_code, shown
+from torture.report import summary
+from torture.report.formats import FORMATS, TEXT, exit_code
 from torture.report.terminal import echo
 from torture.reproduce.subject import Subject, find_subject
 from torture.results.store import STORE, Trial, find_run, stored, trial_directory
@@ -63,8 +63,8 @@ class _Judged:
 @click.option("--lab", type=click.Choice(LABS), help="--image: where (default: qemu for a bzImage, else uml).")
 @click.option("--kernel", default="", help="--image: a User-mode Linux kernel, or a bzImage, instead of the default.")
 @click.option("--kernel-arg", "kernel_arguments", multiple=True, help="--image: a kernel parameter; repeatable.")
-@click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
-def verify(subject: Path | None, results: Path, scratch: Path | None, as_json: bool, **options: Any) -> int:
+@options_for.form
+def verify(subject: Path | None, results: Path, scratch: Path | None, form: str, **options: Any) -> int:
     """Judge a stored run or finding again, offline, or a disk image that a crash left.
 
     An image is judged against --ledger, or that of RUN/TRIAL or FINDING: a copy of it is mounted in a guest, read and
@@ -73,22 +73,22 @@ def verify(subject: Path | None, results: Path, scratch: Path | None, as_json: b
     if options["image"] is None:
         if subject is None:
             raise BadRequest("nothing to judge", "give RUN, FINDING, or --image DISK --ledger LEDGER")
-        return _verify_stored(subject, results, options, as_json)
+        return _verify_stored(subject, results, options, form)
     wanted = _wanted(subject, results, options)
     judged = _examined(wanted, results, scratch or default_scratch())
-    echo(json.dumps(_document(wanted, judged)) if as_json else _render(wanted, judged))
+    echo(json.dumps(_document(wanted, judged)) if form != TEXT else _render(wanted, judged))
     return judged.verdict.outcome.exit_code
 
 
 # -- stored -----------------------------------------------------------------------------------------------------------
 
 
-def _verify_stored(subject: Path, results: Path, options: dict[str, Any], as_json: bool) -> int:
+def _verify_stored(subject: Path, results: Path, options: dict[str, Any], form: str) -> int:
     unused = [name for name in ("ledger", "filesystem", "mount_options", "position", "unmounted") if options[name]]
     if unused:
         raise BadRequest(f"--{unused[0].replace('_', '-')} is about an image", "give --image DISK too")
     if not any((candidate / STORE).is_file() for candidate in (subject, results / subject)):
-        return _verify_one(find_subject(subject, results), as_json)
+        return _verify_one(find_subject(subject, results), form)
     directory = find_run(subject, results)
     trials, facts = stored(directory)
     again = [_judged_again(directory, trial) for trial in trials]
@@ -96,7 +96,7 @@ def _verify_stored(subject: Path, results: Path, options: dict[str, Any], as_jso
         if old.verdict.outcome != new.verdict.outcome:
             was, now = old.verdict.outcome.value, new.verdict.outcome.value
             echo(f"trial {old.number}: was {was}, now {now}", err=True)
-    echo(json.dumps(document.document(again, facts)) if as_json else shown(again, facts))
+    echo(FORMATS[form](again, facts))
     return exit_code(again, facts)
 
 
@@ -104,14 +104,14 @@ def _judged_again(directory: Path, trial: Trial) -> Trial:
     return replace(trial, verdict=judge(trial.plan, trial_directory(directory, trial)))
 
 
-def _verify_one(found: Subject, as_json: bool) -> int:
+def _verify_one(found: Subject, form: str) -> int:
     """A finding or a trial from what it left."""
     if found.directory is None:
         raise BadRequest(f"{found.origin} is a plan, which shows nothing", "give RUN, RUN/TRIAL or FINDING")
     verdict = judge(found.plan, found.directory)
     judged = _Judged(verdict, found.plan.filesystem, Record.read(found.directory).kernel)
     facts = {"subject": found.origin, **_verdict_document(judged)}
-    echo(json.dumps(facts) if as_json else "\n".join(map(summary.one_item, _verdict_lines(found.origin, judged))))
+    echo(json.dumps(facts) if form != TEXT else "\n".join(map(summary.one_item, _verdict_lines(found.origin, judged))))
     return verdict.outcome.exit_code
 
 
@@ -159,7 +159,6 @@ def _examined(wanted: _Wanted, results: Path, scratch: Path) -> _Judged:
         directory = run / "image"
         directory.mkdir()
         copy = scratch / run_id / "image.img"
-        copy.parent.mkdir()
         copy_image(wanted.image, copy)
         row = choose_filesystem(wanted.image, copy, wanted.filesystem)
         examination = Examination(row.name, wanted.mount_options, not wanted.unmounted or expected.crash)

@@ -1,25 +1,25 @@
-"""Reaps what dead runs left on this machine (guests, mounts, dm devices, loop devices, scratch files) and nothing else.
+"""Reaps what dead runs left on this machine: guests, mounts, dm devices, loop devices, cgroups, disks; nothing else.
 
-Everything a run makes carries its id, and a living run holds its id (torture.lab.run_id), so that the two are told apart.
-The order matters: processes first, then mounts, dm devices, loops, files.
+Everything a run makes carries its id, and a living run holds its home (torture.lab.homes), so that the two are told apart.
+The order matters: processes first, then mounts, dm devices, loops, files. Nothing that anybody else can leave in a scratch
+directory is believed, and nothing that resists stops a run: it is told, and stays.
 """
 
 from __future__ import annotations
 
-import fcntl
 import os
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from devicemapper import device, loop, mounts
+from devicemapper import device, loop, mounts, namespaces
 from devicemapper.errors import BlockStackError
-from torture.lab import processes
+from torture.lab import homes, processes
 from torture.lab import run_id as runs
 from torture.lab.disk import default_scratch
-from verify.descriptors import opened
+from torture.lab.users import is_guest_in
 from workloads import memory_cgroup
 
 
@@ -31,84 +31,153 @@ class Reaped:
     stuck: tuple[str, ...]
 
 
-def reap(scratch: Path | None, held: str = "") -> Reaped:
-    """Remove what dead runs left, in `scratch` and wherever else their files lie by default.
+def reap(scratches: Iterable[Path], held: str = "") -> Reaped:
+    """Remove what dead runs left. `scratches` are searched for their homes.
 
-    `held`: a run that this process goes on with; what an earlier process left of it goes too. What resists keeps nothing
-    else from going.
+    `held`: a run that this process holds, to go on with it; what an earlier process left of it goes too.
     """
-
-    def is_dead(run: str) -> bool:
-        return run == held or not runs.is_alive(run)
-
-    done = [f"ended process {pid} of {run}" for run, pid in _end_processes(is_dead)]
-    stuck = []
-    if os.geteuid() == 0:
-        done += [_removed(group) for group in memory_cgroup.leftovers()]
-    for home in _homes(scratch):
-        if is_dead(home.name):
+    places = list(dict.fromkeys(scratches))
+    done: list[str] = []
+    stuck: list[str] = []
+    with ExitStack() as kept:
+        left = list(_processes(held))
+        opened = kept.enter_context(kept_namespaces(pid for _, pid in left))
+        paths = dict.fromkeys([*_homes(places), *_homes_of(left)])
+        ended = list(_end(held))
+        alive = list(_processes(held)) if ended else []
+        done += [f"ended process {pid} of {run}" for run, pid in ended if (run, pid) not in alive]
+        stuck += [f"process {pid} of {run} stays: it was killed and does not end" for run, pid in alive]
+        jobs = [(str(path), partial(_remove_home, path, held, opened)) for path in paths]
+        jobs.append(("what is left of cgroups", partial(_remove_cgroups, places, stuck)))
+        for what, job in jobs:
             try:
-                done += _remove_home(home)
-            except BlockStackError as error:
-                stuck.append(f"{home} stays: {error}")
+                done += job()
+            except OSError as error:
+                stuck.append(f"{what} stays: {error.strerror}")
+            except (BlockStackError, homes.Held) as error:
+                stuck.append(f"{what} stays: {error}")
     return Reaped(tuple(done), tuple(stuck))
 
 
-def _remove_home(home: Path) -> list[str]:
-    """Of two that clean up at the same time, one waits for the other."""
-    with locked(home) as there:
-        if not there:
-            return []
-        done = take_down(home, home.name) if os.geteuid() == 0 else []
-        shutil.rmtree(home, ignore_errors=True)
-        return [*done, f"removed {home}"]
-
-
-@contextmanager
-def locked(directory: Path) -> Iterator[bool]:
-    """Hold `directory` against others who do the same (flock(2)); False if it is gone by then."""
-    with ExitStack() as held:
+def _remove_cgroups(scratches: Iterable[Path], stuck: list[str]) -> list[str]:
+    """Of workers that are gone, and runs that are dead. The kernel refuses to remove what holds a process (EBUSY)."""
+    done = []
+    for group, run in memory_cgroup.leftovers() if os.geteuid() == 0 else ():
+        if any(homes.is_held(scratch / run) for scratch in scratches):
+            continue
         try:
-            descriptor = held.enter_context(opened(directory, os.O_RDONLY | os.O_DIRECTORY))
-        except FileNotFoundError:
-            yield False
-            return
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield directory.exists()
+            group.rmdir()
+            done.append(f"removed cgroup {group}")
+        except OSError as error:
+            stuck.append(f"cgroup {group} stays: {error.strerror}")
+    return done
 
 
-def take_down(directory: Path, device_prefix: str) -> list[str]:
+def _remove_home(path: Path, held: str, opened: Iterable[int]) -> list[str]:
+    """What is no home of ours, or of a living run, is left alone. Raises BlockStackError, OSError; Held if another process
+    is at it and does not come to an end."""
+    if path.name == held:
+        return _empty_our_own(path, opened)
+    with homes.to_clean(path) as home:
+        if home is None:
+            return []
+        done = _take_down_home(home, opened)
+        home.remove()
+        return [*done, f"removed {path}"]
+
+
+def _empty_our_own(path: Path, opened: Iterable[int]) -> list[str]:
+    home = homes.open_home(path)
+    if home is None:
+        return []
+    with home:
+        done = _take_down_home(home, opened)
+        home.empty()
+        return done
+
+
+def _take_down_home(home: homes.Home, opened: Iterable[int]) -> list[str]:
+    return take_down(home.path, home.path.name, opened) if os.geteuid() == 0 else []
+
+
+def take_down(directory: Path, device_prefix: str, opened: Iterable[int] = ()) -> list[str]:
     """Undo the block stacks below `directory` and the dm devices named after a run; returns a line for each thing.
 
-    A suspended device is resumed first, or the unmount would wait for it forever. Raises BlockStackError.
+    `opened`: mount namespaces, other than ours, to look into. A suspended device is resumed first, or the unmount would
+    wait for it forever. Raises BlockStackError.
     """
     device.resume_suspended(device_prefix)
-    done = [f"unmounted {place}" for place in mounts.reap(directory)]
+    unmounted = [place for each in opened for place in namespaces.within(each, lambda: mounts.reap(directory))]
+    done = [f"unmounted {place}" for place in (*unmounted, *mounts.reap(directory))]
     done += [f"removed dm device {name}" for name in device.reap(device_prefix)]
     return done + [f"detached {name}" for name in loop.reap(directory)]
 
 
-def _removed(group: Path) -> str:
-    group.rmdir()
-    return f"removed cgroup {group}"
+@contextmanager
+def kept_namespaces(pids: Iterable[int]) -> Iterator[list[int]]:
+    """The mount namespaces of processes of ours, kept until the context ends though the processes may end before."""
+    opened: dict[int, int] = {}
+    try:
+        for pid in pids:
+            namespace = namespaces.foreign(pid) if processes.is_ours(pid) else None
+            if namespace is not None:
+                number = os.fstat(namespace).st_ino
+                if number in opened:
+                    os.close(namespace)
+                else:
+                    opened[number] = namespace
+        yield list(opened.values())
+    finally:
+        for namespace in opened.values():
+            os.close(namespace)
 
 
-def _end_processes(is_dead: Callable[[str], bool]) -> Iterator[tuple[str, int]]:
+# -- processes --------------------------------------------------------------------------------------------------------
+
+
+def _processes(held: str) -> Iterator[tuple[str, int]]:
+    """Processes of dead runs, and what an earlier process left of the run `held`. Each is judged by itself: anybody can
+    give a process of his own the id of somebody else's run."""
     own = os.environ.get(runs.ENVIRONMENT)
     for pid in list(processes.tagged(f"{runs.ENVIRONMENT}=")):
-        run = processes.variable(pid, runs.ENVIRONMENT)
-        if run and run != own and runs.PATTERN.fullmatch(run) and is_dead(run):
-            processes.kill_tagged(f"{runs.ENVIRONMENT}={run}")
+        variables = processes.environment(pid)
+        run = variables.get(runs.ENVIRONMENT, "")
+        ours = run != own and runs.PATTERN.fullmatch(run) and processes.is_one_user(pid)
+        if ours and (run == held or not runs.is_alive(pid, variables)):
             yield run, pid
 
 
-def _homes(given: Path | None) -> Iterator[Path]:
-    """Directories of runs, dead or alive, that may be removed."""
-    for scratch in scratches(given):
-        if scratch.is_dir():
-            for home in sorted(scratch.iterdir()):
-                if runs.PATTERN.fullmatch(home.name) and os.access(home, os.W_OK):
-                    yield home
+def _end(held: str) -> Iterator[tuple[str, int]]:
+    seen: dict[int, str] = {}
+
+    def find() -> Iterator[int]:
+        for run, pid in _processes(held):
+            seen[pid] = run
+            yield pid
+
+    for pid in sorted(processes.kill(find)):
+        yield seen[pid], pid
+
+
+# -- what else they left ----------------------------------------------------------------------------------------------
+
+
+def _homes(scratches: Iterable[Path]) -> Iterator[Path]:
+    """By their names alone."""
+    for scratch in scratches:
+        try:
+            paths = sorted(scratch.iterdir())
+        except OSError:
+            continue  # not there, or not for us: then there is nothing of ours
+        yield from (path for path in paths if runs.PATTERN.fullmatch(path.name))
+
+
+def _homes_of(left: Iterable[tuple[str, int]]) -> Iterator[Path]:
+    """Where processes of ours say that their homes are, in whatever scratch directory."""
+    for run, pid in left:
+        home = Path(processes.variable(pid, runs.HOME))
+        if home.name == run and (processes.is_ours(pid) or is_guest_in(pid, home)):
+            yield home
 
 
 def scratches(given: Path | None) -> list[Path]:

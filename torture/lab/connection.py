@@ -17,6 +17,7 @@ from typing import Any
 
 from torture.lab import processes
 from torture.lab.base import BOOT_TIMEOUT_S, PHASE_TIMEOUT_S, PROBE_TIMEOUT_S, GuestLost
+from torture.lab.outbox import Outbox
 from torture.plan import PLAN, Plan
 from torture.rig.record import POWER_OFF
 
@@ -26,6 +27,8 @@ Launch = Callable[[int], "subprocess.Popen[bytes]"]
 HOST_VIEW = "guest-processes.txt"
 """In a trial's directory: the processes of a guest whose trial did not go on, as the host saw them."""
 
+_BLOCKED = "blocked.txt"
+"""There too: the stuck tasks of a guest that still answers (torture.agent)."""
 _DUMP_TIMEOUT_S = 10.0
 _END_TIMEOUT_S = 10.0
 
@@ -35,7 +38,8 @@ class ConnectedGuest:
 
     `launch` starts that process on the disk in `home`, and again on the same disk when the power was cut. `tag` is a
     NAME=VALUE that only this guest's processes have in their environment. `home`, which holds its disk and other scratch
-    files, is removed when the guest ends. The guest has `boot_timeout_s` to come up.
+    files, is removed when the guest ends, and so is `memory`, a directory outside of it. The guest has `boot_timeout_s` to
+    come up. It leaves what it finds in its `outbox`; without one, in the very directory of `results` that it is to fill.
     """
 
     def __init__(
@@ -46,13 +50,16 @@ class ConnectedGuest:
         tag: str,
         home: Path,
         boot_timeout_s: float = BOOT_TIMEOUT_S,
+        outbox: Outbox | None = None,
+        memory: Path | None = None,
     ) -> None:
         self._launch, self._console, self._results = launch, console, results
         self._tag, self._home, self._boot_timeout_s = tag, home, boot_timeout_s
+        self._outbox, self._memory = outbox, memory
         try:
             self._boot()
         except GuestLost:
-            self.kill()
+            self._give_up()
             raise
 
     def _boot(self) -> None:
@@ -82,29 +89,38 @@ class ConnectedGuest:
         self._carry_out("examine", directory, on_phase)
 
     def _carry_out(self, request: str, directory: Path, on_phase: Callable[[str], None]) -> None:
-        relative = str(directory.relative_to(self._results))
-        self._ask(request, directory=relative)
-        while True:
-            try:
-                reply = self._next(PHASE_TIMEOUT_S)
-                if reply["event"] == "phase" and reply["name"] == POWER_OFF:
-                    self._cut_power(relative)
-                    continue
-            except GuestLost as lost:
-                if lost.hung:
-                    lost.evidence = self._dump(relative)
-                self.kill()
-                raise
-            if reply["event"] == "done":
-                self._phase = ""
-                return
-            if reply["event"] == "phase":
+        asked = self._outbox.lend(directory) if self._outbox else str(directory.relative_to(self._results))
+        try:
+            self._follow(request, asked, on_phase)
+        except GuestLost as lost:
+            dumped = lost.hung and self._dump(asked, directory)
+            self._end_processes()
+            self._take_back(directory)  # what can be had
+            lost.evidence = _read(directory / _BLOCKED) if dumped else ""
+            self._give_up()
+            raise
+        if left_behind := self._take_back(directory):
+            self._give_up()
+            raise GuestLost("; ".join(left_behind), self._phase, self._console)
+
+    def _follow(self, request: str, asked: str, on_phase: Callable[[str], None]) -> None:
+        """Ask the guest for something, in the directory that it knows as `asked`, and hear it out."""
+        self._ask(request, directory=asked)
+        while (reply := self._next(PHASE_TIMEOUT_S))["event"] != "done":
+            if reply["event"] == "phase" and reply["name"] == POWER_OFF:
+                self._cut_power(asked)
+            elif reply["event"] == "phase":
                 self._phase = str(reply["name"])
                 on_phase(self._phase)
+        self._phase = ""
+
+    def _take_back(self, directory: Path) -> list[str]:
+        return self._outbox.take_back(directory) if self._outbox else []
 
     def _cut_power(self, directory: str) -> None:
         """End every process of the guest, boot a fresh one on the same disk, and have it go on with the trial."""
         self._end_processes()
+        self._serial.close()
         self._boot()
         self._ask("go-on", directory=directory)
 
@@ -113,23 +129,35 @@ class ConnectedGuest:
         with suppress(GuestLost, subprocess.TimeoutExpired):  # then it is killed, as everything else that is left
             self._ask("end")
             self._process.wait(_END_TIMEOUT_S)
+        self._give_up()
+
+    def _give_up(self) -> None:
+        """Nothing is asked of it any more."""
         self.kill()
+        self._serial.close()
 
     def kill(self) -> None:
-        """Cut the power: end every process of the guest and remove its scratch files."""
+        """Cut the power: end every process of the guest and remove its scratch files. From any thread: one that waits for
+        an answer learns that the guest is gone, and keeps its descriptor until then."""
         self._end_processes()
         self._remove_home()
 
     def _remove_home(self) -> None:
         shutil.rmtree(self._home, ignore_errors=True)
+        if self._memory:
+            shutil.rmtree(self._memory, ignore_errors=True)
 
     def _end_processes(self) -> None:
         """The session, and whoever left it but carries the tag."""
-        with suppress(ProcessLookupError):  # the whole group may be gone already
-            os.killpg(self._process.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # another thread has just waited for it
+            if self._process.returncode is None:  # until then, nobody else can have its number
+                os.killpg(self._process.pid, signal.SIGKILL)
         processes.kill_tagged(self._tag)
+        if self._outbox and self._outbox.user is not None:
+            processes.kill_user(self._outbox.user)  # one that was taken over may have hidden its tag
         self._process.wait()
-        self._serial.close()
+        with suppress(OSError):  # it was shut down, or closed, before
+            self._serial.shutdown(socket.SHUT_RDWR)
 
     def _ask(self, request: str, **fields: Any) -> None:
         line = json.dumps({"op": request, **fields}).encode() + b"\n"
@@ -165,14 +193,19 @@ class ConnectedGuest:
         except ConnectionError:
             return b""
 
-    def _dump(self, directory: str) -> str:
-        """The stuck tasks of a guest that still answers and has timers, "" of another; what the host sees of either is left
-        in the directory."""
+    def _dump(self, asked: str, directory: Path) -> bool:
+        """Have a guest that still answers, and has timers, write down its stuck tasks; whether it did. What the host sees
+        of it is left in the directory."""
         seen = "".join(map(processes.seen_from_host, processes.tagged(self._tag)))
-        (self._results / directory / HOST_VIEW).write_text(seen)
+        (directory / HOST_VIEW).write_text(seen)
         try:
-            self._ask("dump", directory=directory)
+            self._ask("dump", directory=asked)
             self._await("dumped", _DUMP_TIMEOUT_S)
-            return (self._results / directory / "blocked.txt").read_text()
-        except (GuestLost, OSError):
-            return ""
+        except GuestLost:
+            return False
+        return True
+
+
+def _read(path: Path) -> str:
+    """The text of a file that a guest may have left, "" if it did not."""
+    return path.read_text(errors="replace") if path.is_file() else ""

@@ -34,7 +34,7 @@ def on_one_core() -> Iterator[int]:
 def _guests_by_core() -> Counter[int]:
     """How many guests were put on each core: sessions, since a guest has many processes."""
     sessions: dict[int, int] = {}
-    for pid in processes.tagged(f"{runs.ENVIRONMENT}_GUEST="):
+    for pid in processes.tagged(f"{runs.GUEST}="):
         try:
             cores, session = os.sched_getaffinity(pid), os.getsid(pid)
         except ProcessLookupError:

@@ -23,6 +23,16 @@ _CHUNK_BYTES = 1 << 20
 _GZIP = b"\x1f\x8b"
 _DISK_WRITER = 0xFFFFFFFD
 _SPARE_BYTES = 64 << 20
+_MEMORY = Path("/dev/shm")
+
+
+def make_guest_home(scratch: Path, run_id: str, index: int) -> Path:
+    """A new directory for the scratch files of guest `index`, in the home of its run. Whatever the umask, other users may
+    pass through it, and not look: workers and guests are other users."""
+    home = scratch.absolute() / run_id / f"guest-{index}"
+    home.mkdir(parents=True)
+    home.chmod(0o711)
+    return home
 
 
 def provide_disk(path: Path, image: Path | None, page_bytes: int) -> None:
@@ -42,7 +52,7 @@ def make_disk(path: Path, run: int, page_bytes: int) -> None:
             f"{path.parent} has {free >> 20} MiB free, a scratch disk takes {DISK_MIB} MiB", "choose another --scratch"
         )
     content = bytearray(_CHUNK_BYTES)
-    with open(path, "r+b" if given else "xb") as disk:
+    with open(path, "r+b" if given else "xb", opener=_exclusively if given else _for_us_alone) as disk:
         for chunk in range(DISK_MIB):
             stamp.fill(
                 content,
@@ -60,7 +70,7 @@ def make_disk(path: Path, run: int, page_bytes: int) -> None:
 def copy_image(image: Path, target: Path) -> None:
     """A sparse copy of a disk image, raw or gzipped. MissingRequirement without room, BadRequest if it cannot be read."""
     try:
-        with open(target, "xb") as out:
+        with open(target, "xb", opener=_for_us_alone) as out:
             for chunk in image_chunks(image):
                 if chunk.count(0) == len(chunk):
                     out.seek(len(chunk), os.SEEK_CUR)
@@ -72,6 +82,15 @@ def copy_image(image: Path, target: Path) -> None:
             raise
         full = f"{target.parent} has no room for a copy of {image}"
         raise MissingRequirement(full, "choose another --scratch") from error
+
+
+def _exclusively(path: str, flags: int) -> int:
+    """EBUSY if the kernel has an exclusive user of a block device: a filesystem, for instance (open(2))."""
+    return os.open(path, flags | os.O_EXCL)
+
+
+def _for_us_alone(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def image_chunks(image: Path) -> Iterator[bytes]:
@@ -86,9 +105,15 @@ def image_chunks(image: Path) -> Iterator[bytes]:
         raise BadRequest(f"cannot read image {image}: {error}", "give a raw disk image, or a gzipped one") from error
 
 
+def memory_scratch(scratch: Path) -> Path:
+    """Where files lie that are never to be written to a disk: a directory in memory, or `scratch` if that is it, or if
+    there is none."""
+    usable = os.access(_MEMORY, os.W_OK) and not (scratch.exists() and _MEMORY.samefile(scratch))
+    return _MEMORY if usable else scratch.absolute()
+
+
 def default_scratch() -> Path:
     """A directory in memory where there is one with room: a guest's flush is then no fsync of the host's disk."""
-    memory = Path("/dev/shm")
-    if memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > 4 << 30:
-        return memory
+    if _MEMORY.is_dir() and os.access(_MEMORY, os.W_OK) and shutil.disk_usage(_MEMORY).free > 4 << 30:
+        return _MEMORY
     return Path(os.environ.get("TMPDIR", "/var/tmp"))

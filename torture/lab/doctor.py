@@ -9,6 +9,7 @@ from typing import Any
 from devicemapper import tools
 from devicemapper.packages import PACKAGES
 from torture.filesystems import FILESYSTEMS
+from torture.lab import sandbox
 from torture.lab.base import GuestLost, Lab
 
 _KINDS = {"filesystems": "", "faults": "fault", "layouts": "layout", "disturbances": "disturbance"}
@@ -59,7 +60,7 @@ def _examine(lab: Lab) -> LabReport:
 def render(reports: Iterable[LabReport], missing: dict[str, str]) -> str:
     """The report in plain text."""
     lines = [f"missing program {program}: apt-get install {package}" for program, package in missing.items()]
-    lines = lines or ["all external programs are installed"]
+    lines = [*(lines or ["all external programs are installed"]), "", sandbox.what_holds()]
     for report in reports:
         lines += ["", *_lab(report)]
     return "\n".join(lines) + "\n"

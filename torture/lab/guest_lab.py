@@ -1,8 +1,10 @@
 """What labs with a kernel of their own share: a guest's disks, its first program, its console and its tag.
 
-The host's files are the guest's root, read-only; tmpfs hides a few directories, and the results directory is mounted
-again, to be written. The agent is the guest's first process and talks over a serial line whose other end is a socket
-here. Each guest leads a session of its own, so that all of its processes can be found and ended.
+The host's files are the guest's root, read-only; tmpfs hides a few directories, and a directory for what it finds is
+mounted again, to be written. The agent is the guest's first process and talks over a serial line whose other end is a
+socket here. Each guest leads a session of its own, so that all of its processes can be found and ended, in a home of its
+own, where it finds its files by short names whatever the directories above are called, and behind a wall
+(torture.lab.sandbox).
 """
 
 from __future__ import annotations
@@ -12,20 +14,32 @@ import shlex
 import subprocess
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
 from torture.errors import BadRequest
 from torture.lab import run_id as runs
+from torture.lab import sandbox
 from torture.lab.base import BOOT_TIMEOUT_S, GuestLost
 from torture.lab.connection import ConnectedGuest, Launch
-from torture.lab.disk import provide_disk
+from torture.lab.disk import make_guest_home, provide_disk
+from torture.lab.outbox import Outbox, give
+from torture.lab.sandbox import Confinement
+from torture.lab.users import guest_user
 
 SPARE_MIB = 2048
 """Size of each of the two spare disks: sparse, so they take what is written to them."""
 _SCRATCH_CANDIDATES = ("/mnt", "/run", "/tmp", "/srv", "/opt", "/var/tmp")
+
+
+DISKS = ("disk.img", "spare-1.img", "spare-2.img")
+"""The scratch disk and two spares, in a guest's home."""
+OUTBOX, RUNTIME = "out", "run"
+"""Directories in a guest's home: what it leaves, and what its program makes for itself while it runs."""
+RESULTS = f"/proc/self/cwd/{OUTBOX}"
+"""The first of them, for a program that was started in the home and takes absolute paths only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,17 +47,29 @@ class GuestFiles:
     """What lies on the host for one guest, before it is started."""
 
     home: Path
-    """The directory of its disks, which goes when the guest ends."""
-    disks: tuple[Path, Path, Path]
-    """The scratch disk and two spares."""
-    init: Path
-    """The script that is its first program."""
+    """The directory in which it starts, with DISKS, OUTBOX and RUNTIME; it goes when the guest ends."""
+    memory: Path
+    """The directory of the file that is its memory, for programs that make one."""
     console: Path
     """What its kernel says."""
     errors: Path
     """What the program that makes the guest says; that may be the console too."""
     tag: str
     """NAME=VALUE in the environment of all its processes."""
+    user: int | None
+    """Its uid and gid on this machine; None: those of who started it."""
+
+    def prepare(self) -> None:
+        """Make its directories, and hand over what it may write to: not the home itself, where the host reads disks."""
+        (self.home / RUNTIME).mkdir()
+        for place in (self.memory, *(self.home / name for name in (RUNTIME, *DISKS))):
+            give(place, self.user)
+        self.outbox.make()
+
+    @property
+    def outbox(self) -> Outbox:
+        """Where it leaves its results."""
+        return Outbox(self.home / OUTBOX, self.user)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,57 +135,82 @@ class GuestLab(ABC):
 
     def boot(self, index: int) -> ConnectedGuest:
         """Start a guest with a disk of its own."""
-        home = self.scratch / self.run_id / f"guest-{index}"
-        home.mkdir(parents=True)
-        disk, *spares = disks = (home / "disk.img", home / "spare-1.img", home / "spare-2.img")
-        provide_disk(disk, self.image, self.page_bytes)
-        for spare in spares:
-            with open(spare, "xb") as hole:
-                hole.truncate(SPARE_MIB << 20)
-        init = self.results / f"init-{index}"  # not in scratch: /dev/shm is hidden in the guest by its own /dev
-        init.write_text("\n".join(self._first_program()) + "\n")
-        init.chmod(0o755)
-        tag = f"{runs.ENVIRONMENT}_GUEST={self.run_id}/{index}"
-        console = self.results / f"console-{index}.log"
-        files = GuestFiles(home, disks, init, console, self._errors(console), tag)
+        files = self._files(index)
         try:
-            return ConnectedGuest(self._launcher(files), console, self.results, tag, home, self.boot_timeout_s)
+            launch = self._launcher(files)
+            return ConnectedGuest(
+                launch,
+                files.console,
+                self.results,
+                files.tag,
+                files.home,
+                self.boot_timeout_s,
+                files.outbox,
+                files.memory,
+            )
         except GuestLost:
-            if files.errors.exists() and files.errors != console:
-                with open(console, "ab") as whole:
+            if files.errors.exists() and files.errors != files.console:
+                with open(files.console, "ab") as whole:
                     whole.write(files.errors.read_bytes())
             raise
 
+    def _files(self, index: int) -> GuestFiles:
+        home = make_guest_home(self.scratch, self.run_id, index)
+        provide_disk(home / DISKS[0], self.image, self.page_bytes)
+        for spare in DISKS[1:]:
+            with open(home / spare, "xb") as hole:
+                hole.truncate(SPARE_MIB << 20)
+        tag = f"{runs.GUEST}={self.run_id}/{index}"
+        console = self.results / f"console-{index}.log"
+        files = GuestFiles(home, self._memory(home), console, self._errors(console), tag, guest_user(home))
+        files.prepare()
+        return files
+
     def _spawn(
-        self, command: Sequence[str], files: GuestFiles, serial: int, extra: Mapping[str, str]
+        self, command: Sequence[str], files: GuestFiles, wall: Confinement, descriptors: Sequence[int]
     ) -> subprocess.Popen[bytes]:
-        """Start `command` with the serial line, in a session of its own."""
+        """Start `command` in its home, with the serial line and other descriptors, in a session of its own, walled in."""
         name, _, value = files.tag.partition("=")
-        keep = {key: os.environ[key] for key in ("PATH", "TMPDIR", "HOME") if key in os.environ}
+        keep = {key: os.environ[key] for key in ("PATH", "HOME") if key in os.environ}
         with open(files.console, "ab") as console, open(files.errors, "ab") as errors:
             return subprocess.Popen(
-                command,
+                sandbox.command(wall, command),
+                cwd=files.home,
                 stdin=subprocess.DEVNULL,
                 stdout=console,
                 stderr=errors,
-                pass_fds=[serial],
+                pass_fds=descriptors,
                 start_new_session=True,
-                env={**keep, **extra, runs.ENVIRONMENT: self.run_id, name: value},
+                env={**keep, **runs.environment(self.run_id, self.scratch), name: value},
             )
 
+    def _wall(self, files: GuestFiles, kernel: str) -> Confinement:
+        """What every guest may do."""
+        return Confinement(
+            own=[str(place) for place in (files.memory, *(files.home / name for name in (OUTBOX, RUNTIME)))],
+            files=[str(files.home / name) for name in DISKS],
+            programs=[str(path) for path in _needed(kernel)],
+            user=files.user,
+        )
+
     def _first_program(self) -> list[str]:
-        """The lines of a shell script that ends as the agent."""
+        """Words of the kernel's command line, its last: those that the user added, and those that start the agent.
+
+        The shell is started with a script as its argument, in one word without a blank, since the kernel takes its
+        command line apart at blanks (next_arg of lib/cmdline.c); what may be in a path is written in octal for printf(1).
+        """
         disk, *spares = self.devices
         command = [sys.executable, "-m", "torture.agent", "--channel", self.serial, "--disk", disk]
         for spare in spares:
             command += ["--spare", spare]
-        command += ["--run-id", self.run_id, "--results", str(self.results), "--share", self.share]
+        command += ["--run-id", self.run_id, "--results", RESULTS, "--share", self.share]
         command += ["--scratch", *self._hidden_directories()]
-        return [
-            "#!/bin/sh",
-            "export PATH=/usr/sbin:/usr/bin:/sbin:/bin",
-            f"exec {shlex.join(command)} {self._modules()}",
-        ]
+        script = f"export PATH=/usr/sbin:/usr/bin:/sbin:/bin; exec {shlex.join(command)} {self._modules()}"
+        return ["init=/bin/sh", *self.kernel_arguments, "--", "-c", one_word(script)]
+
+    def _memory(self, home: Path) -> Path:
+        """A directory for the guest's memory, which may have to be made."""
+        return home / RUNTIME
 
     def _errors(self, console: Path) -> Path:
         """Where the program that makes the guest complains."""
@@ -171,8 +222,7 @@ class GuestLab(ABC):
 
     def _hidden_directories(self) -> list[str]:
         """Directories that tmpfs may hide in the guest: those that hold nothing the guest needs."""
-        needed = [Path(entry).resolve() for entry in (*sys.path, sys.prefix, sys.base_prefix, self.kernel) if entry]
-        needed.append(Path(__file__).resolve())
+        needed = _needed(self.kernel)
         free = [
             candidate
             for candidate in _SCRATCH_CANDIDATES
@@ -183,3 +233,16 @@ class GuestLab(ABC):
                 f"torture is installed below every one of {', '.join(_SCRATCH_CANDIDATES)}", "install it elsewhere"
             )
         return free[:3]
+
+
+def _needed(kernel: str) -> list[Path]:
+    """What a guest reads of this program, resolved."""
+    entries = (*sys.path, sys.executable, sys.prefix, sys.base_prefix, kernel, __file__)
+    return [Path(entry).resolve() for entry in entries if entry and Path(entry).exists()]  # of sys.path some may not
+
+
+def one_word(script: str) -> str:
+    """A script for `sh -c` that has another one done, in a word without blanks, and without quotes at its ends."""
+    safe = b"/._-:" + bytes(range(48, 58)) + bytes(range(65, 91)) + bytes(range(97, 123))
+    octal = "".join(chr(byte) if byte in safe else f"\\0{byte:03o}" for byte in os.fsencode(script))
+    return f"eval${{IFS}}\"$(printf${{IFS}}%b${{IFS}}'{octal}')\""

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from torture.lab import clean
+from torture.lab import clean, guards, processes
 from torture.lab import run_id as runs
 from torture.lab.connection import ConnectedGuest
-from torture.lab.disk import provide_disk
+from torture.lab.disk import make_guest_home, provide_disk
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +58,12 @@ class LocalLab:
 
     def boot(self, index: int) -> ConnectedGuest:
         """Start an agent with a fresh disk image."""
-        home = self.scratch / self.run_id / f"guest-{index}"
-        home.mkdir(parents=True)
+        home = make_guest_home(self.scratch, self.run_id, index)
+        if self.device:
+            guards.check_again(self.device)
         disk = self.device or home / "disk.img"
         provide_disk(disk, self.image, self.page_bytes)
-        tag = f"{runs.ENVIRONMENT}_GUEST={self.run_id}/{index}"
+        tag = f"{runs.GUEST}={self.run_id}/{index}"
         name, _, value = tag.partition("=")
         console = self.results / f"console-{index}.log"
         command = [sys.executable, "-m", "torture.agent", "--disk", str(disk), "--work", str(home / "work")]
@@ -77,7 +78,7 @@ class LocalLab:
                     stderr=log,
                     pass_fds=[serial],
                     start_new_session=True,
-                    env={**os.environ, runs.ENVIRONMENT: self.run_id, name: value},
+                    env={**os.environ, **runs.environment(self.run_id, self.scratch), name: value},
                 )
 
         return _LocalGuest(launch, console, self.results, tag, home)
@@ -87,7 +88,12 @@ class _LocalGuest(ConnectedGuest):
     """What an agent that was killed leaves on this kernel has to be taken down by hand."""
 
     def kill(self) -> None:
-        """End the processes, then undo mounts and loop devices, in that order."""
-        self._end_processes()
-        clean.take_down(self._home, f"{self._home.parent.name}-{self._home.name}-")
+        """End the processes, then undo mounts and loop devices, in that order.
+
+        Their mount namespace is kept until then: what the kernel itself unmounts when its last process ends may be frozen,
+        or wait for ever for a device that is suspended.
+        """
+        with clean.kept_namespaces(processes.tagged(self._tag)) as opened:
+            self._end_processes()
+            clean.take_down(self._home, f"{self._home.parent.name}-{self._home.name}-", opened)
         self._remove_home()

@@ -9,7 +9,7 @@ import os
 import select
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 _GONE_TIMEOUT_S = 10.0
@@ -29,14 +29,18 @@ def tagged(tag: str) -> Iterator[int]:
             yield int(entry.name)
 
 
-def variable(pid: int, name: str) -> str:
-    """The value of an environment variable of a process, "" if it has none or is gone."""
+def environment(pid: int) -> dict[str, str]:
+    """The variables of a process, as they are at one moment (an execve(2) changes them all); none if it is gone."""
     try:
         variables = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
     except OSError:
-        return ""
-    prefix = f"{name}=".encode()
-    return next((entry[len(prefix) :].decode() for entry in variables if entry.startswith(prefix)), "")
+        return {}
+    return dict(os.fsdecode(variable).partition("=")[::2] for variable in variables)
+
+
+def variable(pid: int, name: str) -> str:
+    """The value of an environment variable of a process, "" if it has none or is gone."""
+    return environment(pid).get(name, "")
 
 
 def seen_from_host(pid: int) -> str:
@@ -51,11 +55,61 @@ def seen_from_host(pid: int) -> str:
     return "\n".join(parts) + "\n\n"
 
 
+def is_one_user(pid: int) -> bool:
+    """Whether a process is of one user in all respects: one that a setuid program runs has the environment of whoever
+    started it, and more rights (Uid of /proc/PID/status, proc(5): real, effective, saved, file system)."""
+    return len(set(_uids(pid))) == 1
+
+
+def is_ours(pid: int) -> bool:
+    """Whether a process is of our user, in all respects."""
+    return is_user(pid, os.geteuid())
+
+
+def is_user(pid: int, user: int) -> bool:
+    """Whether a process is of a user, in all respects."""
+    return set(_uids(pid)) == {user}
+
+
+def _uids(pid: int) -> list[int]:
+    try:
+        status = Path(f"/proc/{pid}/status").read_text(errors="replace")
+    except OSError:
+        return []
+    return next([int(word) for word in line.split()[1:]] for line in status.splitlines() if line.startswith("Uid:"))
+
+
 def kill_tagged(tag: str) -> int:
     """Kill all processes with `tag` until none is left; returns how many were killed."""
+    return len(kill(lambda: tagged(tag)))
+
+
+def kill_user(user: int) -> int:
+    """Kill all processes of a uid that only one guest has; returns how many were killed."""
+    return len(kill(lambda: _of_user(user)))
+
+
+def _of_user(user: int) -> Iterator[int]:
+    """Processes whose real uid is `user`, but for those that ended and only wait to be waited for."""
+    for entry in Path("/proc").glob("[0-9]*"):
+        pid = int(entry.name)
+        if _uids(pid)[:1] == [user] and not _has_ended(pid):
+            yield pid
+
+
+def _has_ended(pid: int) -> bool:
+    """Whether a process is a zombie, or gone."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
+
+
+def kill(find: Callable[[], Iterator[int]]) -> set[int]:
+    """Kill the processes that `find` yields until it yields none; returns those that were killed."""
     killed: set[int] = set()
     deadline = time.monotonic() + _GONE_TIMEOUT_S
-    while (left := list(tagged(tag))) and time.monotonic() < deadline:
+    while (left := list(find())) and time.monotonic() < deadline:
         for pid in left:
             try:
                 os.kill(pid, signal.SIGKILL)
@@ -63,7 +117,7 @@ def kill_tagged(tag: str) -> int:
                 continue  # ended between the look and the signal
             killed.add(pid)
         _wait_for_any(left)
-    return len(killed)
+    return killed
 
 
 def _wait_for_any(pids: list[int]) -> None:

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import shlex
 import shutil
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from devicemapper import tools
@@ -20,7 +21,9 @@ from devicemapper.errors import BlockStackError
 from torture.errors import BadRequest
 from torture.lab.base import BOOT_TIMEOUT_S, GuestLost
 from torture.lab.connection import Launch
-from torture.lab.guest_lab import GuestFiles, GuestLab
+from torture.lab.guest_lab import DISKS, OUTBOX, GuestFiles, GuestLab
+from torture.lab.outbox import give
+from torture.lab.sandbox import Confinement
 
 CORES = 2
 """Each guest has so many: enough for its kernel threads to race with its workers."""
@@ -32,6 +35,7 @@ _MAGIC_OFFSET, _MAGIC = 0x202, b"HdrS"
 _KVM, _PROCESSORS = "/dev/kvm", Path("/proc/cpuinfo")
 _MODULES = "virtme_link_mods"
 _VIRTME_TIMEOUT_S = 120.0
+_INITRAMFS = "initramfs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +79,8 @@ class QemuLab(GuestLab):
 
     def unavailable(self) -> str:
         """Why there can be no guest, "" if there can."""
-        if any(mark in str(place) for mark in ", =" for place in (self.results, self.scratch)):
-            return "qemu takes no path with a comma, space or equals sign: give other --results and --scratch"
+        if "\n" in str(self.scratch):
+            return "virtme-run takes no path with a line break: give another --scratch"
         for program in (f"qemu-system-{platform.machine()}", "busybox"):
             if not _find(program):
                 return str(tools.CommandMissing(program))
@@ -88,29 +92,29 @@ class QemuLab(GuestLab):
 
     def _launcher(self, files: GuestFiles) -> Launch:
         command = [_find("virtme-run"), "--dry-run", "--show-command", "--kimg", self.kernel or self.default_kernel()]
-        command += ["--mods", "auto", "--force-initramfs", "--save-initramfs", str(files.home / "initramfs")]
+        command += ["--mods", "auto", "--force-initramfs", "--save-initramfs", str(files.home / _INITRAMFS)]
         command += ["--force-9p", "--disable-microvm", "--disable-monitor", *([] if has_kvm() else ["--disable-kvm"])]
         command += ["--memory", f"{self.memory_mib}M", "--cpus", str(CORES)]
         try:
             told = tools.run(command, timeout_s=_VIRTME_TIMEOUT_S).stdout
+            (files.home / _INITRAMFS).chmod(0o644)
         except BlockStackError as error:
             shutil.rmtree(files.home)
             raise GuestLost(str(error), "", files.console) from error
         machine = shlex.split(told.splitlines()[-1])
-        modules = [word for word in machine[machine.index("-append") + 1].split() if word.startswith(f"{_MODULES}=")]
-        parameters = ["console=ttyS0", "loglevel=4", "panic=-1", *modules, *self.kernel_arguments, f"init={files.init}"]
-        machine += ["-no-reboot", "-append", " ".join(parameters)]  # the last -append is the one that counts
-        return lambda serial: self._spawn([*machine, *self._devices(files, serial)], files, serial, {})
+        parameters = ["console=ttyS0", "loglevel=4", "panic=-1", *_modules_in(machine)]
+        machine += ["-no-reboot", "-append", " ".join((*parameters, *self._first_program()))]  # the last -append counts
+        wall = self._qemu_wall(files)
+        return lambda serial: self._spawn([*machine, *_devices(serial)], files, wall, [serial])
 
-    def _devices(self, files: GuestFiles, serial: int) -> list[str]:
-        """Options of qemu: what the machine has besides what virtme-run gives it."""
-        words = ["-chardev", f"socket,id=serial,fd={serial}", "-serial", "chardev:serial"]
-        for number, disk in enumerate(files.disks):  # without discard, as every disk by default
-            words += ["-drive", f"if=none,id=disk{number},file={disk},format=raw"]
-            words += ["-device", f"virtio-blk-pci,drive=disk{number}"]
-        words += ["-fsdev", f"local,id=results,path={self.results},security_model=none,multidevs=remap"]
-        words += ["-device", "virtio-9p-pci,fsdev=results,mount_tag=results"]  # the name that torture.agent mounts
-        return words
+    def _qemu_wall(self, files: GuestFiles) -> Confinement:
+        """What qemu needs besides what every guest may do: its initramfs, its complaints, which it opens by themselves
+        (see virtme-run), and the processor."""
+        files.errors.touch()
+        give(files.errors, files.user)
+        wall = self._wall(files, self.kernel or self.default_kernel())
+        further = [str(files.errors), str(files.home / _INITRAMFS), *([_KVM] if has_kvm() else [])]
+        return replace(wall, files=[*wall.files, *further], groups=[Path(_KVM).stat().st_gid] if has_kvm() else [])
 
     def _errors(self, console: Path) -> Path:
         """A file of its own, since qemu is told by virtme-run to empty it."""
@@ -132,10 +136,32 @@ def is_boot_image(path: str) -> bool:
 
 
 def has_kvm() -> bool:
-    """Whether guests run on the processor, not by emulation. A /dev/kvm that works without the processor's support for
-    virtual machines was seen not to boot stock kernels."""
-    flags = set(_PROCESSORS.read_text().split())
-    return os.access(_KVM, os.R_OK | os.W_OK) and not flags.isdisjoint({"vmx", "svm"})
+    """Whether guests run on the processor, not by emulation: guests of root are another user, whom the group or everybody
+    must allow it. A /dev/kvm that works without the processor's support for virtual machines was seen not to boot stock
+    kernels."""
+    if {"vmx", "svm"}.isdisjoint(_PROCESSORS.read_text().split()) or not os.access(_KVM, os.R_OK | os.W_OK):
+        return False
+    status = Path(_KVM).stat()
+    by_group = status.st_gid != 0 and status.st_mode & 0o060 == 0o060
+    return os.geteuid() != 0 or by_group or status.st_mode & 0o006 == 0o006
+
+
+def _devices(serial: int) -> list[str]:
+    """Options of qemu: what the machine has besides what virtme-run gives it; files as seen from the guest's home, since
+    qemu takes options apart at commas."""
+    words = ["-chardev", f"socket,id=serial,fd={serial}", "-serial", "chardev:serial"]
+    for number, disk in enumerate(DISKS):  # without discard, as every disk by default
+        words += ["-drive", f"if=none,id=disk{number},file={disk},format=raw"]
+        words += ["-device", f"virtio-blk-pci,drive=disk{number}"]
+    words += ["-fsdev", f"local,id=results,path={OUTBOX},security_model=none,multidevs=remap"]
+    return [*words, "-device", "virtio-9p-pci,fsdev=results,mount_tag=results"]  # the name that torture.agent mounts
+
+
+def _modules_in(machine: list[str]) -> list[str]:
+    """The parameter of virtme-run's that names the modules, as its kernel is given it: in quotes if there are blanks, and
+    with commas doubled, as only an option of qemu would need them."""
+    words = re.findall(r'(?:[^\s"]|"[^"]*")+', machine[machine.index("-append") + 1])
+    return [word.replace(",,", ",") for word in words if f"{_MODULES}=" in word]
 
 
 def _find(program: str) -> str:

@@ -13,15 +13,23 @@ import click
 
 from torture import options as options_for
 from torture.campaign import execution, run_directory
+from torture.campaign.setting import Setting
 from torture.draw.matrix import draw
 from torture.errors import BadRequest
 from torture.filesystems import filesystem
-from torture.lab.choose import KernelChoice, kernel_label, lab_for
+from torture.lab.choose import LABS, KernelChoice, kernel_label, lab_for
 from torture.plan import Plan
 from torture.report.terminal import echo
 from torture.reproduce import compare as comparing
-from torture.reproduce.shared_options import EXIT_INTERRUPTED, jobs_option, json_option, run_config, time_option
-from torture.reproduce.subject import Subject, find_subject, lab_of
+from torture.reproduce.shared_options import (
+    EXIT_INTERRUPTED,
+    how_to_repeat,
+    jobs_option,
+    json_option,
+    run_config,
+    time_option,
+)
+from torture.reproduce.subject import Subject, find_subject
 from torture.reproduce.verdict import Effect, overall
 from verify.outcome import Outcome
 
@@ -48,6 +56,7 @@ def _arm_options(command: F) -> F:
 
 @click.command(cls=options_for.DrawingCommand)
 @options_for.places
+@click.option("--lab", type=click.Choice(LABS), help="Where trials run (default: qemu for a bzImage, else uml).")
 @click.option("--kernel", "kernels", multiple=True, help="Kernel of A, then of B; given once: of both.")
 @click.option("--kernel-arg", "kernel_arguments", multiple=True, help="A kernel parameter of both sides; repeatable.")
 @_arm_options
@@ -67,12 +76,14 @@ def compare(results: Path, scratch: Path | None, as_json: bool, **options: Any) 
     """
     seed = options_for.draw_seed() if options["seed"] is None else options["seed"]
     found = _compared(options, results)
-    lab = lab_of(found, *options["kernels"]) if found else lab_for(*options["kernels"])
-    sides = _sides(options, found, lab)
+    lab = options["lab"] or lab_for(*options["kernels"])
+    sides = _sides(options, lab)
     kernels = tuple(dict.fromkeys(side.choice for side in sides))
     config = run_config(results, scratch, options, lab, kernels, seed)
     plans = _same_plan(found.plan) if found else _drawn({**options, "seed": seed})
     expected = found.expected if found else ()
+    for line in how_to_repeat(found, Setting(lab, kernels), "torture compare --finding") if found else ():
+        echo(line, err=True)
     source = comparing.Comparison(sides, plans, options["pairs"], seed, expected, fails=found is not None)
     with run_directory.opened(config, "compare", options_for.say(as_json)) as run:
         interrupted = execution.follow(run, source, 2 * options["pairs"])
@@ -97,15 +108,12 @@ def _compared(options: dict[str, Any], results: Path) -> Subject | None:
     return find_subject(given[0], results) if given else None
 
 
-def _sides(options: dict[str, Any], found: Subject | None, lab: str) -> tuple[comparing.Side, comparing.Side]:
-    kernels = options["kernels"] or ((found.kernel.path,) if found else ("",))
+def _sides(options: dict[str, Any], lab: str) -> tuple[comparing.Side, comparing.Side]:
+    kernels = options["kernels"] or ("",)
     if len(kernels) > 2:
         raise BadRequest("--kernel was given more than twice", "give that of A, then that of B")
-    own = options["kernel_arguments"]
-    if not own and found and not options["kernel_arg_a"] and not options["kernel_arg_b"] and not options["kernels"]:
-        own = found.kernel.arguments
     first, second = (
-        _side(options, side, KernelChoice(path, (*own, *options[f"kernel_arg_{side}"])), lab)
+        _side(options, side, KernelChoice(path, (*options["kernel_arguments"], *options[f"kernel_arg_{side}"])), lab)
         for side, path in (("a", kernels[0]), ("b", kernels[-1]))
     )
     return first, second

@@ -22,16 +22,15 @@ from torture.reproduce import replay as replaying
 from torture.reproduce.compare_command import compare
 from torture.reproduce.shared_options import (
     EXIT_INTERRUPTED,
-    chosen_kernel,
+    chosen,
+    how_to_repeat,
     jobs_option,
     json_option,
-    kernel_arguments_option,
-    kernel_option,
     run_config,
     subject_argument,
 )
 from torture.reproduce.shrink_command import shrink
-from torture.reproduce.subject import Subject, differences, find_subject, lab_of
+from torture.reproduce.subject import Subject, differences, find_subject
 from torture.results.store import Trial
 from verify.outcome import Outcome
 
@@ -39,8 +38,7 @@ from verify.outcome import Outcome
 @click.command()
 @subject_argument
 @options_for.places
-@kernel_option
-@kernel_arguments_option
+@options_for.setting
 @click.option("--times", type=click.IntRange(1, 100_000), default=10, show_default=True, help="Trials to run.")
 @click.option("--until-failure", is_flag=True, help="Stop at the first that fails as recorded.")
 @jobs_option
@@ -48,11 +46,13 @@ from verify.outcome import Outcome
 def replay(subject: Path, results: Path, scratch: Path | None, as_json: bool, **options: Any) -> int:
     """Run the plan of a trial or finding again: how often it fails, and whether in the same way.
 
+    It runs in the lab and on the kernel that the options name, never on what is recorded.
+
     Exit codes: 3 reproduced, 0 not reproduced, 5 nothing could be judged.
     """
     found = find_subject(subject, results)
-    kernel = chosen_kernel(found, options["kernel"], options["kernel_arguments"])
-    config = run_config(results, scratch, options, lab_of(found, kernel.path), (kernel,), found.plan.seed)
+    given = chosen(options)
+    config = run_config(results, scratch, options, given.lab, given.kernels, found.plan.seed)
     with run_directory.opened(config, "replay", options_for.say(as_json)) as run:
         run.store.describe(subject=found.origin)
         ((label, lab),) = run.labs.items()
@@ -60,7 +60,7 @@ def replay(subject: Path, results: Path, scratch: Path | None, as_json: bool, **
         interrupted = execution.follow(run, source, options["times"])
         facts = run.store.facts()
     replayed = replaying.count(source.trials, found.expected)
-    warnings = _changed(found, lab, source.trials)
+    warnings = [*_changed(found, lab, source.trials), *how_to_repeat(found, given, "torture replay")]
     if as_json:
         echo(json.dumps(replaying.document(replayed, warnings, facts)))
     else:

@@ -7,8 +7,10 @@ from typing import Any
 
 import click
 
-from torture.campaign.run_config import RunConfig
+from torture.campaign.run_config import MOST_JOBS, RunConfig
+from torture.campaign.setting import Setting, shell_word
 from torture.draw.request import Request
+from torture.errors import BadRequest
 from torture.lab.choose import KernelChoice
 from torture.lab.disk import default_scratch
 from torture.reproduce.subject import Subject
@@ -16,13 +18,7 @@ from torture.reproduce.subject import Subject
 EXIT_INTERRUPTED = 130
 
 subject_argument = click.argument("subject", type=click.Path(path_type=Path), metavar="RUN[/TRIAL]|FINDING|PLAN")
-kernel_option = click.option(
-    "--kernel", help="Another User-mode Linux kernel, or bzImage, than the recorded; '' is the lab's default."
-)
-kernel_arguments_option = click.option(
-    "--kernel-arg", "kernel_arguments", multiple=True, help="A kernel parameter instead of the recorded; repeatable."
-)
-jobs_option = click.option("--jobs", type=click.IntRange(1, 64), help="Guests at a time (default: the cores).")
+jobs_option = click.option("--jobs", type=click.IntRange(1, MOST_JOBS), help="Guests at a time (default: the cores).")
 time_option = click.option("--time", "time_limit_s", type=click.FloatRange(min=1), help="Start no trial after SECONDS.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 
@@ -42,8 +38,17 @@ def run_config(
     )
 
 
-def chosen_kernel(subject: Subject, kernel: str | None, arguments: tuple[str, ...]) -> KernelChoice:
-    """The recorded kernel, unless the user chose another."""
-    if kernel is None:
-        return KernelChoice(subject.kernel.path, arguments or subject.kernel.arguments)
-    return KernelChoice(kernel, arguments)
+def chosen(options: dict[str, Any]) -> Setting:
+    """The lab and the kernel that the user names, or the default: those that are recorded do not count."""
+    if len(options["kernels"]) > 1:
+        raise BadRequest("--kernel was given more than once", "`torture compare` runs on two kernels")
+    return Setting.given(options["lab"], options["kernels"], options["kernel_arguments"])
+
+
+def how_to_repeat(subject: Subject, given: Setting, command: str) -> list[str]:
+    """A sentence if a subject was recorded elsewhere than in the default lab and the user named no other."""
+    recorded = Setting(subject.lab, (subject.kernel,))
+    if given != Setting() or recorded == given:
+        return []
+    repeated = f"{command} {shell_word(subject.origin)} {recorded.options}"
+    return [f"this is the default lab and kernel; if you trust what was recorded, repeat it: {repeated}"]

@@ -12,33 +12,35 @@ import click
 from torture import options as options_for
 from torture.campaign import execution, run_directory
 from torture.campaign.run_directory import RunDirectory
+from torture.campaign.setting import check_repeated
 from torture.errors import BadRequest
+from torture.lab.disk import default_scratch
 from torture.plan_check import read_plan
 from torture.report.terminal import echo
 from torture.reproduce import shrink as shrinking
 from torture.reproduce import shrunk
 from torture.reproduce.shared_options import (
     EXIT_INTERRUPTED,
-    chosen_kernel,
+    chosen,
+    how_to_repeat,
     jobs_option,
     json_option,
-    kernel_arguments_option,
-    kernel_option,
     run_config,
     subject_argument,
 )
 from torture.reproduce.signature import Likeness, likeness
-from torture.reproduce.subject import Subject, find_subject, lab_of
+from torture.reproduce.subject import Subject, find_subject
 from torture.results.store import find_run, stored
 from verify.finding import FindingKind
 from verify.outcome import Outcome
+
+PURPOSE = "shrink"
 
 
 @click.command()
 @subject_argument
 @options_for.places
-@kernel_option
-@kernel_arguments_option
+@options_for.setting
 @click.option(
     "--time",
     "time_limit_s",
@@ -53,25 +55,35 @@ from verify.outcome import Outcome
 def shrink(subject: Path, results: Path, scratch: Path | None, as_json: bool, **options: Any) -> int:
     """Find a smaller plan that fails as surely in the same way, and name the factors that matter.
 
+    It runs in the lab and on the kernel that the options name, never on what is recorded.
+
     Exit codes: 0 done, 5 the budget was too small or the plan does not fail.
     """
     say = options_for.say(as_json)
-    try:
-        directory = find_run(subject, results)
-        goes_on = stored(directory)[1].get("purpose") == "shrink"
-    except BadRequest:
-        goes_on = False
-    if goes_on:
-        with run_directory.reopened(directory, "shrink", say) as run:
+    given = chosen(options)
+    if directory := _shrink_run(subject, results):
+        config = run_directory.recorded(directory, PURPOSE, scratch or default_scratch(), say)
+        check_repeated(config, given, "torture shrink", directory)
+        with run_directory.reopened(directory, config, say) as run:
             return _carry_on(run, options["time_limit_s"], as_json)
     found = find_subject(subject, results)
-    kernel = chosen_kernel(found, options["kernel"], options["kernel_arguments"])
-    config = run_config(results, scratch, options, lab_of(found, kernel.path), (kernel,), found.plan.seed)
+    for line in how_to_repeat(found, given, "torture shrink"):
+        echo(line, err=True)
+    config = run_config(results, scratch, options, given.lab, given.kernels, found.plan.seed)
     target = _plain(chosen_target(found, options["finding_kind"]))
-    with run_directory.opened(config, "shrink", say) as run:
+    with run_directory.opened(config, PURPOSE, say) as run:
         position = asdict(shrinking.Position(found.plan.to_json()))
         run.store.describe(subject=found.origin, original=found.plan.to_json(), target=target, position=position)
         return _carry_on(run, options["time_limit_s"], as_json)
+
+
+def _shrink_run(given: Path, results: Path) -> Path | None:
+    """The directory of a shrink that is to go on."""
+    try:
+        directory = find_run(given, results).resolve()
+        return directory if stored(directory)[1].get("purpose") == PURPOSE else None
+    except BadRequest:
+        return None
 
 
 def chosen_target(found: Subject, kind: str | None) -> Likeness | None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from torture.campaign.run_config import RunConfig
 from torture.errors import BadRequest
-from torture.lab.choose import LOCAL, UML, KernelChoice, kernel_label, lab_for
+from torture.lab.choose import LOCAL, UML, KernelChoice, kernel_label
 from torture.lab.uml import PACKAGED_KERNEL
 from torture.plan import Plan
 from torture.plan_check import read_plan
@@ -37,17 +37,12 @@ class Subject:
     expected: tuple[Key, ...] = ()
     """The signatures it showed; none when it is not known to fail."""
     lab: str = UML
-    """The lab it failed in, or is to run in."""
+    """The lab it failed in, as recorded: it decides nothing (torture.campaign.setting), and neither does the kernel."""
     kernel: KernelChoice = _PACKAGED
     recorded: dict[str, str] = field(default_factory=dict)
     """Lab, kernel and versions by name, as versions.json of a finding holds them; those that are known."""
     directory: Path | None = None
     """Where the trial left its ledger and the rest; None for a bare plan."""
-
-
-def lab_of(subject: Subject, *kernels: str) -> str:
-    """The lab for a subject on kernels, given as paths: its own if all are the lab's default."""
-    return lab_for(*kernels) if any(kernels) and subject.lab != LOCAL else subject.lab
 
 
 def find_subject(given: Path, results: Path) -> Subject:
@@ -85,7 +80,7 @@ def _of_trial(run: Path, number: int | None) -> Subject:
         expected=tuple(in_order(keys(trial))),
         lab=config.lab,
         kernel=kernel,
-        recorded={"kernel": trial.release, **facts["labs"][trial.kernel]},
+        recorded={"kernel": trial.release, **_lab_facts(facts, trial.kernel)},
         directory=trial_directory(run, trial),
     )
 
@@ -99,8 +94,15 @@ def _of_shrink(run: Path, facts: dict[str, Any]) -> Subject:
         origin=str(run),
         lab=config.lab,
         kernel=kernel,
-        recorded=facts["labs"][kernel_label(config.lab, kernel)],
+        recorded=_lab_facts(facts, kernel_label(config.lab, kernel)),
     )
+
+
+def _lab_facts(facts: dict[str, Any], kernel: str) -> dict[str, str]:
+    try:
+        return codec.from_plain(dict[str, dict[str, str]], facts.get("labs"))[kernel]
+    except (codec.Malformed, KeyError) as error:
+        raise BadRequest(f"the store does not say what lab had the kernel {kernel!r}: {error}", _FORMS) from error
 
 
 def _first_failure(run: Path, trials: Sequence[Trial]) -> Trial:

@@ -5,6 +5,7 @@ What the kernel can do is probed, never concluded from a version.
 
 from __future__ import annotations
 
+import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ from devicemapper.targets import Flakey, Zero
 from torture.filesystems import Filesystem
 
 _PROBE_SECTORS = 8
+_FIRST_USER = 0x72000000
+"""Of 1 << 24. systemd leaves 1879048192 to 2147352575 to nobody (its docs/UIDS-GIDS.md), and labs take others of them."""
 _TARGET_MODULES = {"linear": "dm-mod", "error": "dm-mod", "thin": "dm-thin-pool"}
 
 
@@ -24,8 +27,8 @@ class Machine:
     """Handed to every trial in this kernel.
 
     `disk` is a block device or, where the lab has to make a loop device of it, an image file. `work` is a directory for
-    mounts, off the device under test. `modules` is the tree that modprobe reads, "" for none. Workers run as `uid`.
-    `spares` are further disks, empty where the lab has none. `expendable`: a guest whose power may be cut.
+    mounts, off the device under test. `modules` is the tree that modprobe reads, "" for none. `spares` are further
+    disks, empty where the lab has none. `expendable`: a guest whose power may be cut.
     """
 
     disk: Path
@@ -33,10 +36,23 @@ class Machine:
     run_id: str
     device_mapper: bool
     modules: str = ""
-    uid: int = 65534
-    gid: int = 65534
     spares: tuple[Path, ...] = ()
     expendable: bool = False
+
+    @property
+    def given(self) -> bool:
+        """Whether the disk is a device of the machine that a user gave up: somebody may have come to use it since."""
+        return self.disk.is_block_device() and not self.expendable
+
+    @property
+    def uid(self) -> int:
+        """The user that workers run as, whom nobody else is: what else runs as `nobody` could meddle with them."""
+        return _FIRST_USER + int.from_bytes(hashlib.sha256(self.run_id.encode()).digest()[:3], "big")
+
+    @property
+    def gid(self) -> int:
+        """Their group, which is as much their own."""
+        return self.uid
 
 
 def load_module(name: str, modules: str) -> None:

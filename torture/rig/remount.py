@@ -39,7 +39,11 @@ def observe(files: Iterable[File], mount_point: Path, directory: Path, read: str
     """Leave what reading each file shows in `directory`, as `READ-FILE.jsonl`."""
     for record in files:
         observations = observe_file(
-            mount_point / FILES / record.name, run=run, content_file=record.content_file, page_bytes=page_bytes
+            Path(FILES, record.name),
+            run=run,
+            content_file=record.content_file,
+            page_bytes=page_bytes,
+            beneath=mount_point,
         )
         write_observations(directory / f"{read}-{record.file}.jsonl", observations)
 

@@ -15,7 +15,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from random import Random
 
-from devicemapper import mounts, tools
+from devicemapper import in_use, mounts, tools
 from devicemapper.device import MappedDevice
 from devicemapper.errors import BlockStackError
 from devicemapper.loop import LoopDevice
@@ -211,6 +211,8 @@ class _Trial:
     def _make_filesystem(self, scene: Scene, mounted: ExitStack) -> None:
         row = scene.filesystem
         further = [word for fault in self.faults for word in fault.options(row).mkfs]
+        if self.machine.given:
+            in_use.check(scene.block_device)
         tools.run([*row.mkfs, *further, *self.plan.mkfs_options, str(scene.block_device)], timeout_s=MKFS_TIMEOUT_S)
         self._mount(scene, mounted)
         self.fs_errors.watch(scene.mount_point)

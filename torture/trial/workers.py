@@ -93,6 +93,7 @@ class Workers:
             memlock_bytes=min(memlock_bytes, default=scene.plan.memlock_bytes),
             fsize_bytes=min(fsize_bytes, default=UNLIMITED),
             page_bytes=scene.plan.page_bytes,
+            mount_point=scene.mount_point,
         )
 
     # -- amid ----------------------------------------------------------------------------------------------------

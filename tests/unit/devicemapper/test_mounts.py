@@ -17,8 +17,8 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
 
 def test_mountinfo_is_decoded_with_and_without_optional_fields() -> None:
     line = r"36 35 98:0 /mnt1 /a\040b\134\011c\043 rw,noatime shared:1 master:2 - ext3 /dev/ro\040ot rw,errors=continue"
-    assert mounts.mount_point(line) == Path("/a b\\\tc#")
-    assert mounts.mount_point("22 1 0:20 / /proc rw - proc proc rw") == Path("/proc")
+    assert mounts.parse_mountinfo(line).mount_point == Path("/a b\\\tc#")
+    assert mounts.parse_mountinfo("22 1 0:20 / /proc rw - proc proc rw").mount_point == Path("/proc")
 
 
 def test_a_mount_point_next_door_is_not_below(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ def torture(*words: str) -> subprocess.CompletedProcess[str]:
         ("run --lab moon", "is not one of"),
         ("run --kernel /nonexistent", "no such file"),
         ("run --kernel /bin/ls", "is not a User-mode Linux kernel"),
-        ("run --kernel /etc/passwd", "is not a program"),
+        ("run --kernel /etc/passwd", "is not a User-mode Linux kernel"),
         ("run --lab local --kernel /bin/ls", "leave them out"),
         ("run --destroy /dev/null", "not a block device"),
         ("run --seed x", "not a valid integer"),

@@ -30,9 +30,11 @@ def stamped(pages: int, *, first_page: int = 0, generation: int = 1) -> bytearra
     return content
 
 
-def observe(path: Path, *, raw_limit_pages: int = 4096, direct: bool = False) -> list[Observation]:
+def observe(
+    path: Path, *, raw_limit_pages: int = 4096, direct: bool = False, beneath: Path | None = None
+) -> list[Observation]:
     looks = reader.observe_file(
-        path, run=RUN, content_file=1, page_bytes=PAGE, raw_limit_pages=raw_limit_pages, direct=direct
+        path, run=RUN, content_file=1, page_bytes=PAGE, raw_limit_pages=raw_limit_pages, direct=direct, beneath=beneath
     )
     return list(looks)
 
@@ -193,3 +195,28 @@ def test_memory_does_not_grow_with_the_file(path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(os, "preadv", lambda descriptor, buffers, offset: len(buffers[0]))
     peak_bytes(path, 1 << 20)
     assert peak_bytes(path, 20 << 30) < 1.1 * peak_bytes(path, 200 << 20) + 10_000 < 1 << 20
+
+
+def test_a_link_a_fifo_and_a_directory_are_not_read(path: Path) -> None:
+    """Of a stranger's image, root would have shown files of the machine, or waited for ever."""
+    path.symlink_to("/etc/passwd")
+    assert observe(path) == [Missing(errno.ELOOP)]
+    path.unlink()
+    os.mkfifo(path)
+    assert observe(path) == [Missing(errno.ENXIO)]
+    path.unlink()
+    path.mkdir()
+    assert observe(path) == [Missing(errno.EISDIR)]
+
+
+def test_beneath_a_directory_no_part_of_a_path_leads_out_of_it(tmp_path: Path) -> None:
+    outside, image = tmp_path / "outside", tmp_path / "image"
+    (image / "files/snapshot").mkdir(parents=True)
+    outside.mkdir()
+    (outside / "file").write_bytes(stamped(1))
+    (image / "files/snapshot/file").write_bytes(stamped(2))
+    (image / "files/link").symlink_to(outside)
+    assert observe(Path("files/snapshot/file"), beneath=image)[0] == Size(2 * PAGE)
+    assert observe(Path("files/link/file"), beneath=image) == [Missing(errno.ENOTDIR)]
+    for leading_out in (Path("../outside/file"), Path("files/../../outside/file"), outside / "file"):
+        assert observe(leading_out, beneath=image) == [Missing(errno.EXDEV)]

@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 
 from verify import checker, ledger, oracle
-from verify.descriptors import opened
 from verify.ledger import Altered, Note, Record, Resize, Zeroed
 from verify.ledger_file import LedgerWriter, read_ledger
 from verify.reader import observe_file
@@ -24,8 +23,9 @@ from workloads.layouts import LAYOUTS
 from workloads.mapped_file import MappedFile
 from workloads.pins import PINS
 from workloads.plan import Op, WorkerPlan
-from workloads.servant import SERVICES, Servant
+from workloads.servant import SERVICES, Client, Servant, root_of_mount
 from workloads.unsupported import Unsupported
+from workloads.worker import WorkerProcess
 
 PAGE = mmap.PAGESIZE
 PAGES = 8
@@ -255,6 +255,20 @@ def test_a_servant_does_what_the_worker_may_not(name: str, directory: Path) -> N
     assert not any(isinstance(record, Note) for record in records)
 
 
+def begun(plan: WorkerPlan, path: Path, mount_point: Path | None) -> WorkerProcess:
+    """A worker on a filesystem that is mounted there."""
+    return worker.start(
+        plan,
+        run=RUN,
+        ledger_path=path,
+        uid=UID,
+        gid=GID,
+        memlock_bytes=-1,
+        page_bytes=PAGE,
+        mount_point=mount_point,
+    )
+
+
 @pytest.mark.root
 def test_a_store_waits_for_the_thaw(scratch: Callable[[list[str], int], Path]) -> None:
     mount_point = scratch(["mkfs.ext4", "-q", "-b", "4096"], 32)
@@ -267,8 +281,9 @@ def test_a_store_waits_for_the_thaw(scratch: Callable[[list[str], int], Path]) -
         writer.append(made[0])
     plan = WorkerPlan(1, 5, str(directory / "f"), 0, PAGES, "mlock", "store", (Op("freeze"), Op("store")))
     began = os.times().elapsed
-    with worker.start(plan, run=RUN, ledger_path=path, uid=UID, gid=GID, memlock_bytes=-1, page_bytes=PAGE) as process:
+    with begun(plan, path, mount_point) as process:
         assert process.wait_finished(TIMEOUT_S).state == "finished"
+        process.end()  # and its servant, which holds the mount
     assert os.times().elapsed - began >= 0.1
     path.unlink()
 
@@ -282,10 +297,28 @@ def test_the_servant_of_a_killed_worker_thaws_what_it_froze(scratch: Callable[[l
         assert not failed
         raise BrokenPipeError(errno.EPIPE, "the worker is gone")
 
-    with pytest.raises(BrokenPipeError):
-        SERVICES["freeze"](str(mount_point), answer)
-    with opened(mount_point) as descriptor:
-        assert libc.errno_of(lambda: libc.thaw(descriptor)) == errno.EINVAL, "it was still frozen"
+    with root_of_mount(mount_point) as root:
+        with pytest.raises(BrokenPipeError):
+            SERVICES["freeze"](Client("0", root, mount_point, {}), answer)
+        assert libc.errno_of(lambda: libc.thaw(root)) == errno.EINVAL, "it was still frozen"
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("named", [True, False])
+def test_nothing_but_the_mount_under_test_can_be_frozen(named: bool, directory: Path) -> None:
+    """A worker once named the directory, and a plan the worker's file: for 0.1 s nobody could write to the machine's root.
+    A directory in which nothing is mounted is on the same filesystem as the root of this machine, or as /tmp."""
+    made = layouts.create("hole", directory, "f", file=5, pages=PAGES, page_bytes=PAGE, run=RUN)
+    ledger_path = directory / "ledger"
+    with LedgerWriter(ledger_path) as writer:
+        writer.append(ledger.Begin(ledger.LEDGER_VERSION, RUN, PAGE, ""))
+        writer.append(made[0])
+    plan = WorkerPlan(1, 5, str(directory / "f"), 0, PAGES, "none", "store", (Op("freeze"),))
+    with begun(plan, ledger_path, directory if named else None) as process:
+        report = process.wait_finished(TIMEOUT_S)
+    said = [record.text for record in read_ledger(ledger_path) if isinstance(record, Note)]
+    assert (report.state, said) == ("unsupported", [])
+    assert ("nothing is mounted on" if named else "without the mount point") in report.error
 
 
 def test_the_lock_goes_with_the_process_that_held_it(new_file: Callable[[int], Path], directory: Path) -> None:
@@ -321,8 +354,8 @@ def test_a_servant_refuses_what_the_kernel_lacks(tmp_path: Path, monkeypatch: py
     mounts = tmp_path / "mountinfo"
     mounts.write_text("1 0 0:1 / /proc rw - proc proc rw\n2 0 0:2 / /c rw - cgroup cgroup rw,cpu\n")
     monkeypatch.setattr("workloads.memory_cgroup._MOUNTS", mounts)
-    with Servant() as servant, pytest.raises(Unsupported, match="memory pressure is not supported here"):
-        servant.ask("join-cgroup", "1")
+    with Servant(None, {}) as servant, pytest.raises(Unsupported, match="memory pressure is not supported here"):
+        servant.ask("join-cgroup")
 
 
 @pytest.mark.root
@@ -331,7 +364,30 @@ def test_a_group_whose_worker_was_killed_is_left_over(monkeypatch: pytest.Monkey
         root = memory_cgroup.hierarchy().root
     except Unsupported as missing:
         pytest.skip(str(missing))
-    nobody = root / f"torture-{2**22 + os.getpid()}"
-    nobody.mkdir()
-    assert nobody in memory_cgroup.leftovers()
-    nobody.rmdir()
+    run = "torture-20200101-000000-abcdef"
+    nobody, somebody = root / f"{run}-{2**22 + os.getpid()}", root / f"{run}-{os.getpid()}"
+    strangers = [root / "torture-my-own-service", root / f"torture-{2**22 + os.getpid()}", root / f"{run}-service"]
+    for group in (nobody, somebody, *strangers):
+        group.mkdir()
+    try:
+        left = list(memory_cgroup.leftovers())
+        assert (nobody, run) in left
+        assert not {somebody, *strangers} & {group for group, _ in left}
+    finally:
+        for group in (nobody, somebody, *strangers):
+            group.rmdir()
+
+
+@pytest.mark.root
+def test_a_group_carries_the_id_of_its_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    try:
+        root = memory_cgroup.hierarchy().root
+    except Unsupported as missing:
+        pytest.skip(str(missing))
+    monkeypatch.setenv(memory_cgroup.OWNER, "torture-20200101-000000-abcdef")
+    group = memory_cgroup.MemoryCgroup(str(os.getpid()))
+    group.join()
+    try:
+        assert (root / f"torture-20200101-000000-abcdef-{os.getpid()}").is_dir()
+    finally:
+        group.leave()

@@ -27,7 +27,12 @@ After = Callable[[Path], None]
 
 
 def run_workers(
-    directory: Path, layout: str, *steps: tuple[Op, ...], pin: str = "mlock", after: After = lambda path: None
+    directory: Path,
+    layout: str,
+    *steps: tuple[Op, ...],
+    pin: str = "mlock",
+    after: After = lambda path: None,
+    mount_point: Path | None = None,
 ) -> tuple[list[Record], list[Finding]]:
     """What one process recorded that is a worker for each of the steps, each with a file of its own in `directory`, and
     what the checker finds when `after` was called with every file."""
@@ -44,9 +49,19 @@ def run_workers(
         WorkerPlan(number, number, str(directory / str(number)), 0, PAGES, pin, "store", ops)
         for number, ops in enumerate(steps, 1)
     ]
-    with worker.start(*plans, run=RUN, ledger_path=path, uid=UID, gid=GID, memlock_bytes=-1, page_bytes=PAGE) as process:
+    with worker.start(
+        *plans,
+        run=RUN,
+        ledger_path=path,
+        uid=UID,
+        gid=GID,
+        memlock_bytes=-1,
+        page_bytes=PAGE,
+        mount_point=mount_point,
+    ) as process:
         report = process.wait_finished(TIMEOUT_S)
         assert report.state == "finished", report.error
+        process.end()  # and its servant, which holds the mount
     records = list(read_ledger(path))
     look = partial(observe_file, run=RUN, page_bytes=PAGE)
     for file in made:
@@ -82,13 +97,24 @@ def test_a_child_inherits_the_mapping_and_not_the_lock(directory: Path) -> None:
 
 
 @pytest.mark.root
-def test_an_aged_file_shows_by_its_mtime_whether_it_was_stored_to(directory: Path) -> None:
+def test_an_aged_file_shows_by_its_mtime_whether_it_was_stored_to(scratch: Callable[[list[str], int], Path]) -> None:
     ops = (Op("age"), Op("look"), Op("store"), Op("sync", name="fsync"), Op("look"))
-    records, found = run_workers(directory, "written", ops)
+    mount_point = scratch(["mkfs.ext4", "-q", "-b", "4096"], 32)
+    directory = mount_point / "files"
+    directory.mkdir()
+    records, found = run_workers(directory, "written", ops, mount_point=mount_point)
     before, after = looks(records)
     assert before.mtime_ns == 0 < after.mtime_ns
     assert len([record for record in records if isinstance(record, Pinned)]) == 2
     assert found == []
+
+
+@pytest.mark.root
+def test_no_other_file_is_aged(directory: Path) -> None:
+    """The servant, who is root, took any path."""
+    with pytest.raises(AssertionError, match="is not on the filesystem under test"):
+        run_workers(directory, "written", (Op("age"),))
+    assert (directory / "1").stat().st_mtime_ns > 0
 
 
 def test_nothing_can_be_stored_to_an_emptied_file(directory: Path) -> None:

@@ -17,8 +17,9 @@ import pytest
 from verify import stamp
 from verify.ledger import Pinned, Record, Store, Stored, Sync, Synced, Worker
 from verify.ledger_file import read_ledger
-from workloads import worker
+from workloads import libc, worker
 from workloads.access import ACCESSES, SecondProcess
+from workloads.children import in_child
 from workloads.plan import Op, WorkerPlan
 from workloads.worker import WorkerProcess
 
@@ -117,6 +118,24 @@ def test_faults_are_recorded_by_page(access: str, start: Start, new_file: NewFil
     assert isinstance(stored, Stored)
     assert [fault.page for fault in stored.refused] == list(range(290, 300))
     assert look(path) == [(0, 290, 1, 1)]
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("access", ["store", "proc-mem"])
+def test_a_worker_cannot_be_driven_by_others_of_its_user(access: str, start: Start, new_file: NewFile) -> None:
+    """It gains no privileges either. Once a worker that stores through /proc/self/mem was open to every `nobody`."""
+    process = start(new_file(1), Op("store"), pages=1, access=access)
+    finish(process)
+
+    def try_it() -> int:
+        os.setgroups([])
+        os.setresgid(GID, GID, GID)
+        os.setresuid(UID, UID, UID)
+        return libc.errno_of(lambda: Path(f"/proc/{process.pid}/mem").open("r+b").close())
+
+    assert in_child(try_it) == errno.EACCES
+    fields = dict(line.split(":\t", 1) for line in Path(f"/proc/{process.pid}/status").read_text().splitlines())
+    assert fields["NoNewPrivs"] == "1"
 
 
 def test_crossing_stores_are_recorded_pair_by_pair(start: Start, new_file: NewFile, ledger_path: Path) -> None:

@@ -56,7 +56,7 @@ def test_a_finished_run_that_is_resumed_runs_nothing_and_says_so(config: RunConf
     config = replace(config, endless=bool(limit), **limit)  # type: ignore[arg-type]
     ended = execution.carry_out(config, lambda _: None)
     said: list[str] = []
-    again = execution.resume(ended.directory, said.append)
+    again = execution.resume(ended.directory, config, said.append)
     assert ended.trials and again.trials == ended.trials
     assert said[1:] == [f"{ended.directory.name} was finished, nothing was left to run"]
 
@@ -75,5 +75,5 @@ def test_the_first_interrupt_says_what_it_does_and_the_run_can_be_resumed(
     assert "torture: finishing 1 trial in flight; again ends them at once\n" in capfd.readouterr().err
     monkeypatch.setattr(lab, "rule", lambda _: 0)
     said: list[str] = []
-    again = execution.resume(ended.directory, said.append)
+    again = execution.resume(ended.directory, config, said.append)
     assert len(again.trials) == 6 and not again.interrupted and len(said) == 1

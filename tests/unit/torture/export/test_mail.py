@@ -83,7 +83,7 @@ def test_each_lab_is_called_by_its_name(tmp_path: Path, facts: dict[str, str], s
     with tarfile.open(tmp_path / "b.tar.gz") as packed:
         packed.extractall(tmp_path / "out")
     readme = (tmp_path / "out/b/README").read_text()
-    assert (f"--kernel {placeholder}" if placeholder else "torture replay .") in readme
+    assert f"torture replay . {f'--kernel {placeholder}' if placeholder else '--lab local'}" in readme
     assert ("PATH-OF-A" in readme) == bool(placeholder)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from torture.lab import sandbox
 from torture.lab.doctor import LabReport, render
 
 CAPABILITIES = {
@@ -20,6 +21,8 @@ CAPABILITIES = {
 def test_every_reason_is_told_once() -> None:
     assert render([LabReport("uml", "", CAPABILITIES), LabReport("local", "needs root")], {"fio": "fio"}) == (
         "missing program fio: apt-get install fio\n"
+        "\n"
+        f"{sandbox.what_holds()}\n"
         "\n"
         "lab uml: kernel 6.1\n"
         "  filesystem ext4: yes\n"

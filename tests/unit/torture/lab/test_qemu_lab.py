@@ -81,8 +81,22 @@ def test_without_a_kernel_there_is_no_guest(tmp_path: Path, monkeypatch: pytest.
     assert lab(tmp_path, "kernel").unavailable() == ""
 
 
-def test_a_path_that_qemu_would_take_apart_is_refused(tmp_path: Path) -> None:
-    assert "qemu takes no path with a comma" in lab(tmp_path / "a,b", "kernel").unavailable()
+@pytest.mark.parametrize("name", ["my disk", "a,b", "x=y", 'quo"te', "größe"])
+def test_no_path_of_the_host_is_an_option_that_qemu_takes_apart(name: str, tmp_path: Path) -> None:
+    """Such paths were refused."""
+    assert lab(tmp_path / name, "kernel").unavailable() == lab(tmp_path, "kernel").unavailable()
+    options = [word for word in qemu._devices(7) if "path=" in word or "file=" in word]
+    assert len(options) == 4
+    assert not any("/" in word for word in options)
+
+
+def test_a_path_that_virtme_run_would_take_apart_is_refused(tmp_path: Path) -> None:
+    assert "no path with a line break" in lab(tmp_path / "a\nb", "kernel").unavailable()
+
+
+def test_modules_are_found_wherever_they_lie() -> None:
+    given = 'quiet "virtme_link_mods=/a b,,c/modules" console=hvc0 init=/x'
+    assert qemu._modules_in(["qemu", "-append", given]) == ['"virtme_link_mods=/a b,c/modules"']
 
 
 def test_a_device_without_processor_support_is_no_kvm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,7 +105,9 @@ def test_a_device_without_processor_support_is_no_kvm(tmp_path: Path, monkeypatc
     monkeypatch.setattr(qemu, "_PROCESSORS", processors)
     processors.write_text("flags\t\t: fpu vmx sse\n")
     assert not has_kvm()
-    device.touch()
+    device.touch(0o600)
+    assert has_kvm() == (os.geteuid() != 0), "guests of root are another user"
+    device.chmod(0o666)
     assert has_kvm()
     processors.write_text("flags\t\t: fpu sse\n")
     assert not has_kvm()

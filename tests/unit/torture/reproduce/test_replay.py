@@ -74,9 +74,16 @@ def test_what_cannot_be_found_says_what_may_be_given(tmp_path: Path) -> None:
 HERE = Path("/r"), Path("/s"), 4096
 
 
-@pytest.mark.parametrize("facts", [LocalLab("run", *HERE).facts, QemuLab("run", *HERE, "/k").facts], ids=["local", "qemu"])
+@pytest.mark.parametrize(
+    ("facts", "repeated"),
+    [
+        (LocalLab("run", *HERE).facts, ["--lab", "local"]),
+        (QemuLab("run", *HERE, "/k").facts, ["--lab", "qemu", "--kernel", "/k"]),
+    ],
+    ids=["local", "qemu"],
+)
 def test_nothing_differs_where_it_was_recorded(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, facts: dict[str, str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, facts: dict[str, str], repeated: list[str]
 ) -> None:
     """A finding and a trial: each lab says itself which kernel it has."""
     monkeypatch.setattr(run_config, "make_labs", lambda *_, **__: {"k": FakeLab(lambda plan: 1, facts=facts)})
@@ -86,7 +93,7 @@ def test_nothing_differs_where_it_was_recorded(
     options = ["--times", "1", "--results", str(tmp_path), "--scratch", str(tmp_path / "scratch"), "--json"]
 
     def replayed(subject: Path) -> dict[str, Any]:
-        done = CliRunner().invoke(replay_command.replay, [str(subject), *options], catch_exceptions=False)
+        done = CliRunner().invoke(replay_command.replay, [str(subject), *repeated, *options], catch_exceptions=False)
         return dict(json.loads(done.stdout))
 
     done = replayed(tmp_path)

@@ -1,4 +1,4 @@
-"""Run ids, markers in environments, the kernel log, and what the tool refuses to touch."""
+"""Markers in environments, the kernel log, and what is no kernel."""
 
 from __future__ import annotations
 
@@ -9,20 +9,10 @@ from pathlib import Path
 import pytest
 
 from torture.errors import BadRequest
-from torture.lab import guards, processes
-from torture.lab.run_id import ENVIRONMENT, PATTERN, Hold, is_alive, new_run_id
+from torture.lab import processes
+from torture.lab.run_id import ENVIRONMENT, new_run_id
 from torture.lab.uml import UmlLab
 from torture.rig.kernel_log import alarms
-
-
-def test_a_run_is_alive_as_long_as_it_is_held_and_held_once() -> None:
-    name = new_run_id()
-    assert PATTERN.fullmatch(name) and not is_alive(name)
-    with Hold(name):
-        assert is_alive(name)
-        with pytest.raises(BadRequest, match="another process"), Hold(name):
-            pass
-    assert not is_alive(name)
 
 
 def test_processes_are_found_and_ended_by_their_marker_and_no_others() -> None:
@@ -73,17 +63,3 @@ def test_what_is_no_kernel_is_refused(tmp_path: Path, content: bytes | None) -> 
 def test_a_program_that_is_no_kernel_is_refused() -> None:
     with pytest.raises(BadRequest, match="is not a User-mode Linux kernel"):
         UmlLab.check_kernel("/bin/ls")
-
-
-def test_only_block_devices_can_be_destroyed(tmp_path: Path) -> None:
-    with pytest.raises(BadRequest, match="is not a block device"):
-        guards.check_device(tmp_path, 1)
-
-
-def test_a_mounted_device_is_never_taken() -> None:
-    mounted = [line.split() for line in Path("/proc/self/mountinfo").read_text().splitlines()]
-    devices = [Path(fields[-2]) for fields in mounted if Path(fields[-2]).is_block_device()]
-    if not devices:
-        pytest.skip("nothing on this machine is mounted from a block device that can be seen")
-    with pytest.raises(BadRequest, match="it is mounted on"):
-        guards.check_device(devices[0], 1)

@@ -102,7 +102,15 @@ def test_a_disk_that_refused_nothing_yet_gets_writes(
     monkeypatch.setattr(writeback, "start", lambda descriptor, page_bytes: started.append(page_bytes))
     swaps: list[object] = []
     files = [SimpleNamespace(name="f")]
-    scene = a_scene(tmp_path, mount_point=tmp_path, files=files, swap=swaps.append, disk="d", length_sectors=8)
+    scene = a_scene(
+        tmp_path,
+        mount_point=tmp_path,
+        files_directory=tmp_path / "files",
+        files=files,
+        swap=swaps.append,
+        disk="d",
+        length_sectors=8,
+    )
     fault = EioOnce({})
     fault._counting = cast(Any, SimpleNamespace(so_far=lambda: refused, stop=lambda: None))
     fault.heal(scene)
