@@ -29,6 +29,7 @@ from torture.lab.device_identity import check_same
 from torture.lab.disk import DISK_MIB, default_scratch
 from torture.report import document, streams, summary
 from torture.report.formats import FORMATS, TEXT, exit_code
+from torture.report.terminal import echo
 from torture.reproduce import replay_command as reproducing
 from torture.results.store import find_run, stored
 
@@ -97,7 +98,7 @@ def campaign(file: Path, results: Path, scratch: Path | None, form: str) -> int:
     config = campaign_file.load(file, results=results, scratch=scratch, draw_seed=options_for.draw_seed)
     for entry in config.known:
         if entry.has_expired(date.today()):
-            click.echo(f"known finding {entry.title!r} counts again since {entry.expires}", err=True)
+            echo(f"known finding {entry.title!r} counts again since {entry.expires}", err=True)
     return _report(execution.carry_out(config, options_for.say(form != TEXT)), form)
 
 
@@ -133,7 +134,7 @@ def resume(run: Path, results: Path, scratch: Path | None, form: str, **options:
 
 def _report(ended: execution.Ended, form: str) -> int:
     """Print what a run found; its exit code."""
-    click.echo(FORMATS[form](ended.trials, ended.facts))
+    echo(FORMATS[form](ended.trials, ended.facts))
     if ended.interrupted:
         resume = how_to_go_on(ended.config, "torture resume", ended.directory)
         print_to_stderr(f"interrupted; what was finished is kept in {ended.directory}; to go on: {resume}")
@@ -143,7 +144,7 @@ def _report(ended: execution.Ended, form: str) -> int:
 
 def print_to_stderr(text: str) -> None:
     """A line that must not mix with results."""
-    click.echo(text, err=True)
+    echo(text, err=True)
 
 
 @contextmanager
@@ -181,11 +182,11 @@ def doctor(results: Path, scratch: Path | None, kernel: str, as_json: bool) -> i
         reports = doctoring.examine(all_labs(kernel, run_id, directory, scratch))
     missing = doctoring.missing_tools()
     if as_json:
-        click.echo(
+        echo(
             json.dumps({"missing": missing, "walls": sandbox.what_holds(), "labs": [asdict(report) for report in reports]})
         )
     else:
-        click.echo(doctoring.render(reports, missing), nl=False)
+        echo(doctoring.render(reports, missing), nl=False)
     return 0 if any(not report.unavailable for report in reports) else EXIT_NOTHING_RAN
 
 
@@ -202,17 +203,17 @@ def show(run: Path, results: Path, scratch: Path | None, trial: int | None, plan
     if trial is None:
         if plan_only:
             raise BadRequest("--plan needs --trial", f"trials are 1 to {len(trials)}")
-        click.echo(FORMATS[form](trials, facts))
+        echo(FORMATS[form](trials, facts))
         return 0
     chosen = [each for each in trials if each.number == trial]
     if not chosen:
         raise BadRequest(f"run {directory.name} has no trial {trial}", f"it has {len(trials)} trials, numbered from 1")
     if plan_only:
-        click.echo(chosen[0].plan.to_json())
+        echo(chosen[0].plan.to_json())
     elif form == "json":
-        click.echo(json.dumps(document.document(chosen, facts)["trials"][0]))
+        echo(json.dumps(document.document(chosen, facts)["trials"][0]))
     else:
-        click.echo(summary.detail(chosen[0], directory / "trials" / chosen[0].directory_name))
+        echo(summary.detail(chosen[0], directory / "trials" / chosen[0].directory_name))
     return 0
 
 
@@ -221,7 +222,7 @@ def show(run: Path, results: Path, scratch: Path | None, trial: int | None, plan
 def clean(results: Path, scratch: Path | None) -> int:
     """Remove what killed runs left: guests, mounts, dm devices, loop devices, scratch disks. Results stay."""
     reaped = cleaning.reap(cleaning.scratches(scratch))
-    click.echo("\n".join(reaped.done) if reaped.done else "nothing was left behind")
+    echo("\n".join(reaped.done) if reaped.done else "nothing was left behind")
     if reaped.stuck:
         raise BrokenTool("; ".join(reaped.stuck), "see who uses it (fuser, dmesg), and run `torture clean` again")
     return 0

@@ -17,6 +17,7 @@ from torture.draw.request import Request, whole_space
 from torture.lab.choose import LABS
 from torture.plan_check import read_plan
 from torture.report.formats import FORMATS, TEXT
+from torture.report.terminal import echo
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -56,7 +57,7 @@ def form(command: Callable[..., int]) -> Callable[..., int]:
 
 def say(for_programs: bool) -> Callable[[str], None]:
     """Where lines go that are no results: a form for programs has stdout to itself."""
-    return partial(click.echo, err=for_programs)
+    return partial(echo, err=for_programs)
 
 
 def draw_seed() -> int:

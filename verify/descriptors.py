@@ -1,4 +1,4 @@
-"""File descriptors that are closed again, and files that are read no further than they should be long."""
+"""File descriptors that are closed again, and files that somebody else may have put there."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BufferedReader
 from pathlib import Path
+from typing import BinaryIO
 
-MOST_BYTES = 64 << 20
-"""Of a file that is read whole."""
+_NO_FILE = "it is no regular file"
+READ_LIMIT_BYTES = 64 << 20
+"""What is read whole is a text; more is none of ours."""
 MOST_LINE_BYTES = 32 << 20
 """Of a line of a file that is read line by line; the longest that are written have some 10 MB."""
 
@@ -38,18 +40,48 @@ def regular(path: Path | str) -> Iterator[BufferedReader]:
         yield file
 
 
-def whole(path: Path | str) -> bytes:
-    """The content of a regular file of at most MOST_BYTES; OSError for any other."""
-    with regular(path) as file:
-        content = file.read(MOST_BYTES + 1)
-    if len(content) > MOST_BYTES:
-        raise OSError(errno.EFBIG, f"longer than {MOST_BYTES >> 20} MiB", str(path))
+@contextmanager
+def opened_kept(path: Path) -> Iterator[BinaryIO]:
+    """A regular file to be read, in a directory whose content somebody else may have sent: of a trial, or a finding.
+
+    The directory is what the user named. The file itself may be no link, which would show another file as evidence, and
+    nothing that a reader waits for. Raises OSError, which says so.
+    """
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
+    with opened(path.parent, os.O_PATH | os.O_DIRECTORY) as directory:
+        try:
+            kept = os.open(path.name, flags | os.O_CLOEXEC, dir_fd=directory)
+        except OSError as error:
+            reason = "it is a symbolic link, which is not followed" if error.errno == errno.ELOOP else error.strerror
+            raise OSError(error.errno, reason, str(path)) from None
+    if not stat.S_ISREG(os.fstat(kept).st_mode):
+        os.close(kept)
+        raise OSError(errno.EINVAL, _NO_FILE, str(path))
+    with os.fdopen(kept, "rb") as content:
+        yield content
+
+
+def read_kept(path: Path, limit_bytes: int = READ_LIMIT_BYTES) -> bytes:
+    """The content of such a file. Raises OSError, also if it is longer than `limit_bytes`."""
+    with opened_kept(path) as kept:
+        content = kept.read(limit_bytes + 1)
+    if len(content) > limit_bytes:
+        raise OSError(errno.EFBIG, f"it has more than {limit_bytes} bytes", str(path))
     return content
 
 
+def kept_files(directory: Path) -> list[Path]:
+    """The files in such a directory, in order. Raises OSError for what is neither a regular file nor a directory."""
+    kept = [path for path in sorted(directory.iterdir()) if path.is_symlink() or not path.is_dir()]
+    for path in kept:
+        if path.is_symlink() or not path.is_file():
+            raise OSError(errno.EINVAL, _NO_FILE, str(path))
+    return kept
+
+
 def lines(path: Path | str, most_bytes: int = MOST_LINE_BYTES) -> Iterator[bytes]:
-    """The lines of a regular file, newlines included, one in memory at a time; OSError for one that is longer."""
-    with regular(path) as file:
+    """The lines of such a file, newlines included, one in memory at a time; OSError for one that is longer."""
+    with opened_kept(Path(path)) as file:
         while line := file.readline(most_bytes + 1):
             if len(line) > most_bytes:
                 raise OSError(errno.EFBIG, f"a line is longer than {most_bytes >> 20} MiB", str(path))

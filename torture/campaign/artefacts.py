@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import json
 import os
 import shutil
-import sys
 import threading
 from pathlib import Path
 
@@ -18,12 +16,15 @@ from devicemapper import tools
 from devicemapper.errors import BlockStackError
 from torture.filesystems import filesystem
 from torture.report.summary import detail
+from torture.report.terminal import echo
 from torture.results.groups import Key, key_of
 from torture.results.store import Trial
+from torture.results.versions import VERSIONS, Versions
 from torture.rig.record import Record
 from verify import codec, stamp
 from verify.finding import Finding
 from verify.observation import Page, read_observations
+from verify.printable import printable_lines
 
 FINDINGS = "findings"
 IMAGE = "disk.img.gz"
@@ -79,13 +80,13 @@ class Keeper:
 
     def _fill(self, home: Path, trial: Trial, finding: Finding, directory: Path, disk: Path) -> None:
         for entry in directory.iterdir():
-            shutil.copy2(entry, home / entry.name)
+            shutil.copy2(entry, home / entry.name, follow_symlinks=False)
         (home / "finding.json").write_text(codec.encode(finding, indent=1))
-        (home / "README").write_text(detail(trial, home) + "\n")
+        (home / "README").write_text(printable_lines(detail(trial, home)) + "\n")
         (home / "pages.txt").write_text(page_table(trial))
         (home / "first-bad-page.txt").write_text(first_bad_page(directory, finding))
         versions = {**self._lab_facts[trial.kernel], "kernel": trial.release, **tool_versions(trial)}
-        (home / "versions.json").write_text(json.dumps(versions, indent=1))
+        (home / VERSIONS).write_text(codec.encode(codec.from_plain(Versions, versions), indent=1))
         (home / "checked.txt").write_text(
             "\n".join(f"$ {command}\n{output}" for command, _, output in Record.read(directory).checked)
         )
@@ -110,7 +111,7 @@ def _tell(program: str, home: Path) -> None:
     try:
         tools.run([program, str(home)], timeout_s=_ON_FINDING_TIMEOUT_S)
     except BlockStackError as error:
-        sys.stderr.write(f"torture: {error}\n")
+        echo(f"torture: {error}", err=True)
 
 
 def tool_versions(trial: Trial) -> dict[str, str]:

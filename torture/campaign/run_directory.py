@@ -9,7 +9,6 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -24,6 +23,7 @@ from torture.lab.disk import memory_scratch
 from torture.lab.homes import LOCK
 from torture.lab.room import probe_room
 from torture.lab.run_id import PATTERN, Hold, new_run_id
+from torture.report.terminal import echo
 from torture.results.store import Store
 from verify.descriptors import opened as opened_file
 
@@ -162,13 +162,13 @@ def _reap(run_id: str, scratch: Path) -> None:
     if len(list((scratch / run_id).iterdir())) > 1:
         raise BrokenTool("; ".join(reaped.stuck) or f"{scratch / run_id} stays", "`torture clean` tells more")
     for line in reaped.stuck:
-        print(f"torture: {line}", file=sys.stderr)
+        echo(f"torture: {line}", err=True)
 
 
 def _say_what_is_missing(labs: Mapping[str, Lab]) -> None:
     """Nobody shall believe in a wall around guests that is not there."""
     if not sandbox.landlock_abi() and any(lab.name != LOCAL for lab in labs.values()):
-        print(f"torture: {sandbox.what_holds()}", file=sys.stderr)
+        echo(f"torture: {sandbox.what_holds()}", err=True)
 
 
 def _make_room(*places: Path) -> None:

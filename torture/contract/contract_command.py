@@ -19,6 +19,7 @@ from torture.errors import BadRequest
 from torture.lab.choose import LABS, KernelChoice, lab_for
 from torture.lab.disk import default_scratch
 from torture.options import places, say
+from torture.report.terminal import echo
 
 PACKAGED = "packaged"
 RESULT = "contract.json"
@@ -61,7 +62,7 @@ def contract(
         columns = conformance.carry_out(run, config.request["filesystem"])
     document = json.dumps(table.document(columns, {"run": run.path.name, "config": config.to_dict()}))
     (run.path / RESULT).write_text(f"{document}\n")
-    click.echo(document if as_json else table.render(columns))
+    echo(document if as_json else table.render(columns))
     return exit_code(entry for column in columns for entry in column.entries)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import tarfile
 import time
 from pathlib import Path
@@ -12,51 +11,51 @@ from torture.campaign.artefacts import IMAGE
 from torture.campaign.setting import shell_word
 from torture.errors import BadRequest
 from torture.export.exportable import Exportable, title
-from torture.export.failure import Failure
+from torture.export.failure import Failure, evidence
 from torture.export.mail import write_mail
 from torture.export.program import write_program
 from torture.export.script import PROGRAM, SCRIPT, write_script
 from torture.lab.choose import LAB_CLASSES, UML
-from torture.reproduce.subject import FINDING, PLAN, VERSIONS
+from torture.reproduce.subject import FINDING, PLAN
+from torture.results.versions import VERSIONS
 from verify import codec
+from verify.descriptors import kept_files, opened_kept, read_kept
+from verify.printable import printable
 
 README = "README"
 
 
 def write_bundle(failure: Failure, archive: Path) -> None:
-    """Write the archive (tar, gzip). Raises OSError."""
+    """Write the archive (tar, gzip). Raises OSError, and BadRequest for evidence that cannot be used."""
     root = archive.name.partition(".")[0] or "torture"
     made = _made(failure)
-    made[README] = _readme(failure, sorted({*made, *(path.name for path in _kept(failure)), README}))
+    with evidence():
+        kept = {path.name: path for path in kept_files(failure.directory)} if failure.directory else {}
+        made[README] = _readme(failure, sorted({*made, *kept, README}))
     with tarfile.open(archive, "w:gz") as out:
-        for path in _kept(failure):
-            if path.name not in made:
-                out.add(path, f"{root}/{path.name}")
+        for name, path in kept.items():
+            if name not in made:
+                with opened_kept(path) as content:
+                    out.addfile(out.gettarinfo(arcname=f"{root}/{name}", fileobj=content), content)
         for name, text in sorted(made.items()):
-            entry = tarfile.TarInfo(f"{root}/{name}")
-            content = text.encode()
-            entry.size, entry.mtime = len(content), int(time.time())
-            out.addfile(entry, io.BytesIO(content))
-
-
-def _kept(failure: Failure) -> list[Path]:
-    """The files of the finding or trial."""
-    return sorted(path for path in failure.directory.iterdir() if path.is_file()) if failure.directory else []
+            entry, encoded = tarfile.TarInfo(f"{root}/{name}"), text.encode()
+            entry.size, entry.mtime = len(encoded), int(time.time())
+            out.addfile(entry, io.BytesIO(encoded))
 
 
 def _made(failure: Failure) -> dict[str, str]:
     """What is written for the bundle, by name; it replaces what is kept."""
-    made = {PLAN: failure.plan.to_json() + "\n", VERSIONS: json.dumps(failure.versions, indent=1) + "\n"}
+    made = {PLAN: failure.plan.to_json() + "\n"}
+    if failure.versions:
+        made[VERSIONS] = codec.encode(failure.versions, indent=1) + "\n"
     if failure.finding:
         made[FINDING] = codec.encode(failure.finding, indent=1) + "\n"
         made["mail.txt"] = write_mail(failure)
     try:
         ready = Exportable.of(failure.plan, failure.finding)
+        made |= {f"{PROGRAM}.c": write_program(ready, PROGRAM, SCRIPT), SCRIPT: write_script(ready)}
     except BadRequest as error:
         made["no-program.txt"] = f"{error}\n"
-    else:
-        made[f"{PROGRAM}.c"] = write_program(ready, PROGRAM, SCRIPT)
-        made[SCRIPT] = write_script(ready)
     return made
 
 
@@ -81,36 +80,36 @@ _MEANING = {
 
 
 def _readme(failure: Failure, names: list[str]) -> str:
-    kept = failure.directory / README if failure.directory else None
     lines = [
         title(failure.plan, failure.finding),
         "",
         "To replay it elsewhere:",
         "",
-        *_commands(failure),
+        *_commands(failure, IMAGE in names),
         "",
         "Files:",
         "",
     ]
     lines += [f"  {name:20} {_MEANING.get(name, _read(name))}".rstrip() for name in names if name != README]
-    if kept and kept.exists():
-        lines += ["", "As recorded:", "", kept.read_text().rstrip()]
-    return "\n".join(lines) + "\n"
+    if failure.directory and (failure.directory / README).exists():
+        recorded = read_kept(failure.directory / README).decode(errors="replace")
+        lines += ["", "As recorded:", "", *(f"  {line}" for line in recorded.rstrip().split("\n"))]
+    return "\n".join(map(printable, lines)) + "\n"
 
 
-def _commands(failure: Failure) -> list[str]:
+def _commands(failure: Failure, has_image: bool) -> list[str]:
     """With a finding, the unpacked directory is one. Whoever replays it names lab and kernel (see campaign.setting): the
     recorded kernel is somewhere else elsewhere."""
     replay = "torture replay ." if failure.finding else f"torture replay {PLAN}"
-    arguments = failure.versions.get("arguments", "")
-    words = "".join(f" --kernel-arg {shell_word(word)}" for word in arguments.split())
+    versions = failure.versions
+    words = "".join(f" --kernel-arg {shell_word(word)}" for word in ((versions and versions.arguments) or "").split())
     commands = [f"  {replay}"]
-    lab = failure.versions.get("lab", UML)
+    lab = versions.lab if versions else UML
     if kind := LAB_CLASSES[lab].kernel_kind:
         commands.append(f"  {replay} --kernel PATH-OF-A-{kind.upper().replace(' ', '-')}{words}")
     else:
         commands.append(f"  {replay} --lab {lab}")
-    if failure.finding and failure.directory and (failure.directory / IMAGE).exists():
+    if failure.finding and has_image:
         commands += ["", "To judge the kept disk again:", "", f"  torture verify . --image {IMAGE}"]
     return commands
 

@@ -11,9 +11,10 @@ from torture.export.script import PROGRAM, SCRIPT, write_script
 
 def write_c(exportable: Exportable, directory: Path) -> list[Path]:
     """Write both, replacing what is there, and return their paths. Raises OSError."""
-    directory.mkdir(parents=True, exist_ok=True)
     program, script = directory / f"{PROGRAM}.c", directory / SCRIPT
-    program.write_text(write_program(exportable, PROGRAM, SCRIPT))
-    script.write_text(write_script(exportable))
+    texts = {program: write_program(exportable, PROGRAM, SCRIPT), script: write_script(exportable)}
+    directory.mkdir(parents=True, exist_ok=True)
+    for path, text in texts.items():
+        path.write_text(text)
     script.chmod(0o755)
     return [program, script]

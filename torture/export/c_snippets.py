@@ -5,7 +5,10 @@ What has no row here cannot be exported as a program. Adding a row is all that i
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+
+from torture.export.quoting import Code
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,9 +16,19 @@ class Snippet:
     """The C of a pin, a sync or a disturbance."""
 
     lines: tuple[str, ...]
-    """Statements of a worker, `%` formatted with the names in `program._steps`."""
+    """Statements of a worker, with the values that `program._step` gives them."""
     code: str = ""
     """The functions that the statements call."""
+
+    @property
+    def steps(self) -> Code:
+        """The statements."""
+        return Code("\n".join(self.lines))
+
+    @property
+    def functions(self) -> Code:
+        """The functions."""
+        return Code(self.code)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +43,11 @@ class AccessSnippet:
     """It stores the bytes from the first to before the second of each page, as C expressions."""
     target: str = "m"
     """The variable of the mapping that is stored to."""
+
+    @property
+    def store(self) -> Code:
+        """The statement that stores into some pages."""
+        return Code(f"store(&{self.target}, @FIRST@, @LENGTH@, {self.name}, {', '.join(self.reach)});")
 
 
 _MAP = "map(&m, 0);"
@@ -158,15 +176,23 @@ ACCESSES: dict[str, AccessSnippet] = {
     "proc-mem": AccessSnippet("by_proc_mem", _BY_PROC_MEM),
 }
 
+
+def access_code(names: Iterable[str]) -> Iterator[Code]:
+    """The functions of access paths, each once; some share the one that holds the content."""
+    codes = dict.fromkeys(ACCESSES[name].code for name in names)
+    functions = dict.fromkeys(function for code in codes for function in code.split("\n}\n") if function.strip())
+    return (Code(f"{function}\n}}\n") for function in functions)
+
+
 _FILE = "cover(m.file, 1, 0, PAGES);"
 _ALL = "cover(0, FILES, 0, PAGES);"
-_SOME = "cover(m.file, 1, %(first)s, %(pages)s);"
-_AT = "m.address + (%(first)s - m.first) * (size_t)PAGE"
+_SOME = "cover(m.file, 1, @FIRST@, @LENGTH@);"
+_AT = "m.address + (@FIRST@ - m.first) * (size_t)PAGE"
 
 SYNCS: dict[str, Snippet] = {
-    "msync": Snippet((_SOME, f"answer(msync({_AT}, %(pages)s * (size_t)PAGE, MS_SYNC));")),
+    "msync": Snippet((_SOME, f"answer(msync({_AT}, @LENGTH@ * (size_t)PAGE, MS_SYNC));")),
     "msync-pages": Snippet(
-        (_SOME, "answer(msync_pages(&m, %(first)s, %(pages)s));"),
+        (_SOME, "answer(msync_pages(&m, @FIRST@, @LENGTH@));"),
         r"""
 /* One call a page; the first error ends it, since it is reported once. */
 static int msync_pages(const struct mapping *m, int first, int pages)
@@ -187,7 +213,7 @@ static int msync_pages(const struct mapping *m, int first, int pages)
     "sync-file-range": Snippet(
         (
             "/* Promises nothing, but uses up the error that is to be reported. */",
-            "sync_file_range(m.fd, %(first)s * (off_t)PAGE, %(pages)s * (off_t)PAGE, SYNC_FILE_RANGE_WAIT_BEFORE |",
+            "sync_file_range(m.fd, @FIRST@ * (off_t)PAGE, @LENGTH@ * (off_t)PAGE, SYNC_FILE_RANGE_WAIT_BEFORE |",
             "\t\tSYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER);",
         )
     ),
@@ -267,5 +293,5 @@ static void fork_and_wait(void)
     "relock": Snippet(("munlock(m.address, m.bytes);", _MLOCK)),
     "dontneed": Snippet(("madvise(m.address, m.bytes, MADV_DONTNEED);",)),
     "pageout": Snippet(("madvise(m.address, m.bytes, 21 /* MADV_PAGEOUT */);",)),
-    "reopen": Snippet(("munmap(m.address, m.bytes);", "close(m.fd);", "close(m.other_fd);", "%(open)s", "%(pin)s")),
+    "reopen": Snippet(("munmap(m.address, m.bytes);", "close(m.fd);", "close(m.other_fd);", "@OPEN@", "@PIN@")),
 }

@@ -18,6 +18,7 @@ from torture.export.exportable import Exportable
 from torture.export.failure import Failure, find_failure
 from torture.export.fstests import write_fstests
 from torture.export.mail import write_mail
+from torture.report.terminal import echo
 from verify.finding import FindingKind
 
 _STDOUT = "-"
@@ -54,7 +55,7 @@ def export(
     failure = find_failure(subject, results, trial, finding_kind or "")
     for form, write in given.items():
         try:
-            click.echo(write(failure, options[form]))
+            echo(write(failure, options[form]))
         except OSError as error:
             where = error.filename or options[form]
             raise BrokenTool(f"cannot write {where}: {error.strerror}", "choose another place") from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import dataclass
 from typing import Self
 
@@ -104,9 +103,9 @@ class Exportable:
         return self.filesystem.size_mib
 
     @property
-    def mkfs(self) -> str:
-        """mkfs and its options, for a shell; the device is to follow."""
-        return shlex.join((*self.filesystem.mkfs, *self.plan.mkfs_options))
+    def mkfs(self) -> tuple[str, ...]:
+        """mkfs and its options; the device is to follow."""
+        return (*self.filesystem.mkfs, *self.plan.mkfs_options)
 
     @property
     def mount_options(self) -> str:
@@ -131,7 +130,7 @@ def title(plan: Plan, finding: Finding | None) -> str:
     if finding is None:
         return f"{plan.filesystem}: stores through shared mappings, {circumstance(plan)}"
     pages = f" on {finding.layout} pages" if finding.layout else ""
-    mapping = PINS[finding.pin].mapping if finding.pin else ""
+    mapping = PINS[finding.pin].mapping if finding.pin in PINS else ""
     of_mapping = f" of {mapping}" if mapping else ""
     return f"{plan.filesystem}: {_WRONG[finding.kind]}{pages}{of_mapping}, {circumstance(plan)}"
 

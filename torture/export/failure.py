@@ -5,21 +5,26 @@ A trial of a run, the directory of a finding and a plan as JSON are read as `tor
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from torture.campaign.artefacts import FINDINGS, tool_versions
 from torture.draw.arm import Arm
 from torture.errors import BadRequest
 from torture.plan import Plan
-from torture.reproduce.subject import FINDING, VERSIONS, Subject, find_subject
+from torture.reproduce.subject import FINDING, Subject, find_subject, read_finding
 from torture.results.groups import Key, deduplicated, gather, key_of
 from torture.results.store import STORE, Trial, stored
+from torture.results.versions import Versions
 from torture.rig.record import Record
 from verify import codec
 from verify.finding import Finding
+from verify.ledger_file import LedgerError
+from verify.observation import ObservationError
+
+_AS_LEFT = "allowed are the files as a trial leaves them"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +48,8 @@ class Failure:
     """None if none is known."""
     directory: Path | None = None
     """Where ledger, observations and logs lie; None for a bare plan."""
-    versions: dict[str, str] = field(default_factory=dict)
-    """What it was seen with, as `versions.json` has it."""
+    versions: Versions | None = None
+    """What it was seen with; None for a bare plan."""
     frequency: Frequency | None = None
     """None if the run that it was seen in is not known."""
 
@@ -52,6 +57,17 @@ class Failure:
     def record(self) -> Record:
         """The trial's record; an empty one for a bare plan."""
         return Record.read(self.directory) if self.directory else Record()
+
+
+@contextmanager
+def evidence() -> Iterator[None]:
+    """While the files of a trial or finding are read: BadRequest for what is not as a trial leaves it."""
+    try:
+        yield
+    except OSError as error:
+        raise BadRequest(f"cannot use {error.filename}: {error.strerror}", _AS_LEFT) from error
+    except (LedgerError, ObservationError) as error:
+        raise BadRequest(f"cannot use {error}", _AS_LEFT) from error
 
 
 def find_failure(given: Path, results: Path, trial: int | None, kind: str) -> Failure:
@@ -66,18 +82,17 @@ def find_failure(given: Path, results: Path, trial: int | None, kind: str) -> Fa
     if origin.is_file():
         if kind:
             raise BadRequest(f"{origin} is a plan without findings", "leave --finding-kind out")
-        return Failure(subject.plan, versions=subject.recorded)
+        return Failure(subject.plan)
     if (origin / FINDING).is_file():
         return _of_finding(origin, subject, kind)
     return _of_trial(origin.parent, int(origin.name), subject, kind)
 
 
 def _of_finding(directory: Path, subject: Subject, kind: str) -> Failure:
-    finding = codec.decode(Finding, (directory / FINDING).read_text())
+    plan, finding, versions = read_finding(directory)
     if kind not in ("", finding.kind):
         raise BadRequest(f"{directory} is a finding of kind {finding.kind}", "leave --finding-kind out")
-    versions = json.loads((directory / VERSIONS).read_text())
-    return Failure(subject.plan, finding, directory, versions, _frequency_beside(directory, subject.expected))
+    return Failure(plan, finding, directory, versions, _frequency_beside(directory, subject.expected))
 
 
 def _frequency_beside(directory: Path, expected: Sequence[Key]) -> Frequency | None:
@@ -95,8 +110,8 @@ def _of_trial(run: Path, number: int, subject: Subject, kind: str) -> Failure:
     return Failure(
         plan=trial.plan,
         finding=finding,
-        directory=run / "trials" / trial.directory_name,
-        versions={**subject.recorded, **tool_versions(trial)},
+        directory=subject.directory,
+        versions=_versions({**subject.recorded, **tool_versions(trial)}),
         frequency=_frequency(trials, key_of(trial, finding)) if finding else None,
     )
 
@@ -117,3 +132,11 @@ def _frequency(trials: Sequence[Trial], key: Key) -> Frequency | None:
             arm = Arm.pinned if group.seen[Arm.pinned] else Arm.control
             return Frequency(group.seen[arm], group.tried[arm], group.control)
     return None
+
+
+def _versions(recorded: dict[str, str]) -> Versions:
+    """BadRequest if a store says what no run writes."""
+    try:
+        return codec.from_plain(Versions, recorded)
+    except codec.Malformed as error:
+        raise BadRequest(f"labs of the run, {error.wrong}", error.allowed) from error

@@ -1,106 +1,67 @@
-"""The C that lays out a file, by layout, and the row of the program's table that says what is in it. Pure.
+"""The C that lays out a file, by layout, and what the row of the program's table says is in it. Pure data.
 
-The sizes are those of workloads.layouts.
+The sizes are those of workloads.layouts. `@PAGES@` stands for the pages of the file, `@ROW@` for its index in the table.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
-from torture.plan import FilePlan
+from torture.export.quoting import Code
 
-_TAIL_BYTES = 1234
-_INLINE_BYTES = 50
-_ALTERNATIONS = 64
+ALTERNATIONS = 64
+_WHOLE, _NONE = Code("@PAGES@ * PAGE"), Code("0")
+_TRUNCATE = Code("must(!ftruncate(fd, files[@ROW@].size), files[@ROW@].name);")
+_WRITE = Code("write_base(fd, &files[@ROW@]);")
 
 
 @dataclass(frozen=True, slots=True)
 class FileText:
-    """A layout in C; `{row}` stands for the index of the file in the program's table."""
+    """A layout in C."""
 
-    size: str
-    """The size in bytes, as a C expression."""
-    written: str = "0"
-    """So many bytes from the start hold the base, as a C expression."""
-    stride: int = 0
-    """If not 0, every other run of so many pages holds the base."""
-    lines: tuple[str, ...] = ()
+    lines: Code
     """Statements that lay out the file after it was created."""
+    size: Code = _WHOLE
+    """The size in bytes, as an expression."""
+    written: Code = _NONE
+    """So many bytes from the start hold the base, as an expression."""
+    alternates: bool = False
+    """Whether every other run of pages holds the base, of about `ALTERNATIONS` runs."""
     cloned: bool = False
     """Whether the file brings a clone along, which is the next row of the table."""
 
 
-_TRUNCATE = "must(!ftruncate(fd, files[{row}].size), files[{row}].name);"
-_WRITE = "write_base(fd, &files[{row}]);"
+def _partly(size: Code) -> FileText:
+    return FileText(_WRITE, size, size)
 
 
-def _whole(file: FilePlan) -> str:
-    return f"{file.pages} * PAGE"
-
-
-def _hole(file: FilePlan) -> FileText:
-    return FileText(_whole(file), lines=(_TRUNCATE,))
-
-
-def _unwritten(file: FilePlan) -> FileText:
-    return FileText(_whole(file), lines=('must(!fallocate(fd, 0, 0, files[{row}].size), "fallocate");',))
-
-
-def _written(file: FilePlan) -> FileText:
-    return FileText(_whole(file), _whole(file), lines=(_WRITE,))
-
-
-def _reflinked(file: FilePlan) -> FileText:
-    clone = (
-        "must(!fsync(fd), files[{row}].name);",
-        "clone = create(files[{row} + 1].name);",
-        'must(!ioctl(clone, FICLONE, fd), "FICLONE");',
-        "finish(clone);",
-    )
-    return FileText(_whole(file), _whole(file), lines=(_WRITE, *clone), cloned=True)
-
-
-def _partly(size: str) -> FileText:
-    return FileText(size, size, lines=(_WRITE,))
-
-
-def _straddling(file: FilePlan) -> FileText:
-    return _partly(f"{_whole(file)} - {_TAIL_BYTES}")
-
-
-def _extended(file: FilePlan) -> FileText:
-    return _partly(f"{_whole(file)} / 2 + {_TAIL_BYTES}")
-
-
-def _inline(file: FilePlan) -> FileText:
-    return _partly(str(_INLINE_BYTES))
-
-
-def _keep_size(file: FilePlan) -> FileText:
-    fallocate = f'must(!fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, {_whole(file)}), "fallocate");'
-    return FileText("0", lines=(fallocate,))
-
-
-def _alternating(file: FilePlan) -> FileText:
-    stride = max(1, file.pages // _ALTERNATIONS)
-    return FileText(_whole(file), stride=stride, lines=(_TRUNCATE, _WRITE))
-
-
-def _zero_range(file: FilePlan) -> FileText:
-    zero = 'must(!fallocate(fd, FALLOC_FL_ZERO_RANGE, 0, files[{row}].size), "zero range");'
-    return FileText(_whole(file), lines=("write_stale(fd, &files[{row}]);", zero))
-
-
-FILES: dict[str, Callable[[FilePlan], FileText]] = {
-    "hole": _hole,
-    "unwritten": _unwritten,
-    "written": _written,
-    "reflinked": _reflinked,
-    "straddling": _straddling,
-    "extended": _extended,
-    "inline": _inline,
-    "keep-size": _keep_size,
-    "alternating": _alternating,
-    "zero-range": _zero_range,
+FILES: dict[str, FileText] = {
+    "hole": FileText(_TRUNCATE),
+    "unwritten": FileText(Code('must(!fallocate(fd, 0, 0, files[@ROW@].size), "fallocate");')),
+    "written": _partly(_WHOLE),
+    "reflinked": FileText(
+        Code("""\
+write_base(fd, &files[@ROW@]);
+must(!fsync(fd), files[@ROW@].name);
+clone = create(files[@ROW@ + 1].name);
+must(!ioctl(clone, FICLONE, fd), "FICLONE");
+finish(clone);"""),
+        written=_WHOLE,
+        cloned=True,
+    ),
+    "straddling": _partly(Code("@PAGES@ * PAGE - 1234")),
+    "extended": _partly(Code("@PAGES@ * PAGE / 2 + 1234")),
+    "inline": _partly(Code("50")),
+    "keep-size": FileText(Code('must(!fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, @PAGES@ * PAGE), "fallocate");'), size=_NONE),
+    "alternating": FileText(
+        Code("""\
+must(!ftruncate(fd, files[@ROW@].size), files[@ROW@].name);
+write_base(fd, &files[@ROW@]);"""),
+        alternates=True,
+    ),
+    "zero-range": FileText(
+        Code("""\
+write_stale(fd, &files[@ROW@]);
+must(!fallocate(fd, FALLOC_FL_ZERO_RANGE, 0, files[@ROW@].size), "zero range");""")
+    ),
 }

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from textwrap import wrap
+from textwrap import TextWrapper
 
 from torture.errors import BadRequest
 from torture.export.exportable import LATE, PROMISES, circumstance, title
-from torture.export.failure import Failure
+from torture.export.failure import Failure, evidence
+from torture.export.quoting import mail_header
 from torture.filesystems import filesystem
 from torture.lab.choose import LAB_CLASSES
 from torture.plan import Plan
+from torture.report.summary import first_line
 from torture.results.statistics import wilson
 from torture.rig.record import KERNEL_LOG, LEDGER
 from verify import ledger, stamp
+from verify.descriptors import opened_kept
 from verify.finding import Finding
 from verify.ledger_file import read_ledger
 from verify.observation import Page, read_observations
+from verify.printable import printable
 from verify.stamp import Look, Span
 from workloads.plan import Op, WorkerPlan
 
@@ -26,29 +31,32 @@ COLUMNS = 72
 _LOG_LINES = 20
 _DUMP_BYTES = 128
 _ROW_BYTES = 16
+_LOG_BYTES = 1 << 16
+_CLOSING = (
+    "Found with torture. The plan, the ledger of stores and syncs, all observations and the logs are there on request, and"
+    " so is a C program that reproduces this without torture."
+)
 
 
 def write_mail(failure: Failure) -> str:
-    """The whole mail. BadRequest when there is no finding to report."""
-    finding = failure.finding
-    if finding is None or failure.directory is None:
+    """The whole mail. BadRequest when there is no finding to report, or its evidence cannot be used."""
+    finding, directory, plan = failure.finding, failure.directory, failure.plan
+    if finding is None or directory is None:
         raise BadRequest("there is no finding to report", "give the directory of a finding, or a trial that failed")
-    sections = [
-        f"Subject: {_subject(failure.plan, finding)}",
-        "Hi,",
-        _wrapped(_summary(failure.plan, finding)),
-        _section("Kernel and configuration", _configuration(failure)),
-        _section("Steps", _numbered(_steps(failure.plan, finding))),
-        _section("Expected", [finding.expected, f"The promise: {_promise(finding)}"]),
-        _section("Found", _found(finding)),
-        _section("Frequency", _frequency(failure)),
-        "First bad page\n" + "\n".join(f"  {line}" for line in _dump(failure.plan, finding, failure.directory)),
-        "Kernel log\n" + "\n".join(_log(failure.directory)),
-        _wrapped(
-            "Found with torture. The plan, the ledger of stores and syncs, all observations and the logs are there on"
-            " request, and so is a C program that reproduces this without torture."
-        ),
-    ]
+    with evidence():
+        sections = [
+            mail_header("Subject", _subject(plan, finding)),
+            "Hi,",
+            _folded([_summary(plan, finding)]),
+            _section("Kernel and configuration", _configuration(failure)),
+            _section("Steps", (f"{number}. {step}" for number, step in enumerate(_steps(plan, finding), 1))),
+            _section("Expected", [finding.expected, f"The promise: {_promise(finding)}"]),
+            _section("Found", _found(finding)),
+            _section("Frequency", _frequency(failure)),
+            _section("First bad page", _dump(plan, finding, directory)),
+            _section("Kernel log", _log(directory / KERNEL_LOG)),
+            _folded([_CLOSING]),
+        ]
     return "\n\n".join(sections) + "\n"
 
 
@@ -76,13 +84,13 @@ def _promise(finding: Finding) -> str:
 def _configuration(failure: Failure) -> Iterator[str]:
     plan, versions = failure.plan, failure.versions
     row = filesystem(plan.filesystem)
-    yield f"kernel: {failure.record.kernel or versions.get('kernel', 'unknown')}"
-    if versions.get("arguments"):
-        yield f"kernel arguments: {versions['arguments']}"
-    if versions.get("kernel_path"):
-        yield LAB_CLASSES[versions["lab"]].in_words(versions["kernel_path"])
+    yield f"kernel: {failure.record.kernel or (versions and versions.kernel) or 'unknown'}"
+    if versions and versions.arguments:
+        yield f"kernel arguments: {versions.arguments}"
+    if versions and versions.kernel_path:
+        yield LAB_CLASSES[versions.lab].in_words(versions.kernel_path)
     yield f"filesystem: {plan.filesystem}, {row.size_mib} MiB, page size {plan.page_bytes} bytes"
-    yield f"mkfs: {versions.get('mkfs', row.mkfs[0])}"
+    yield f"mkfs: {(versions and versions.mkfs) or row.mkfs[0]}"
     yield f"mkfs options: {' '.join((*row.mkfs[1:], *plan.mkfs_options)) or 'none'}"
     yield f"mount options: {','.join((*row.mount_options, *plan.mount_options)) or 'defaults'}"
 
@@ -126,7 +134,7 @@ def _parameters(plan: Plan) -> str:
 
 
 def _found(finding: Finding) -> Iterator[str]:
-    yield finding.found.splitlines()[0] if finding.found else "nothing"
+    yield first_line(finding.found)
     if finding.pages:
         last = finding.first_page + finding.pages - 1
         yield f"{finding.name}, pages {finding.first_page}..{last}, sectors {finding.sectors:#x} of each page"
@@ -144,13 +152,14 @@ def _frequency(failure: Failure) -> Iterator[str]:
     yield frequency.control
 
 
-def _log(directory: Path) -> Iterator[str]:
-    path = directory / KERNEL_LOG
-    lines = path.read_text(errors="replace").splitlines() if path.exists() else []
-    if not lines:
-        yield "  (nothing)"
-    for line in lines[-_LOG_LINES:]:
-        yield from wrap(line, COLUMNS, initial_indent="  ", subsequent_indent="      ")
+def _log(path: Path) -> Iterator[str]:
+    """The end of the kernel's log."""
+    lines: list[bytes] = []
+    if path.exists():
+        with opened_kept(path) as log:
+            log.seek(max(0, log.seek(0, os.SEEK_END) - _LOG_BYTES))
+            lines = log.read().splitlines()
+    yield from (line.decode(errors="replace") for line in lines[-_LOG_LINES:] or (b"(nothing)",))
 
 
 # -- the first bad page --------------------------------------------------------------------------------------------
@@ -218,16 +227,11 @@ def dump(content: bytes) -> Iterator[str]:
 # -- text ----------------------------------------------------------------------------------------------------------
 
 
-def _wrapped(text: str) -> str:
-    return "\n".join(wrap(text, COLUMNS))
-
-
 def _section(name: str, paragraphs: Iterable[str]) -> str:
-    lines = [name]
-    for paragraph in paragraphs:
-        lines += wrap(paragraph, COLUMNS, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False)
-    return "\n".join(lines)
+    return f"{name}\n{_folded(paragraphs, '  ', '    ')}"
 
 
-def _numbered(steps: Iterable[str]) -> Iterator[str]:
-    return (f"{number}. {step}" for number, step in enumerate(steps, 1))
+def _folded(paragraphs: Iterable[str], first: str = "", next_ones: str = "") -> str:
+    """Paragraphs in 72 columns. All that the body says comes through here: no text makes lines of its own."""
+    fold = TextWrapper(COLUMNS, initial_indent=first, subsequent_indent=next_ones, break_on_hyphens=False).wrap
+    return "\n".join(line for paragraph in paragraphs for line in fold(printable(paragraph)))

@@ -3,55 +3,80 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from textwrap import indent, wrap
+from textwrap import wrap
 
-from torture.export import c_templates, c_templates_check, c_templates_workers
-from torture.export.c_snippets import ACCESSES, DISTURBANCES, PINS, SYNCS, AccessSnippet, Snippet
+from torture.export.c_snippets import ACCESSES, DISTURBANCES, PINS, SYNCS, Snippet, access_code
 from torture.export.exportable import Exportable
-from torture.export.files import FILES, FileText
+from torture.export.files import ALTERNATIONS, FILES
+from torture.export.quoting import C, Code, Value, blocks, joined, template
+from torture.plan import FilePlan
+from torture.report.summary import first_line
+from verify.printable import printable
 from workloads.plan import Op, WorkerPlan
 
 _COMMENT_COLUMNS = 76
-_OPEN = "m.fd = opened(&m);", "m.other_fd = opened(&m);"
-_REPLAY_STEP = """\
-	if (!strcmp(step, "replay") && count == 5) {
-		replay(words[3], words[4]);
-		return FINE;
-	}
-"""
 _CRASHES = "What was stored after the last sync before the fault may be lost; everything else must be there."
 
+_ROW = Code("\t{ @NAME@, @FILE@, @PAGES@, @SIZE@, @WRITTEN@, @STRIDE@, @MAY_STORE@ },")
 
-def write_program(exportable: Exportable, name: str, used_by: str) -> str:
+_LAID_OUT = Code("""
+/* @ABOUT@ */
+fd = create(files[@ROW@].name);
+@LINES@
+finish(fd);""")
+
+_OPEN = Code("m.fd = opened(&m);\nm.other_fd = opened(&m);")
+_WORKER = Code("""\
+/* @ABOUT@ */
+static void worker_@WORKER@(void)
+{
+	struct mapping m = { @INDEX@, @ROW@, -1, -1, @FIRST@, @PAGES@, 0, NULL };
+?other|	struct mapping other;
+
+@OPEN@
+@PIN@
+?other|	other = m;
+?other|	other.fd = opened(&m);
+?other|	map(&other, 0);	/* not pinned */
+
+@STEPS@
+}""")
+
+
+def write_program(exportable: Exportable, name: str, used_by: str) -> Code:
     """The whole program. `used_by` is the script that gives it its steps."""
-    stores = any(op.kind == "store" for worker in exportable.plan.workers for op in worker.ops)
-    answers = any("answer(" in line for snippet in _snippets(exportable) for line in snippet.lines)
-    parts = [
-        _head(exportable, name, used_by),
-        c_templates.HEAD,
-        c_templates.LAY_OUT,
-        *_if(c_templates.WRITE_BASE, "write_base(", _laid_out(exportable)),
-        *_if(c_templates.WRITE_STALE, "write_stale(", _laid_out(exportable)),
-        *([c_templates.FILL] if exportable.free_blocks is not None else []),
-        *([c_templates.REPLAY] if exportable.needs_log else []),
-        _laid_out(exportable),
-        c_templates_workers.WORK,
-        *([_STORING, *_access_code(exportable), c_templates_workers.STORE] if stores else []),
-        *([c_templates_workers.SYNC] if answers else []),
-        *([c_templates_workers.GATE] if exportable.gated else []),
-        *dict.fromkeys(snippet.code for snippet in _snippets(exportable) if snippet.code),
-        *(_worker(exportable, number) for number in range(len(exportable.plan.workers))),
-        c_templates_workers.RUN,
-        c_templates_check.CHECK,
-        c_templates_check.MAIN,
-    ]
-    return _filled("\n".join(part.strip("\n") + "\n" for part in parts), exportable, used_by)
-
-
-_STORING = """
-/* A way to get bytes into a mapping; false if the page was refused. */
-typedef bool (*put_function)(char *to, const char *from, size_t bytes);
-"""
+    plan = exportable.plan
+    rows, snippets = list(_rows(exportable)), list(_snippets(exportable))
+    laid_out = joined(_laid_out(row, file).indented() for row, file in _numbered(exportable))
+    return C.render(
+        template("program.c.in"),
+        ABOUT=C.comment(_about(exportable, name, used_by)),
+        PAGE=plan.page_bytes,
+        PAGES=max(file.pages for file in plan.files),
+        STORES=max(1, *(sum(op.kind == "store" for op in worker.ops) for worker in plan.workers)),
+        WORKERS=len(plan.workers),
+        FILES=len(rows),
+        CRASHES=exportable.crashes,
+        LATE=exportable.late_counts,
+        TABLE=joined(rows),
+        writes_base="write_base(" in laid_out,
+        writes_stale="write_stale(" in laid_out,
+        full=exportable.free_blocks is not None,
+        FREE=exportable.free_blocks,
+        log=exportable.needs_log,
+        clones="clone" in laid_out,
+        LAID_OUT=laid_out,
+        stores=any(op.kind == "store" for worker in plan.workers for op in worker.ops),
+        PUT_FUNCTIONS=blocks(access_code(worker.access for worker in plan.workers)),
+        answers=any("answer(" in snippet.steps for snippet in snippets),
+        gated=exportable.gated,
+        functions=any(snippet.code for snippet in snippets),
+        FUNCTIONS=blocks(dict.fromkeys(snippet.functions for snippet in snippets if snippet.code)),
+        WORKER_FUNCTIONS=blocks(_worker(exportable, number, worker) for number, worker in enumerate(plan.workers)),
+        WORKER_NAMES=joined((C.render(Code("worker_@WORKER@"), WORKER=worker.worker) for worker in plan.workers), ", "),
+        MEMLOCK=plan.memlock_bytes if plan.memlock_bytes >= 0 else Code("RLIM_INFINITY"),
+        USED_BY=used_by,
+    )
 
 
 def comment(exportable: Exportable) -> list[str]:
@@ -59,98 +84,55 @@ def comment(exportable: Exportable) -> list[str]:
     paragraphs = [exportable.title, f"The promise: {exportable.promise}"]
     if exportable.crashes:
         paragraphs.append(_CRASHES)
-    if exportable.finding:
-        found = exportable.finding.found.splitlines()[0] if exportable.finding.found else "nothing"
-        reported = exportable.finding.reported
-        report = f"The sync had said {reported.split(' ')[-1]}." if reported else "Nobody was told."
-        paragraphs.append(f"Seen: expected {exportable.finding.expected}, found {found}. {report}")
+    if finding := exportable.finding:
+        report = f"The sync had said {finding.reported.split(' ')[-1]}." if finding.reported else "Nobody was told."
+        paragraphs.append(f"Seen: expected {finding.expected}, found {first_line(finding.found)}. {report}")
     lines: list[str] = []
     for paragraph in paragraphs:
-        lines += [*wrap(paragraph, _COMMENT_COLUMNS), ""]
+        lines += [*wrap(printable(paragraph), _COMMENT_COLUMNS), ""]
     return lines[:-1]
 
 
-def _head(exportable: Exportable, name: str, used_by: str) -> str:
-    text = [
+def _about(exportable: Exportable, name: str, used_by: str) -> list[str]:
+    return [
         f"{name}.c, driven by {used_by}, which describes the steps.",
         "",
         *comment(exportable),
         "",
         "Exit status: 1 reproduced, 0 not reproduced, 2 could not run.",
     ]
-    return "\n".join(["// SPDX-License-Identifier: GPL-2.0", "/*", *(f" * {line}".rstrip() for line in text), " */"])
-
-
-def _if(part: str, name: str, text: str) -> list[str]:
-    return [part] if name in text else []
-
-
-def _filled(text: str, exportable: Exportable, used_by: str) -> str:
-    plan = exportable.plan
-    rows = list(_rows(exportable))
-    values = {
-        "PAGE": plan.page_bytes,
-        "PAGES": max(file.pages for file in plan.files),
-        "STORES": max([1, *(_most_stores(worker) for worker in plan.workers)]),
-        "WORKERS": len(plan.workers),
-        "FILES": len(rows),
-        "CRASHES": str(exportable.crashes).lower(),
-        "LATE": str(exportable.late_counts).lower(),
-        "TABLE": "\n".join(f"\t{{ {row} }}," for row in rows),
-        "WORKER_NAMES": ", ".join(f"worker_{worker.worker}" for worker in plan.workers),
-        "MEMLOCK": plan.memlock_bytes if plan.memlock_bytes >= 0 else "RLIM_INFINITY",
-        "REPLAY": _REPLAY_STEP if exportable.needs_log else "",
-        "USED_BY": f"see {used_by}",
-    }
-    for key, value in values.items():
-        text = text.replace(f"@{key}@", str(value))
-    return text
-
-
-def _most_stores(worker: WorkerPlan) -> int:
-    return sum(op.kind == "store" for op in worker.ops)
 
 
 # -- files ---------------------------------------------------------------------------------------------------------
 
 
-def _rows(exportable: Exportable) -> Iterator[str]:
+def _rows(exportable: Exportable) -> Iterator[Code]:
     for file in exportable.plan.files:
-        text = FILES[file.layout](file)
-        content = f"{file.file}, {file.pages}, {text.size}, {text.written}, {text.stride}"
-        yield f'"{file.name}", {content}, true'
+        text = FILES[file.layout]
+        content: dict[str, Value] = {
+            "FILE": file.file,
+            "PAGES": file.pages,
+            "SIZE": C.render(text.size, PAGES=file.pages),
+            "WRITTEN": C.render(text.written, PAGES=file.pages),
+            "STRIDE": max(1, file.pages // ALTERNATIONS) if text.alternates else 0,
+        }
+        yield C.render(_ROW, NAME=file.name, MAY_STORE=True, **content)
         if text.cloned:
-            yield f'"{file.name}.clone", {content}, false'
+            yield C.render(_ROW, NAME=f"{file.name}.clone", MAY_STORE=False, **content)
 
 
-def _texts(exportable: Exportable) -> Iterator[tuple[int, int, FileText]]:
-    """Index in the table, number of the file, and text of each file that is laid out."""
+def _numbered(exportable: Exportable) -> Iterator[tuple[int, FilePlan]]:
+    """Each file that is laid out, with its index in the table."""
     row = 0
     for file in exportable.plan.files:
-        text = FILES[file.layout](file)
-        yield row, file.file, text
-        row += 2 if text.cloned else 1
+        yield row, file
+        row += 2 if FILES[file.layout].cloned else 1
 
 
-def row_of(exportable: Exportable, number: int) -> int:
-    """The index in the table of the file that a plan numbers so."""
-    return next(row for row, file, _ in _texts(exportable) if file == number)
-
-
-def _laid_out(exportable: Exportable) -> str:
-    lines = ["", "static void lay_out(void)", "{"]
-    texts = list(_texts(exportable))
-    lines.append("\tint fd, clone;" if any(text.cloned for _, _, text in texts) else "\tint fd;")
-    layouts = {file.file: file.layout for file in exportable.plan.files}
-    for row, number, text in texts:
-        lines += ["", f"\t/* file {number}: {layouts[number]} */", f"\tfd = create(files[{row}].name);"]
-        lines += [f"\t{line.format(row=row)}" for line in text.lines]
-        lines += ["\tfinish(fd);"]
-    lines += ["", "\tfor (int file = 0; file < FILES; file++)", "\t\tstate->size[file] = files[file].size;"]
-    lines += ['\tfd = open(".", O_RDONLY | O_DIRECTORY);', '\tmust(!syncfs(fd) && !close(fd), "syncfs");']
-    if exportable.free_blocks is not None:
-        lines.append(f"\tfill({exportable.free_blocks});")
-    return "\n".join([*lines, "}"])
+def _laid_out(row: int, file: FilePlan) -> Code:
+    lines = C.render(FILES[file.layout].lines, ROW=row, PAGES=file.pages)
+    about = C.remark(f"file {file.file}: {file.layout}")
+    return C.render(_LAID_OUT, ABOUT=about, ROW=row, LINES=lines)
 
 
 # -- workers -------------------------------------------------------------------------------------------------------
@@ -160,48 +142,32 @@ def _snippets(exportable: Exportable) -> Iterator[Snippet]:
     """What the workers do, but for the stores."""
     for worker in exportable.plan.workers:
         yield PINS[worker.pin]
-        for op in worker.ops:
-            if op.kind != "store":
-                yield _snippet(op)
+        yield from (_snippet(op) for op in worker.ops if op.kind != "store")
 
 
 def _snippet(op: Op) -> Snippet:
     return SYNCS[op.name] if op.kind == "sync" else DISTURBANCES[op.kind]
 
 
-def _access_code(exportable: Exportable) -> Iterator[str]:
-    """Each way to store once; some share the function that holds the content."""
-    seen: set[str] = set()
-    for code in dict.fromkeys(ACCESSES[worker.access].code for worker in exportable.plan.workers):
-        for function in code.split("\n}\n"):
-            if function.strip() and function not in seen:
-                seen.add(function)
-                yield f"{function}\n}}\n"
-
-
-def _worker(exportable: Exportable, number: int) -> str:
-    worker = exportable.plan.workers[number]
-    access = ACCESSES[worker.access]
-    place = f"{number}, {row_of(exportable, worker.file)}, -1, -1, {worker.first_page}, {worker.pages}, 0, NULL"
-    pages = f"pages {worker.first_page} to {worker.first_page + worker.pages - 1}"
-    about = f"Worker {worker.worker}: file {worker.file}, {pages}, pin {worker.pin}, access path {worker.access}."
-    pin = "\n".join(PINS[worker.pin].lines)
-    lines = [f"struct mapping m = {{ {place} }};"]
-    lines += ["struct mapping other;"] if access.target == "other" else []
-    lines += ["", *_OPEN, pin]
-    if access.target == "other":
-        lines += ["other = m;", "other.fd = opened(&m);", "map(&other, 0);\t/* not pinned */"]
-    lines.append("")
-    for op in worker.ops:
-        lines += _steps(worker, op, access, pin)
-    return "\n".join(
-        [f"\n/* {about} */", f"static void worker_{worker.worker}(void)", "{", indent("\n".join(lines), "\t"), "}"]
+def _worker(exportable: Exportable, number: int, worker: WorkerPlan) -> Code:
+    last = worker.first_page + worker.pages - 1
+    pages = f"file {worker.file}, pages {worker.first_page} to {last}"
+    return C.render(
+        _WORKER,
+        ABOUT=C.remark(f"Worker {worker.worker}: {pages}, pin {worker.pin}, access path {worker.access}."),
+        WORKER=worker.worker,
+        INDEX=number,
+        ROW=next(row for row, file in _numbered(exportable) if file.file == worker.file),
+        FIRST=worker.first_page,
+        PAGES=worker.pages,
+        other=ACCESSES[worker.access].target == "other",
+        OPEN=_OPEN.indented(),
+        PIN=PINS[worker.pin].steps.indented(),
+        STEPS=joined(step.indented() for op in worker.ops if (step := _step(worker, op))),
     )
 
 
-def _steps(worker: WorkerPlan, op: Op, access: AccessSnippet, pin: str) -> list[str]:
-    first, pages = (op.first_page, op.pages) if op.pages else (worker.first_page, worker.pages)
-    if op.kind == "store":
-        return [f"store(&{access.target}, {first}, {pages}, {access.name}, {access.reach[0]}, {access.reach[1]});"]
-    words = {"first": first, "pages": pages, "open": "\n".join(_OPEN), "pin": pin}
-    return [line % words for line in _snippet(op).lines]
+def _step(worker: WorkerPlan, op: Op) -> Code:
+    steps = ACCESSES[worker.access].store if op.kind == "store" else _snippet(op).steps
+    first, length = (op.first_page, op.pages) if op.pages else (worker.first_page, worker.pages)
+    return C.render(steps, FIRST=first, LENGTH=length, OPEN=_OPEN, PIN=PINS[worker.pin].steps)

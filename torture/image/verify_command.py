@@ -22,8 +22,9 @@ from torture.lab.choose import LABS, LOCAL, KernelChoice, lab_for, make_labs
 from torture.lab.disk import copy_image, default_scratch
 from torture.report import summary
 from torture.report.formats import FORMATS, TEXT, exit_code
+from torture.report.terminal import echo
 from torture.reproduce.subject import Subject, find_subject
-from torture.results.store import STORE, Trial, find_run, stored
+from torture.results.store import STORE, Trial, find_run, stored, trial_directory
 from torture.rig.record import LEDGER, Record
 from torture.trial.examination import EXAMINATION, Examination
 
@@ -76,7 +77,7 @@ def verify(subject: Path | None, results: Path, scratch: Path | None, form: str,
         return _verify_stored(subject, results, options, form)
     wanted = _wanted(subject, results, options)
     judged = _examined(wanted, results, scratch or default_scratch())
-    click.echo(json.dumps(_document(wanted, judged)) if form != TEXT else _render(wanted, judged))
+    echo(json.dumps(_document(wanted, judged)) if form != TEXT else _render(wanted, judged))
     return judged.verdict.outcome.exit_code
 
 
@@ -95,13 +96,13 @@ def _verify_stored(subject: Path, results: Path, options: dict[str, Any], form: 
     for old, new in zip(trials, again, strict=True):
         if old.verdict.outcome != new.verdict.outcome:
             was, now = old.verdict.outcome.value, new.verdict.outcome.value
-            click.echo(f"trial {old.number}: was {was}, now {now}", err=True)
-    click.echo(FORMATS[form](again, facts))
+            echo(f"trial {old.number}: was {was}, now {now}", err=True)
+    echo(FORMATS[form](again, facts))
     return exit_code(again, facts)
 
 
 def _judged_again(directory: Path, trial: Trial) -> Trial:
-    return replace(trial, verdict=judge(trial.plan, directory / "trials" / trial.directory_name))
+    return replace(trial, verdict=judge(trial.plan, trial_directory(directory, trial)))
 
 
 def _verify_one(found: Subject, form: str) -> int:
@@ -111,7 +112,7 @@ def _verify_one(found: Subject, form: str) -> int:
     verdict = judge(found.plan, found.directory)
     judged = _Judged(verdict, found.plan.filesystem, Record.read(found.directory).kernel)
     facts = {"subject": found.origin, **_verdict_document(judged)}
-    click.echo(json.dumps(facts) if form != TEXT else "\n".join(_verdict_lines(found.origin, judged)))
+    echo(json.dumps(facts) if form != TEXT else "\n".join(map(summary.one_item, _verdict_lines(found.origin, judged))))
     return verdict.outcome.exit_code
 
 
@@ -120,7 +121,7 @@ def _verify_one(found: Subject, form: str) -> int:
 
 def _wanted(subject: Path | None, results: Path, options: dict[str, Any]) -> _Wanted:
     """What the options ask for; a finding brings what they leave out."""
-    found, ledger = None, options["ledger"]
+    found, ledger = None, options["ledger"] and options["ledger"].resolve()
     if subject is not None:
         found = find_subject(subject, results)
         ledger = ledger or (found.directory / LEDGER if found.directory else None)
@@ -202,7 +203,7 @@ def _when(wanted: _Wanted) -> str:
 
 def _render(wanted: _Wanted, judged: _Judged) -> str:
     head = f"image {wanted.image}, judged by {wanted.ledger.path}, {_when(wanted)}"
-    return "\n".join(_verdict_lines(head, judged))
+    return "\n".join(map(summary.one_item, _verdict_lines(head, judged)))
 
 
 def _verdict_lines(head: str, judged: _Judged) -> Iterator[str]:

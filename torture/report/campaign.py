@@ -15,7 +15,7 @@ from torture.report.campaign_time import render as render_time
 from torture.report.coverage import render as render_coverage
 from torture.report.matrix import render as render_matrix
 from torture.report.matrix import short_label
-from torture.report.summary import KINDS, MEANING, count, first_line, overall
+from torture.report.summary import KINDS, MEANING, count, first_line, one_item, overall
 from torture.results.groups import Group, distinct
 from torture.results.known import Known, excused, without_known
 from torture.results.statistics import wilson
@@ -51,7 +51,7 @@ def _opening(trials: Sequence[Trial], facts: dict[str, Any]) -> Iterator[str]:
     counted = Counter(trial.verdict.outcome.value for trial in trials if not trial.is_canary)
     counts = ", ".join(f"{number} {name}" for name, number in counted.most_common())
     kernels = ", ".join(dict.fromkeys(f"{trial.kernel} ({trial.release})" for trial in trials if trial.release))
-    yield f"Campaign {facts.get('run', '')}, seed {facts.get('seed', '')}, kernel {kernels}."
+    yield one_item(f"Campaign {facts.get('run', '')}, seed {facts.get('seed', '')}, kernel {kernels}.")
     planted = f"{found} of {len(canaries)} planted losses found" if canaries else "no planted loss was tried"
     yield f"{len(trials) - len(canaries)} trials ({counts}); {planted}."
     for trial in canaries:
@@ -72,7 +72,7 @@ def _findings(unexplained: Sequence[Trial]) -> Iterator[str]:
     for number, (kernel, group) in enumerate(groups[:MOST_FINDINGS], 1):
         yield from _finding(number, group, f"{short_label(kernel)}, " if len(kernels) > 1 else "")
     for number, (_, group) in enumerate(groups[MOST_FINDINGS : 2 * MOST_FINDINGS], MOST_FINDINGS + 1):
-        yield f"{number}. {group.key.kind}: {_place(group)}; see trial {group.trial}"
+        yield one_item(f"{number}. {group.key.kind}: {_place(group)}; see trial {group.trial}")
     if len(groups) > 2 * MOST_FINDINGS:
         yield f"... and {len(groups) - 2 * MOST_FINDINGS} more: `torture show RUN --json` has them all."
 
@@ -81,7 +81,7 @@ def _finding(number: int, group: Group, kernel: str) -> Iterator[str]:
     key = group.key
     reported = f"reported by {group.example.reported}" if group.example.reported else "not reported"
     shared = ", ".join(f"{name} {value}" for name, value in sorted(group.shared.items()) if value)
-    yield f"{number}. {key.kind}: {kernel}{_place(group)}: {KINDS[key.kind]}"
+    yield one_item(f"{number}. {key.kind}: {kernel}{_place(group)}: {KINDS[key.kind]}")
     sentences = (
         f"Seen in {_rates(group)}: {group.control}.",
         f"Expected {group.example.expected}, found {_shorten(first_line(group.example.found), SHORT)}; {reported}.",
@@ -113,7 +113,7 @@ def _known(trials: Sequence[Trial], known: Sequence[Known], today: date) -> Iter
     for entry, shown in seen.items():
         seen_in = f"{count(len(shown), 'trial')}, first {shown[0].number}"
         line = f"{entry.title}: {seen_in}; until {entry.expires}: {entry.reason}"
-        yield _shorten(f"  {line}", WIDTH)
+        yield one_item(_shorten(f"  {line}", WIDTH))
 
 
 def _unclear(trials: Iterable[Trial]) -> Iterator[str]:

@@ -147,7 +147,7 @@ def _finding(number: int, group: Group) -> str:
         f"See trial {group.trial}.",
     ]
     wrapped = (fill(sentence, _WIDTH, initial_indent="   ", subsequent_indent="   ") for sentence in sentences)
-    return "\n".join([f"{number}. {key.kind}: {place}: {KINDS[key.kind]}", *wrapped])
+    return "\n".join([one_item(f"{number}. {key.kind}: {place}: {KINDS[key.kind]}"), *wrapped])
 
 
 def count(number: int, what: str) -> str:
@@ -196,7 +196,12 @@ def detail(trial: Trial, directory: Path) -> str:
         steps = ", ".join(f"{op.kind} {op.name}".strip() for op in worker.ops)
         lines.append(f"  worker {worker.worker}: file {worker.file}, pin {worker.pin}, access {worker.access}: {steps}")
     lines += [f"  {finding_line(finding)}" for finding in trial.verdict.findings]
-    return "\n".join(line for line in lines if line)
+    return "\n".join(map(one_item, filter(None, lines)))
+
+
+def one_item(line: str) -> str:
+    """Text of more than one line set off, so that what a kernel or fsck said is not taken for a line of the report."""
+    return line.replace("\n", "\n      | ")
 
 
 def finding_line(finding: Finding) -> str:

@@ -19,6 +19,7 @@ from torture.errors import BadRequest
 from torture.filesystems import filesystem
 from torture.lab.choose import LABS, KernelChoice, kernel_label, lab_for
 from torture.plan import Plan
+from torture.report.terminal import echo
 from torture.reproduce import compare as comparing
 from torture.reproduce.shared_options import (
     EXIT_INTERRUPTED,
@@ -86,14 +87,14 @@ def compare(results: Path, scratch: Path | None, as_json: bool, **options: Any) 
     plans = chain((first,), plans)
     expected = found.expected if found else ()
     for line in how_to_repeat(found, Setting(lab, kernels), "torture compare --finding") if found else ():
-        click.echo(line, err=True)
+        echo(line, err=True)
     source = comparing.Comparison(sides, plans, options["pairs"], seed, expected, fails=found is not None)
     with run_directory.opened(config, "compare", options_for.say(as_json)) as run:
         interrupted = execution.follow(run, source, 2 * options["pairs"])
         source.conclude()
         result = comparing.document(source, run.store.facts())
         run.store.describe(comparison=result["signatures"], verdict=result["verdict"])
-    click.echo(json.dumps(result) if as_json else comparing.render(source))
+    echo(json.dumps(result) if as_json else comparing.render(source))
     if interrupted:
         return EXIT_INTERRUPTED
     verdict = overall(source.judged).verdict

@@ -17,6 +17,7 @@ from torture.draw.request import Request
 from torture.lab.base import Lab
 from torture.plan import MAX_PAGES
 from torture.plan_check import check
+from torture.report.terminal import echo
 from torture.reproduce import replay as replaying
 from torture.reproduce.compare_command import compare
 from torture.reproduce.shared_options import (
@@ -61,9 +62,9 @@ def replay(subject: Path, results: Path, scratch: Path | None, as_json: bool, **
     replayed = replaying.count(source.trials, found.expected)
     warnings = [*_changed(found, lab, source.trials), *how_to_repeat(found, given, "torture replay")]
     if as_json:
-        click.echo(json.dumps(replaying.document(replayed, warnings, facts)))
+        echo(json.dumps(replaying.document(replayed, warnings, facts)))
     else:
-        click.echo(replaying.render(replayed, warnings))
+        echo(replaying.render(replayed, warnings))
     if interrupted:
         return EXIT_INTERRUPTED
     if not replayed.judged:
@@ -116,7 +117,7 @@ def plan(**options: Any) -> int:
     )
     built = from_words.build(request, options["ops"])
     check(built)
-    click.echo(built.to_json())
+    echo(built.to_json())
     return 0
 
 

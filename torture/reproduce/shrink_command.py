@@ -16,6 +16,7 @@ from torture.campaign.setting import check_repeated
 from torture.errors import BadRequest
 from torture.lab.disk import default_scratch
 from torture.plan_check import read_plan
+from torture.report.terminal import echo
 from torture.reproduce import shrink as shrinking
 from torture.reproduce import shrunk
 from torture.reproduce.shared_options import (
@@ -67,7 +68,7 @@ def shrink(subject: Path, results: Path, scratch: Path | None, as_json: bool, **
             return _carry_on(run, options["time_limit_s"], as_json)
     found = find_subject(subject, results)
     for line in how_to_repeat(found, given, "torture shrink"):
-        click.echo(line, err=True)
+        echo(line, err=True)
     config = run_config(results, scratch, options, given.lab, given.kernels, found.plan.seed)
     target = _plain(chosen_target(found, options["finding_kind"]))
     with run_directory.opened(config, PURPOSE, say) as run:
@@ -105,15 +106,15 @@ def _carry_on(run: RunDirectory, time_limit_s: float, as_json: bool) -> int:
         first_number=1 + max((task.number for task in run.store.tasks()), default=0),
         position=shrinking.Position(**facts["position"]),
         remember=lambda position: run.store.describe(position=asdict(position), target=_plain(search.target)),
-        say=lambda text: click.echo(text, err=True),
+        say=lambda text: echo(text, err=True),
     )
     interrupted = execution.follow(run, search, None, time_limit_s=time_limit_s)
     plan = run.path / "shrunk.json"
     plan.write_text(search.plan.to_json() + "\n")
     if as_json:
-        click.echo(json.dumps(shrunk.document(search, run.store.facts())))
+        echo(json.dumps(shrunk.document(search, run.store.facts())))
     else:
-        click.echo(f"{shrunk.render(search)}\nThe plan is in {plan}; `torture replay {run.path}` runs it.")
+        echo(f"{shrunk.render(search)}\nThe plan is in {plan}; `torture replay {run.path}` runs it.")
     if interrupted:
         return EXIT_INTERRUPTED
     done = search.position.phase == "done" and not search.is_hopeless

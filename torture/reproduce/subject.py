@@ -9,18 +9,20 @@ from typing import Any
 
 from torture.campaign.run_config import RunConfig
 from torture.errors import BadRequest
-from torture.lab.choose import LAB_CLASSES, LOCAL, UML, KernelChoice, kernel_label
+from torture.lab.choose import LOCAL, UML, KernelChoice, kernel_label
 from torture.lab.uml import PACKAGED_KERNEL
 from torture.plan import Plan
 from torture.plan_check import read_plan
 from torture.reproduce.signature import in_order, keys, signature
 from torture.results.groups import Key
-from torture.results.store import STORE, Trial, stored
+from torture.results.store import STORE, Trial, stored, trial_directory
+from torture.results.versions import VERSIONS, Versions
 from verify import codec
+from verify.descriptors import read_kept
 from verify.finding import Finding
 from verify.outcome import Outcome
 
-PLAN, FINDING, VERSIONS = "plan.json", "finding.json", "versions.json"
+PLAN, FINDING = "plan.json", "finding.json"
 _PACKAGED = KernelChoice("", ())
 _FORMS = "give RUN, RUN/TRIAL, the directory of a finding, or a plan as JSON"
 
@@ -79,7 +81,7 @@ def _of_trial(run: Path, number: int | None) -> Subject:
         lab=config.lab,
         kernel=kernel,
         recorded={"kernel": trial.release, **_lab_facts(facts, trial.kernel)},
-        directory=run / "trials" / trial.directory_name,
+        directory=trial_directory(run, trial),
     )
 
 
@@ -119,24 +121,31 @@ def _numbered(run: Path, trials: Sequence[Trial], number: int) -> Trial:
 
 
 def _of_finding(directory: Path) -> Subject:
-    plan = read_plan(_text(directory / PLAN))
-    try:
-        finding = codec.decode(Finding, _text(directory / FINDING))
-        versions = codec.decode(dict[str, str], _text(directory / VERSIONS))
-        lab = LAB_CLASSES[versions["lab"]].name
-        path = "" if lab == LOCAL else versions["kernel_path"]
-    except (TypeError, ValueError, KeyError) as error:
-        raise BadRequest(f"{directory} is no whole finding: {error}", _FORMS) from error
-    kernel = KernelChoice("" if path == PACKAGED_KERNEL else path, tuple(versions.get("arguments", "").split()))
+    plan, finding, versions = read_finding(directory)
+    path = "" if versions.lab == LOCAL else versions.kernel_path
+    kernel = KernelChoice("" if path == PACKAGED_KERNEL else path, tuple((versions.arguments or "").split()))
     return Subject(
         plan=plan,
         origin=str(directory),
         expected=(signature(plan, finding),),
-        lab=lab,
+        lab=versions.lab,
         kernel=kernel,
-        recorded=versions,
+        recorded=versions.known,
         directory=directory,
     )
+
+
+def read_finding(directory: Path) -> tuple[Plan, Finding, Versions]:
+    """What the directory of a finding holds as data; BadRequest names the file and what is wrong in it."""
+    name = PLAN
+    try:
+        plan, name = read_plan(read_kept(directory / PLAN)), FINDING
+        finding, name = codec.decode(Finding, read_kept(directory / FINDING)), VERSIONS
+        return plan, finding, codec.decode(Versions, read_kept(directory / VERSIONS))
+    except (codec.Malformed, BadRequest) as error:
+        raise BadRequest(f"{directory} is no whole finding: {name}: {error.wrong}", error.allowed) from error
+    except OSError as error:
+        raise BadRequest(f"{directory} is no whole finding: {name}: {error.strerror}", _FORMS) from error
 
 
 def differences(recorded: dict[str, str], now: dict[str, str]) -> list[str]:

@@ -220,6 +220,15 @@ def find_run(given: Path, results: Path) -> Path:
     raise BadRequest(f"there is no run {given}", f"give a run directory, or the name of one in {results}")
 
 
+def trial_directory(run: Path, trial: Trial) -> Path:
+    """Where a trial of a stored run left its files. BadRequest if that is a link, which may lead to files of others."""
+    directory = run / "trials" / trial.directory_name
+    for each in (directory.parent, directory):
+        if each.is_symlink():
+            raise BadRequest(f"{each} is a symbolic link", "allowed is a directory, as a run leaves it")
+    return directory
+
+
 def stored(directory: Path) -> tuple[list[Trial], dict[str, Any]]:
     """Trials and facts of a stored run."""
     with Store(directory) as store:

@@ -11,7 +11,7 @@ from typing import Literal
 
 from torture.errors import BrokenTool
 from verify import codec
-from verify.descriptors import whole
+from verify.descriptors import read_kept
 
 RECORD = "record.json"
 LEDGER = "ledger.jsonl"
@@ -63,8 +63,8 @@ class Record:
         if not path.exists():
             return Record()
         try:
-            return codec.decode(Record, whole(path))
+            return codec.decode(Record, read_kept(path))
         except codec.Malformed as error:
             raise BrokenTool(f"{path}: {error.wrong}", error.allowed) from error
         except OSError as error:
-            raise BrokenTool(f"cannot read {path}: {error}", "it is the record of a trial") from error
+            raise BrokenTool(f"cannot read {path}: {error.strerror}", "allowed is a file as a trial leaves it") from error

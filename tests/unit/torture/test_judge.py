@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -138,13 +139,13 @@ def test_a_verdict_takes_one_pass_over_the_ledger(
     leave(tmp_path, plan(fault), record=ran(proofs=[(fault, True, "")]), cold=cold)
     (tmp_path / STATES).write_text(StateSeen("all of it", 3, "", "", {1: (Size(0),)}).to_json())
     opened: list[str] = []
-    really_open = open
+    really_open = os.open
 
     def counting(path: Path, *rest: Any, **more: Any) -> Any:
         opened.append(Path(path).name)
         return really_open(path, *rest, **more)
 
-    monkeypatch.setattr("builtins.open", counting)
+    monkeypatch.setattr("os.open", counting)
     verdict = judge(plan(fault), tmp_path)
     monkeypatch.undo()
     assert "crashed" not in verdict.reason

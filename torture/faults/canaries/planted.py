@@ -20,7 +20,7 @@ from torture.faults.base import Fault, Proof
 from torture.rig.scene import Scene
 from verify import codec, ledger, stamp
 from verify.completed import completed
-from verify.descriptors import opened
+from verify.descriptors import opened, read_kept
 from verify.finding import FindingKind
 from verify.ledger_file import read_ledger
 from verify.numbers import U32, PageIndex, Sectors
@@ -100,7 +100,7 @@ def leave(damage: Iterable[Planted], scene: Scene) -> None:
 def planted(directory: Path) -> tuple[Planted, ...]:
     """What was planted in the trial of `directory`; nothing if no such canary ran."""
     path = directory / PLANTED
-    return codec.decode(tuple[Planted, ...], path.read_bytes()) if path.exists() else ()
+    return codec.decode(tuple[Planted, ...], read_kept(path)) if path.exists() else ()
 
 
 def stamped(place: Place, scene: Scene, *, page: int, generation: int, kind: stamp.Kind = stamp.Kind.STORE) -> bytearray:
