@@ -41,10 +41,7 @@ class Access(ABC):
     @classmethod
     def prepare(cls, path: Path, first_page: int, pages: int, page_bytes: int) -> None:
         """Make what this path needs besides the file, as root and before the filesystem is filled: by default nothing.
-
-        Raises Unsupported when the filesystem cannot serve it.
-        """
-        return
+        Raises Unsupported when the filesystem cannot serve it."""
 
     def reach(self) -> tuple[int, int]:
         """The bytes [lo, hi) of each page that `store` stores; the whole page unless a subclass says otherwise."""
@@ -59,7 +56,6 @@ class Access(ABC):
 
     def close(self) -> None:
         """Give back what the access path holds besides the mapped file."""
-        return
 
 
 class UserStore(Access):
