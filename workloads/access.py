@@ -42,6 +42,7 @@ class Access(ABC):
     def prepare(cls, path: Path, first_page: int, pages: int, page_bytes: int) -> None:
         """Make what this path needs besides the file, as root and before the filesystem is filled: by default nothing.
         Raises Unsupported when the filesystem cannot serve it."""
+        return
 
     def reach(self) -> tuple[int, int]:
         """The bytes [lo, hi) of each page that `store` stores; the whole page unless a subclass says otherwise."""
@@ -56,6 +57,7 @@ class Access(ABC):
 
     def close(self) -> None:
         """Give back what the access path holds besides the mapped file."""
+        return
 
 
 class UserStore(Access):
