@@ -199,7 +199,7 @@ def test_a_signal_ends_a_run_with_its_report(number: signal.Signals, tmp_path: P
         out, errors = process.communicate(timeout=200)
     assert process.returncode == 130, errors
     assert "Outcome: " in out
-    assert "`torture resume` goes on" in errors
+    assert "torture resume " in errors
 
 
 def test_two_signals_end_a_run_at_once_in_good_order(tmp_path: Path) -> None:
