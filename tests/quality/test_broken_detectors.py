@@ -40,8 +40,13 @@ BREAKAGES = (
     Breakage("sync_file_range", "oracle.py", 'if kind == "sync_file_range" or ', "if "),
     Breakage("sync(2) after the fault", "oracle.py", 'kind != "sync" or ended < self._struck_at', "True"),
     Breakage("failed alterations", "oracle.py", '"faulted" if altered.errno else "accepted"', '"accepted"'),
-    Breakage("open alterations", "oracle.py", 'self._alter(alteration, _When(began, None, "unknown"))', "pass"),
-    Breakage("crossing stores", "oracle.py", "store.lo if page == store.first_page else 0", "0"),
+    Breakage("open alterations", "oracle.py", 'self._alter(alteration, When(began, None, "unknown"))', "pass"),
+    Breakage(
+        "crossing stores",
+        "oracle.py",
+        "first_page, inner.start, store.lo, page_bytes",
+        "first_page, inner.start, 0, page_bytes",
+    ),
 )
 
 
