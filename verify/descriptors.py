@@ -36,7 +36,7 @@ def regular(path: Path | str) -> Iterator[BufferedReader]:
     """A regular file, to be read. OSError for anything else, at once: a FIFO may wait for ever, and a device never end."""
     with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise OSError(errno.EINVAL, "not a regular file", str(path))
+            raise OSError(errno.EINVAL, _NO_FILE, str(path))
         yield file
 
 

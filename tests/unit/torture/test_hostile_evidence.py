@@ -114,7 +114,7 @@ def test_only_regular_files_are_evidence(tmp_path: Path, name: str) -> None:
     place = tmp_path / name
     for read in (lambda: load_ledger(place), lambda: copy_image(place, tmp_path / "copy")):
         said = bounded(read)
-        assert said.startswith("BadRequest: ") and (name == "directory" or "not a regular file" in said), said
+        assert said.startswith("BadRequest: ") and (name == "directory" or "no regular file" in said), said
         (tmp_path / "copy").unlink(missing_ok=True)
 
 
