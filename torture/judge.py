@@ -23,6 +23,7 @@ from torture.plan import Plan
 from torture.rig.record import LEDGER, Record
 from verify import checker, ledger, oracle
 from verify.breach import MIXED_SECTOR
+from verify.circumstances import described
 from verify.completed import Completed, completed
 from verify.finding import Finding, of_filesystem
 from verify.intervals import merged, without
@@ -80,7 +81,7 @@ def _judge_run(plan: Plan, directory: Path, record: Record) -> Verdict:
     if record.unmountable:
         return Verdict(Outcome.failed, "the filesystem would not mount again", tuple(_unmountable(record)))
     findings = [
-        *of_files(plan, expected, directory),
+        *described(of_files(plan, expected, directory), records),
         *crash.first_failure(directory, records),
         *_complaints(record),
         *_alarms(record),

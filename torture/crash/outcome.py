@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from verify import checker, codec, ledger, observation, oracle
+from verify.circumstances import described
 from verify.descriptors import lines
 from verify.finding import Finding, of_filesystem
 from verify.ledger import Record
@@ -98,7 +99,7 @@ def first_failure(directory: Path, records: Sequence[Record]) -> list[Finding]:
     expected = AsOf(records)
     for seen in read_states(directory / STATES):
         if found := findings(seen, expected.position(seen.position)):
-            return found
+            return described(found, records[: seen.position])
     return []
 
 
