@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from verify.codec import OPTIONAL
-from verify.numbers import U32, U64, PageIndex, Sectors
+from verify.numbers import U32, PageIndex, Sectors
 
 FindingKind = Literal[
     "lost",
@@ -23,6 +23,10 @@ FindingKind = Literal[
 ]
 Promise = Literal["store", "sync", "isolation", "liveness"]
 Read = Literal["warm", "cold"]
+
+
+_MOST_CALLS = 6
+"""Are told in words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +79,22 @@ class Finding:
     """The error that told of the loss, such as "msync ENOSPC"; None if nothing did."""
     read: Read
     """Whether the cache (warm) or the disk after a remount (cold) showed it."""
-    due: U64 | None = field(default=None, compare=False, metadata=OPTIONAL)
+    due: int | None = field(default=None, compare=False, metadata=OPTIONAL)
     """Position in the ledger of the act whose content is due: the store that is lost, for instance. None for none."""
     calls: tuple[Call, ...] = field(default=(), metadata=OPTIONAL)
     """The calls that covered it, in the order in which they returned."""
     circumstances: tuple[str, ...] = field(default=(), metadata=OPTIONAL)
     """Names of verify.circumstances.CIRCUMSTANCES that hold."""
+
+    @property
+    def told(self) -> str:
+        """Who was told of it, in the words of all reports."""
+        reported = f"reported by {self.reported}" if self.reported else "not reported"
+        if self.due is None:
+            return reported
+        more = f" and {len(self.calls) - _MOST_CALLS} more" if len(self.calls) > _MOST_CALLS else ""
+        calls = ", ".join(map(str, self.calls[:_MOST_CALLS]))
+        return f"{reported}; calls that cover it: {calls or 'none'}{more}"
 
 
 def of_filesystem(kind: FindingKind, promise: Promise, *, expected: str, found: str) -> Finding:

@@ -71,10 +71,7 @@ def _subject(plan: Plan, finding: Finding) -> str:
 
 def _summary(plan: Plan, finding: Finding) -> str:
     pinned = f" ({finding.pin})" if finding.pin not in ("", "none") else ""
-    reported = (
-        f"The loss was reported by {finding.reported}." if finding.reported else "Nothing was reported to the application."
-    )
-    return f"{title(plan, finding)}. The stores went through a shared file mapping{pinned}. {reported}"
+    return f"{title(plan, finding)}. The stores went through a shared file mapping{pinned}. The loss was {finding.told}."
 
 
 def _promise(finding: Finding) -> str:
@@ -138,8 +135,7 @@ def _found(finding: Finding) -> Iterator[str]:
     if finding.pages:
         last = finding.first_page + finding.pages - 1
         yield f"{finding.name}, pages {finding.first_page}..{last}, sectors {finding.sectors:#x} of each page"
-    reported = f"reported by {finding.reported}" if finding.reported else "not reported"
-    yield f"seen by the {finding.read} read; {reported}"
+    yield f"seen by the {finding.read} read; {finding.told}"
 
 
 def _frequency(failure: Failure) -> Iterator[str]:

@@ -85,8 +85,7 @@ def comment(exportable: Exportable) -> list[str]:
     if exportable.crashes:
         paragraphs.append(_CRASHES)
     if finding := exportable.finding:
-        report = f"The sync had said {finding.reported.split(' ')[-1]}." if finding.reported else "Nobody was told."
-        paragraphs.append(f"Seen: expected {finding.expected}, found {first_line(finding.found)}. {report}")
+        paragraphs.append(f"Seen: expected {finding.expected}, found {first_line(finding.found)}; {finding.told}.")
     lines: list[str] = []
     for paragraph in paragraphs:
         lines += [*wrap(printable(paragraph), _COMMENT_COLUMNS), ""]

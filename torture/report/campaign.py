@@ -79,12 +79,12 @@ def _findings(unexplained: Sequence[Trial]) -> Iterator[str]:
 
 def _finding(number: int, group: Group, kernel: str) -> Iterator[str]:
     key = group.key
-    reported = f"reported by {group.example.reported}" if group.example.reported else "not reported"
     shared = ", ".join(f"{name} {value}" for name, value in sorted(group.shared.items()) if value)
     yield one_item(f"{number}. {key.kind}: {kernel}{_place(group)}: {KINDS[key.kind]}")
+    found = _shorten(first_line(group.example.found), SHORT)
     sentences = (
         f"Seen in {_rates(group)}: {group.control}.",
-        f"Expected {group.example.expected}, found {_shorten(first_line(group.example.found), SHORT)}; {reported}.",
+        f"Expected {group.example.expected}, found {found}; {group.example.told}.",
         f"All have {shared or 'nothing in common'}. See `torture show RUN --trial {group.trial}`.",
     )
     yield fill(" ".join(sentences), WIDTH, initial_indent="   ", subsequent_indent="   ")

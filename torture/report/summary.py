@@ -23,7 +23,7 @@ MEANING = {
 
 KINDS = {
     "late": "stores were accepted, then lost; only the sync told",
-    "lost": "accepted stores are gone, and nobody was told",
+    "lost": "accepted stores are gone",
     "torn": "pages are a mix of generations that no promise allows",
     "misdirected": "pages hold what was stored elsewhere",
     "exposed": "stale disk content shows in the file",
@@ -141,7 +141,7 @@ def _finding(number: int, group: Group) -> str:
     when = "After the remount" if key.read == "cold" else "Before the unmount"
     seen = f"{amount}{count(len(group.trials), 'trial')}{f' (pins: {pins})' if pins else ''}"
     sentences = [
-        f"{seen}; {f'reported by {example.reported}' if example.reported else 'not reported to the application'}.",
+        f"{seen}; {example.told}.",
         f"{when}: expected {example.expected}, found {first_line(example.found)}.",
         f"Broken: the {key.promise} promise. {group.control[0].upper()}{group.control[1:]}.",
         f"See trial {group.trial}.",
@@ -210,7 +210,7 @@ def finding_line(finding: Finding) -> str:
     return (
         f"{finding.kind} ({finding.promise}, {finding.read}): {finding.name or 'filesystem'} pages {pages}"
         f" sectors {finding.sectors:#x}: expected {finding.expected}, found {finding.found}"
-        + (f"; reported by {finding.reported}" if finding.reported else "; not reported")
+        f"; {finding.told}"
     )
 
 

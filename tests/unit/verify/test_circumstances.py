@@ -138,3 +138,12 @@ def test_the_first_sync_since_a_checkpoint(story: Story) -> None:
 
 def test_every_circumstance_is_explained() -> None:
     assert all(meaning for _, meaning in CIRCUMSTANCES.values())
+
+
+def test_reports_say_who_was_told_of_the_lost_store_itself(stored: tuple[Story, int]) -> None:
+    story, due = stored
+    story.sync(0, kind="fsync")
+    assert lost(story, due).told == "not reported; calls that cover it: fsync 0"
+    for _ in range(7):
+        story.sync(EIO)
+    assert lost(story, due).told.endswith("fsync 0, msync EIO, msync EIO, msync EIO, msync EIO, msync EIO and 2 more")
