@@ -11,7 +11,8 @@ from verify.finding import Call, Finding
 from verify.ledger import Record
 
 _TELL_NOTHING = ("sync", "sync_file_range")
-"""sync(2) returns no error, and sync_file_range promises nothing (BUGS and WARNING of their pages)."""
+"""Their success says nothing: sync(2) returns no error, and sync_file_range promises nothing (BUGS and WARNING of their
+pages)."""
 _WHOLE = ("sync", "syncfs")
 _NOT_RETURNED = "did not return"
 
@@ -42,8 +43,9 @@ class _Loss:
 
     @property
     def answers(self) -> list[_Act]:
-        """The covering syncs that returned and can tell."""
-        return [act for act in self.covering if act.errno is not None and _kind(act) not in _TELL_NOTHING]
+        """The covering syncs that returned and can tell, or did."""
+        returned = (act for act in self.covering if act.errno is not None)
+        return [act for act in returned if act.errno or _kind(act) not in _TELL_NOTHING]
 
     @property
     def was_told(self) -> bool:

@@ -33,6 +33,7 @@ def torture(*words: str) -> subprocess.CompletedProcess[str]:
         ("run --lab local --kernel /bin/ls", "leave them out"),
         ("run --destroy /dev/null", "not a block device"),
         ("run --seed x", "not a valid integer"),
+        ("run --plan pyproject.toml --count 2", "a plan is run as it is"),
         ("run --bogus", "No such option"),
         ("show nowhere", "there is no run"),
         ("verify nowhere", "there is no run"),
