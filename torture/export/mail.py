@@ -9,7 +9,7 @@ from pathlib import Path
 from textwrap import TextWrapper
 
 from torture.errors import BadRequest
-from torture.export.exportable import LATE, PROMISES, circumstance, title
+from torture.export.exportable import circumstance, promise_of, title
 from torture.export.failure import Failure, evidence
 from torture.export.quoting import mail_header
 from torture.filesystems import filesystem
@@ -50,7 +50,7 @@ def write_mail(failure: Failure) -> str:
             _folded([_summary(plan, finding)]),
             _section("Kernel and configuration", _configuration(failure)),
             _section("Steps", (f"{number}. {step}" for number, step in enumerate(_steps(plan, finding), 1))),
-            _section("Expected", [finding.expected, f"The promise: {_promise(finding)}"]),
+            _section("Expected", [finding.expected, f"The promise: {promise_of(finding)}"]),
             _section("Found", _found(finding)),
             _section("Frequency", _frequency(failure)),
             _section("First bad page", _dump(plan, finding, directory)),
@@ -75,10 +75,6 @@ def _summary(plan: Plan, finding: Finding) -> str:
         f"The loss was reported by {finding.reported}." if finding.reported else "Nothing was reported to the application."
     )
     return f"{title(plan, finding)}. The stores went through a shared file mapping{pinned}. {reported}"
-
-
-def _promise(finding: Finding) -> str:
-    return LATE if finding.kind == "late" else PROMISES[finding.promise]
 
 
 def _configuration(failure: Failure) -> Iterator[str]:
