@@ -17,7 +17,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from devicemapper import control, tools, uevents
@@ -79,7 +78,7 @@ class MappedDevice:
             control.remove(self.name)
             raise
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.remove()
 
     def swap_table(self, table: Table) -> None:

@@ -17,9 +17,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import NoReturn, Self
+from typing import NoReturn
 
+from verify.closing import Closing
 from verify.descriptors import opened
 from workloads import libc
 from workloads.channel import Channel, Message, Verb
@@ -43,7 +43,7 @@ class Reply:
     """What the ledger is to say of it, "" for nothing."""
 
 
-class Servant:
+class Servant(Closing):
     """The worker's end; a context manager that dismisses the servant."""
 
     def __init__(self, mount_point: Path | None, files: Mapping[str, Path]) -> None:
@@ -72,10 +72,8 @@ class Servant:
             raise Unsupported(*refusal)
         return Reply(failed, remark)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def close(self) -> None:
+        """Dismiss it."""
         self._channel.close()
         os.waitpid(self._pid, 0)
 

@@ -18,9 +18,9 @@ from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Literal, NoReturn, Self
+from typing import Literal, NoReturn
 
+from verify.closing import Closing
 from verify.ledger_file import LedgerWriter
 from workloads import libc
 from workloads.channel import Channel, Message, Verb
@@ -98,7 +98,7 @@ def start(
     return WorkerProcess(plans[0].worker, pid, ours)
 
 
-class WorkerProcess:
+class WorkerProcess(Closing):
     """A running worker, seen by the one that started it; a context manager that kills what is left of it."""
 
     def __init__(self, worker: int, pid: int, channel: Channel) -> None:
@@ -142,10 +142,8 @@ class WorkerProcess:
             signal.pidfd_send_signal(self._process, signal.SIGKILL)
         return self._reap(time.monotonic() + timeout_s)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def close(self) -> None:
+        """Kill what is left of it."""
         self.kill()
         self._channel.close()
         os.close(self._process)

@@ -6,13 +6,16 @@ Helper processes of User-mode Linux rename themselves and outlive their parent; 
 from __future__ import annotations
 
 import os
-import select
 import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from devicemapper import tools
+from torture.rig.blocked import state
+
 _GONE_TIMEOUT_S = 10.0
+_PAUSE_S = 0.2
 
 
 def tagged(tag: str) -> Iterator[int]:
@@ -93,16 +96,8 @@ def _of_user(user: int) -> Iterator[int]:
     """Processes whose real uid is `user`, but for those that ended and only wait to be waited for."""
     for entry in Path("/proc").glob("[0-9]*"):
         pid = int(entry.name)
-        if _uids(pid)[:1] == [user] and not _has_ended(pid):
+        if _uids(pid)[:1] == [user] and state(pid) not in ("Z", ""):
             yield pid
-
-
-def _has_ended(pid: int) -> bool:
-    """Whether a process is a zombie, or gone."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except OSError:
-        return True
 
 
 def kill(find: Callable[[], Iterator[int]]) -> set[int]:
@@ -116,17 +111,5 @@ def kill(find: Callable[[], Iterator[int]]) -> set[int]:
             except ProcessLookupError:
                 continue  # ended between the look and the signal
             killed.add(pid)
-        _wait_for_any(left)
+        tools.exited(left[0], _PAUSE_S)  # zombies have no environment and are not seen again
     return killed
-
-
-def _wait_for_any(pids: list[int]) -> None:
-    """Wait briefly for one of `pids` to end; zombies have no environment and are not seen again."""
-    try:
-        descriptor = os.pidfd_open(pids[0])
-    except OSError:
-        return  # it is gone
-    try:
-        select.select([descriptor], [], [], 0.2)
-    finally:
-        os.close(descriptor)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from torture.draw.arm import Arm, arm_of
 from torture.plan import Plan
+from torture.results.known import OF_FINDING
 from torture.results.store import Trial
 from verify.finding import Finding
 
@@ -130,7 +131,7 @@ def _count(groups: dict[Key, Group], trial: Trial, finding: Finding) -> None:
         group.seen[_arm(trial)] += 1
     group.trials.add(trial.number)
     group.losing_pins.add(finding.pin)
-    values = {"pin": finding.pin, "access": finding.access, "layout": finding.layout}
+    values = {name: getattr(finding, name) for name in OF_FINDING}
     if group.trials == {trial.number} and not group.shared:
         group.shared.update(values)
     group.shared = {name: value for name, value in group.shared.items() if values[name] == value}

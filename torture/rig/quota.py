@@ -16,7 +16,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from torture.filesystems.base import Filesystem, Quota
@@ -122,7 +121,7 @@ class QuotaWarnings:
         self._socket: Any = DQuotSocket()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, *exception: object) -> None:
         self._socket.close()
 
     def come(self) -> Iterator[Warning]:

@@ -17,7 +17,8 @@ from devicemapper.targets import Flakey
 from torture.faults.base import SHUT_DOWN, Proof
 from torture.rig.scene import Scene
 
-_FOREVER_S = 180
+FOREVER_S = 180
+"""Longer than any trial."""
 REFUSES = SHUT_DOWN | {errno.ENOENT}
 """What workers that go on may be told: what was dropped cannot be read again, and is not what the filesystem wrote. A
 directory, too, is read again from the disk as it was before: a file that was made since is not in it."""
@@ -26,8 +27,8 @@ directory, too, is read again from the disk as it was before: a file that was ma
 def flakey_table(disk: str, length_sectors: int, feature: str | None = None) -> Table:
     """dm-flakey over the whole disk: always up, or, with a `feature`, always down."""
     if feature is None:
-        return Table.single(Flakey(disk, 0, up_s=_FOREVER_S, down_s=0), length_sectors)
-    return Table.single(Flakey(disk, 0, up_s=0, down_s=_FOREVER_S, features=(feature,)), length_sectors)
+        return Table.single(Flakey(disk, 0, up_s=FOREVER_S, down_s=0), length_sectors)
+    return Table.single(Flakey(disk, 0, up_s=0, down_s=FOREVER_S, features=(feature,)), length_sectors)
 
 
 def writes_completed(block_device: Path) -> int:
