@@ -237,7 +237,7 @@ def _middle(stage: Stage, op: Op) -> tuple[int, int]:
     return (first_page + pages // 4) * page_bytes, max(pages // 2, 1) * page_bytes
 
 
-def resize(stage: Stage, size_bytes: int, call: Callable[[], None]) -> bool:
+def resize(stage: Stage, size_bytes: int, call: Callable[[], object]) -> bool:
     """Change the size by a call, and record it; False if that failed."""
     return _alter(stage, Resize(stage.worker, stage.mapped.file, size_bytes), "changing the size so", call)
 
@@ -248,7 +248,7 @@ def _zero(stage: Stage, what: str, mode: int, first_byte: int, length_bytes: int
     return _alter(stage, Zeroed(stage.worker, stage.mapped.file, first_byte, length_bytes), what, call)
 
 
-def _alter(stage: Stage, record: Resize | Zeroed, what: str, call: Callable[[], None]) -> bool:
+def _alter(stage: Stage, record: Resize | Zeroed, what: str, call: Callable[[], object]) -> bool:
     """False if it failed, for want of space for instance; what it was to lead to must then not be tried."""
     stage.ledger.append(record)
     with fsize_in_force():
@@ -259,7 +259,7 @@ def _alter(stage: Stage, record: Resize | Zeroed, what: str, call: Callable[[], 
     return not failed
 
 
-def _try(stage: Stage, name: str, call: Callable[[], None]) -> None:
+def _try(stage: Stage, name: str, call: Callable[[], object]) -> None:
     failed = libc.errno_of(call)
     if failed:
         stage.ledger.append(Note(f"{name}: {errno.errorcode[failed]}"))
