@@ -137,9 +137,9 @@ def run(
     return Completed(words, exit_code, stdout, stderr, seconds)
 
 
-def note(argv: Sequence[str], seconds: float, input: str | None = None, environment: Mapping[str, str] = _NOTHING) -> None:
+def note(argv: Sequence[str], seconds: float, input: str | None = None) -> None:
     """Log a command that was not needed, because the same was done by system call in `seconds`."""
-    _log.info("%s", paste_line(argv, input, environment))
+    _log.info("%s", paste_line(argv, input))
     _log.info("# done by system call in %.3f s", seconds)
 
 
