@@ -207,11 +207,6 @@ def _write_every_second(stage: Stage, op: Op, descriptor: int) -> None:
         stage.write(page, lambda content, offset_bytes: os.pwrite(descriptor, content, offset_bytes))
 
 
-def _freeze(stage: Stage, op: Op) -> None:
-    """Frozen from here on for a moment: the next store blocks in its fault until the thaw."""
-    ask(stage, "freeze")
-
-
 def ask(stage: Stage, service: str) -> None:
     """Have the servant do something; what it refuses or says is a note."""
     reply = stage.servant.ask(service)
@@ -221,8 +216,9 @@ def ask(stage: Stage, service: str) -> None:
         stage.ledger.append(Note(f"{service}: {reply.remark}"))
 
 
-def _pressure(stage: Stage, op: Op) -> None:
-    ask(stage, "reclaim")
+def _asked(service: str, stage: Stage, op: Op) -> None:
+    """After `freeze` the filesystem is frozen for a moment: the next store blocks in its fault until the thaw."""
+    ask(stage, service)
 
 
 def pages_of(stage: Stage, op: Op) -> tuple[int, int]:
@@ -286,15 +282,15 @@ DISTURBANCES = {
         Disturbance("reopen", _reopen),
         Disturbance("buffered-writer", _buffered_writer),
         Disturbance("direct-writer", _direct_writer, needs="direct"),
-        Disturbance("freeze", _freeze, needs="freeze", privileged=True, awaits_metadata=True),
-        Disturbance("drop-caches", lambda stage, op: ask(stage, "drop-caches"), privileged=True),
+        Disturbance("freeze", partial(_asked, "freeze"), needs="freeze", privileged=True, awaits_metadata=True),
+        Disturbance("drop-caches", partial(_asked, "drop-caches"), privileged=True),
         Disturbance(
             "compaction",
-            lambda stage, op: ask(stage, "compact"),
+            partial(_asked, "compact"),
             privileged=True,
             seldom=True,
             probe=partial(knob, COMPACT_MEMORY),
         ),
-        Disturbance("memory-pressure", _pressure, privileged=True, before="join-cgroup", probe=hierarchy),
+        Disturbance("memory-pressure", partial(_asked, "reclaim"), privileged=True, before="join-cgroup", probe=hierarchy),
     )
 }

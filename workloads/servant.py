@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
@@ -153,17 +154,9 @@ def _freeze(client: Client, answer: Answer) -> None:
             libc.thaw(root)
 
 
-def _drop_caches(_: Client, answer: Answer) -> None:
-    """Clean pages that nobody maps, and dentries and inodes (Documentation/admin-guide/sysctl/vm.rst)."""
-    _tell_kernel(DROP_CACHES, "3", answer)
-
-
-def _compact(_: Client, answer: Answer) -> None:
-    """Move pages, mapped and mlocked ones too, in all zones."""
-    _tell_kernel(COMPACT_MEMORY, "1", answer)
-
-
-def _tell_kernel(name: str, value: str, answer: Answer) -> None:
+def _tell_kernel(name: str, value: str, _: Client, answer: Answer) -> None:
+    """Have it drop clean pages that nobody maps, dentries and inodes (Documentation/admin-guide/sysctl/vm.rst), or move
+    pages, mapped and mlocked ones too, in all zones."""
     knob(name).write_text(value)
     answer(0, "")
 
@@ -227,8 +220,8 @@ def _directory_in(directory: int | None, name: str) -> Iterator[int]:
 
 SERVICES: dict[str, Callable[[Client, Answer], None]] = {
     "freeze": _freeze,
-    "drop-caches": _drop_caches,
-    "compact": _compact,
+    "drop-caches": partial(_tell_kernel, DROP_CACHES, "3"),
+    "compact": partial(_tell_kernel, COMPACT_MEMORY, "1"),
     "join-cgroup": _join_cgroup,
     "reclaim": _reclaim,
 }

@@ -10,7 +10,7 @@ import fcntl
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -39,19 +39,23 @@ class RunDirectory:
     store: Store
 
 
-@contextmanager
-def opened(config: RunConfig, purpose: str, say: Callable[[str], None]) -> Iterator[RunDirectory]:
+def opened(config: RunConfig, purpose: str, say: Callable[[str], None]) -> AbstractContextManager[RunDirectory]:
     """A new run for `purpose`, the command that started it. Its seed and directory are the first thing said.
 
     BadRequest or MissingRequirement, before anything is made, if the labs cannot be had.
     """
-    run_id = new_run_id()
-    directory = config.results.absolute() / run_id
+    return _opened(config, config.results.absolute() / new_run_id(), say, purpose)
+
+
+@contextmanager
+def _opened(config: RunConfig, directory: Path, say: Callable[[str], None], purpose: str = "") -> Iterator[RunDirectory]:
+    """`purpose` "": the run was there before."""
+    run_id, seed = directory.name, config.request.seed
     labs = config.labs(run_id, directory)
-    with held(run_id, directory, config.scratch), Store(directory, create=True) as store:
-        facts = {kernel: lab.facts for kernel, lab in labs.items()}
-        seed = config.request.seed
-        store.describe(run=run_id, purpose=purpose, seed=seed, config=config.to_dict(), labs=facts)
+    with held(run_id, directory, config.scratch), Store(directory, create=bool(purpose)) as store:
+        if purpose:
+            facts = {kernel: lab.facts for kernel, lab in labs.items()}
+            store.describe(run=run_id, purpose=purpose, seed=seed, config=config.to_dict(), labs=facts)
         say(f"seed {seed}, results in {directory}")
         _say_what_is_missing(labs)
         yield RunDirectory(config, directory, labs, store)
@@ -80,16 +84,9 @@ def recorded(directory: Path, purpose: str, scratch: Path, say: Callable[[str], 
     return replace(config, results=directory.parent, scratch=scratch)
 
 
-@contextmanager
-def reopened(directory: Path, config: RunConfig, say: Callable[[str], None]) -> Iterator[RunDirectory]:
+def reopened(directory: Path, config: RunConfig, say: Callable[[str], None]) -> AbstractContextManager[RunDirectory]:
     """A run, to go on with it as `config` says, which is the `recorded` one."""
-    directory = directory.resolve()
-    run_id = directory.name
-    labs = config.labs(run_id, directory)
-    with held(run_id, directory, config.scratch), Store(directory) as store:
-        say(f"seed {config.request.seed}, results in {directory}")
-        _say_what_is_missing(labs)
-        yield RunDirectory(config, directory, labs, store)
+    return _opened(config, directory.resolve(), say)
 
 
 def _check_tree(directory: Path) -> None:

@@ -182,19 +182,17 @@ def _content(plan: Plan, finding: Finding, directory: Path) -> bytes | None:
 
 
 def _made(plan: Plan, finding: Finding, directory: Path, seen: Span) -> bytes:
-    content = bytearray(plan.page_bytes)
-    if seen.look is Look.OWN:
-        stamp.fill(
-            content,
-            run=plan.stamp_run,
-            file=_content_file(directory, finding.file),
-            first_page=finding.first_page,
-            generation=seen.generation,
-            writer=seen.writer,
-            kind=stamp.Kind.STORE if seen.generation else stamp.Kind.BASE,
-            page_bytes=plan.page_bytes,
-        )
-    return bytes(content)
+    if seen.look is not Look.OWN:
+        return bytes(plan.page_bytes)
+    return stamp.page(
+        run=plan.stamp_run,
+        file=_content_file(directory, finding.file),
+        page=finding.first_page,
+        generation=seen.generation,
+        writer=seen.writer,
+        kind=stamp.Kind.STORE if seen.generation else stamp.Kind.BASE,
+        page_bytes=plan.page_bytes,
+    )
 
 
 def _content_file(directory: Path, file: int) -> int:

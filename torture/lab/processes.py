@@ -22,10 +22,7 @@ def tagged(tag: str) -> Iterator[int]:
     """Processes other than this one that have the variable `tag` (NAME=VALUE, or NAME= for any value)."""
     wanted = tag.encode()
     for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            variables = (entry / "environ").read_bytes().split(b"\0")
-        except OSError:
-            continue  # gone, or somebody else's
+        variables = _variables(entry.name)
         any_value = wanted.endswith(b"=")
         found = any(variable == wanted or (any_value and variable.startswith(wanted)) for variable in variables)
         if found and int(entry.name) != os.getpid():
@@ -34,11 +31,15 @@ def tagged(tag: str) -> Iterator[int]:
 
 def environment(pid: int) -> dict[str, str]:
     """The variables of a process, as they are at one moment (an execve(2) changes them all); none if it is gone."""
+    return dict(os.fsdecode(variable).partition("=")[::2] for variable in _variables(pid))
+
+
+def _variables(pid: int | str) -> list[bytes]:
+    """None if it is gone, or somebody else's."""
     try:
-        variables = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+        return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
     except OSError:
-        return {}
-    return dict(os.fsdecode(variable).partition("=")[::2] for variable in variables)
+        return []
 
 
 def variable(pid: int, name: str) -> str:

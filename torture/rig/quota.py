@@ -57,17 +57,8 @@ def _kernel_keeps(quota: Quota) -> bool:
 class _Limits(ctypes.Structure):
     """struct if_dqblk; limits in KiB."""
 
-    _fields_ = (
-        ("hard_kib", ctypes.c_uint64),
-        ("soft_kib", ctypes.c_uint64),
-        ("used_bytes", ctypes.c_uint64),
-        ("hard_inodes", ctypes.c_uint64),
-        ("soft_inodes", ctypes.c_uint64),
-        ("used_inodes", ctypes.c_uint64),
-        ("block_time", ctypes.c_uint64),
-        ("inode_time", ctypes.c_uint64),
-        ("valid", ctypes.c_uint32),
-    )
+    _names = ("hard_kib", "soft_kib", "used_bytes", "hard_inodes", "soft_inodes", "used_inodes", "block_time", "inode_time")
+    _fields_ = (*((name, ctypes.c_uint64) for name in _names), ("valid", ctypes.c_uint32))
 
 
 def used_bytes(device: Path, kind: Kind, owner: int) -> int:
