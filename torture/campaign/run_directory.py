@@ -129,7 +129,8 @@ def held(run_id: str, directory: Path, scratch: Path) -> Iterator[None]:
     results = directory.parent
     if results.resolve() in (place.resolve() for place in clean.scratches(scratch)):
         raise BadRequest(f"results in {results} would be taken for scratch disks and removed", "give another --results")
-    _make_room(results, scratch)
+    for place in (results, scratch):
+        probe_room(place)
     with ExitStack() as undo, ExitStack() as kept:
         if not directory.exists():
             directory.mkdir()
@@ -166,15 +167,3 @@ def _say_what_is_missing(labs: Mapping[str, Lab]) -> None:
     """Nobody shall believe in a wall around guests that is not there."""
     if not sandbox.landlock_abi() and any(lab.name != LOCAL for lab in labs.values()):
         echo(f"torture: {sandbox.what_holds()}", err=True)
-
-
-def _make_room(*places: Path) -> None:
-    """Make the directories; BrokenTool when nothing can be written there."""
-    for place in places:
-        try:
-            place.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise BrokenTool(
-                f"cannot write to {place}: {error.strerror}", "free some space there or give another --results"
-            ) from error
-        probe_room(place)
