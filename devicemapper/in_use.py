@@ -38,12 +38,6 @@ def check(device: Path) -> None:
         raise DeviceInUse(device, reason)
 
 
-def check_exclusive(device: Path) -> None:
-    """Raises DeviceInUse if the kernel has an exclusive user of the device."""
-    if reason := _claimed(device):
-        raise DeviceInUse(device, reason)
-
-
 def why(device: Path, *, claimed: bool = False) -> str:
     """By whom a block device is used, or what lies below it, as a sentence; "" if by nobody. `claimed`: this process itself
     has it open for exclusive use.

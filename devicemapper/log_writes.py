@@ -18,11 +18,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntFlag
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from devicemapper.errors import BlockStackError
 from devicemapper.status import Status
+from verify.closing import Closing
 from verify.stamp import SECTOR_BYTES
 
 LOGGING_DISABLED = "logging_disabled"
@@ -85,7 +84,7 @@ class Entry:
         return bool(self.flags & (Flag.FLUSH | Flag.FUA))
 
 
-class LogReader:
+class LogReader(Closing):
     """A log device or file, read around the page cache where it is a device; a context manager."""
 
     def __init__(self, path: Path) -> None:
@@ -94,10 +93,8 @@ class LogReader:
         self._buffer = memoryview(mmap.mmap(-1, _BUFFER_BYTES))
         self._start_bytes = self._end_bytes = 0
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def close(self) -> None:
+        """Read no more."""
         os.close(self._descriptor)
 
     def entries(self) -> Iterator[Entry]:

@@ -37,7 +37,7 @@ def lab(tmp_path: Path) -> Iterator[UmlLab]:
     name = run_id.new_run_id()
     (tmp_path / "trials").mkdir()
     with run_id.Hold(name, SCRATCH):  # or another run on this machine would clean it up
-        yield UmlLab(name, tmp_path, SCRATCH, os.sysconf("SC_PAGE_SIZE"))
+        yield UmlLab(name, tmp_path, SCRATCH)
         assert list(processes.tagged(f"{run_id.ENVIRONMENT}={name}")) == []
         assert not any((SCRATCH / name).glob("guest-*"))
     assert not (SCRATCH / name).exists()

@@ -19,7 +19,7 @@ from random import Random
 from torture.draw.arm import Arm
 from torture.draw.matrix import Drawn
 from torture.plan import Plan
-from torture.results.groups import Key, deduplicated, key_of, signature
+from torture.results.groups import Key, deduplicated, key_in, signature
 from torture.results.known import Known, unexplained
 from torture.results.store import Task, Trial
 
@@ -75,7 +75,7 @@ class Confirm:
         if trial.is_canary:
             return
         for finding in deduplicated(unexplained(trial, self._known, self._today)):
-            key = key_of(trial, finding), trial.kernel
+            key = key_in(trial.plan, finding), trial.kernel
             known = self._sightings.get(key)
             if known is None or trial.number < known.number:
                 self._sightings[key] = _Sighting(trial.number, trial.plan, trial.kernel, trial.seconds)

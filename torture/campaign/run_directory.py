@@ -10,7 +10,7 @@ import fcntl
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -39,19 +39,23 @@ class RunDirectory:
     store: Store
 
 
-@contextmanager
-def opened(config: RunConfig, purpose: str, say: Callable[[str], None]) -> Iterator[RunDirectory]:
+def opened(config: RunConfig, purpose: str, say: Callable[[str], None]) -> AbstractContextManager[RunDirectory]:
     """A new run for `purpose`, the command that started it. Its seed and directory are the first thing said.
 
     BadRequest or MissingRequirement, before anything is made, if the labs cannot be had.
     """
-    run_id = new_run_id()
-    directory = config.results.absolute() / run_id
+    return _opened(config, config.results.absolute() / new_run_id(), say, purpose)
+
+
+@contextmanager
+def _opened(config: RunConfig, directory: Path, say: Callable[[str], None], purpose: str = "") -> Iterator[RunDirectory]:
+    """`purpose` "": the run was there before."""
+    run_id, seed = directory.name, config.request.seed
     labs = config.labs(run_id, directory)
-    with held(run_id, directory, config.scratch), Store(directory, create=True) as store:
-        facts = {kernel: lab.facts for kernel, lab in labs.items()}
-        seed = config.request.seed
-        store.describe(run=run_id, purpose=purpose, seed=seed, config=config.to_dict(), labs=facts)
+    with held(run_id, directory, config.scratch), Store(directory, create=bool(purpose)) as store:
+        if purpose:
+            facts = {kernel: lab.facts for kernel, lab in labs.items()}
+            store.describe(run=run_id, purpose=purpose, seed=seed, config=config.to_dict(), labs=facts)
         say(f"seed {seed}, results in {directory}")
         _say_what_is_missing(labs)
         yield RunDirectory(config, directory, labs, store)
@@ -80,16 +84,9 @@ def recorded(directory: Path, purpose: str, scratch: Path, say: Callable[[str], 
     return replace(config, results=directory.parent, scratch=scratch)
 
 
-@contextmanager
-def reopened(directory: Path, config: RunConfig, say: Callable[[str], None]) -> Iterator[RunDirectory]:
+def reopened(directory: Path, config: RunConfig, say: Callable[[str], None]) -> AbstractContextManager[RunDirectory]:
     """A run, to go on with it as `config` says, which is the `recorded` one."""
-    directory = directory.resolve()
-    run_id = directory.name
-    labs = config.labs(run_id, directory)
-    with held(run_id, directory, config.scratch), Store(directory) as store:
-        say(f"seed {config.request.seed}, results in {directory}")
-        _say_what_is_missing(labs)
-        yield RunDirectory(config, directory, labs, store)
+    return _opened(config, directory.resolve(), say)
 
 
 def _check_tree(directory: Path) -> None:
@@ -132,7 +129,8 @@ def held(run_id: str, directory: Path, scratch: Path) -> Iterator[None]:
     results = directory.parent
     if results.resolve() in (place.resolve() for place in clean.scratches(scratch)):
         raise BadRequest(f"results in {results} would be taken for scratch disks and removed", "give another --results")
-    _make_room(results, scratch)
+    for place in (results, scratch):
+        probe_room(place)
     with ExitStack() as undo, ExitStack() as kept:
         if not directory.exists():
             directory.mkdir()
@@ -169,15 +167,3 @@ def _say_what_is_missing(labs: Mapping[str, Lab]) -> None:
     """Nobody shall believe in a wall around guests that is not there."""
     if not sandbox.landlock_abi() and any(lab.name != LOCAL for lab in labs.values()):
         echo(f"torture: {sandbox.what_holds()}", err=True)
-
-
-def _make_room(*places: Path) -> None:
-    """Make the directories; BrokenTool when nothing can be written there."""
-    for place in places:
-        try:
-            place.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise BrokenTool(
-                f"cannot write to {place}: {error.strerror}", "free some space there or give another --results"
-            ) from error
-        probe_room(place)

@@ -37,11 +37,6 @@ class Drawn:
     plan: Plan
     arm: Arm
 
-    @property
-    def is_canary(self) -> bool:
-        """Whether it plants a loss."""
-        return self.arm is Arm.canary
-
 
 def draw(request: Request, canary_fault: str) -> list[Drawn]:
     """All trials of a request in the order to run them: canaries first, and no plan twice."""
@@ -157,8 +152,3 @@ def _ops(first_page: int, pages: int, combination: Combination) -> tuple[Op, ...
         return (store, *background)
     sync = Op("sync", name=combination["sync"])
     return (store, *background, sync, store, sync)
-
-
-def is_canary(plan: Plan) -> bool:
-    """Whether the plan plants a loss."""
-    return any(fault_class(spec.name).canary for spec in plan.faults)

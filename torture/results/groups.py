@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from torture.draw.arm import Arm, arm_of
 from torture.plan import Plan
+from torture.results.known import OF_FINDING
 from torture.results.store import Trial
 from verify.finding import Finding
 
@@ -66,7 +67,7 @@ def gather(trials: Iterable[Trial]) -> list[Group]:
         for finding in deduplicated(trial.verdict.findings):
             _count(groups, trial, finding)
     for group in groups.values():
-        group.tried = Counter(_arm(trial) for trial in trials if was_tried(trial, group.key))
+        group.tried = Counter(arm_of(trial.plan) for trial in trials if was_tried(trial, group.key))
     return list(groups.values())
 
 
@@ -99,14 +100,9 @@ def _merged(groups: list[Group], trials: Sequence[Trial]) -> Group:
     )
     could = (trial for trial in trials if not trial.is_canary and any(was_tried(trial, group.key) for group in groups))
     for trial in could:
-        merged.tried[_arm(trial)] += 1
-        merged.seen[_arm(trial)] += trial.number in merged.trials
+        merged.tried[arm_of(trial.plan)] += 1
+        merged.seen[arm_of(trial.plan)] += trial.number in merged.trials
     return merged
-
-
-def key_of(trial: Trial, finding: Finding) -> Key:
-    """The signature of a finding of `trial`."""
-    return key_in(trial.plan, finding)
 
 
 def key_in(plan: Plan, finding: Finding) -> Key:
@@ -123,21 +119,17 @@ def key_in(plan: Plan, finding: Finding) -> Key:
 
 
 def _count(groups: dict[Key, Group], trial: Trial, finding: Finding) -> None:
-    key = key_of(trial, finding)
+    key = key_in(trial.plan, finding)
     group = groups.setdefault(key, Group(key, finding, trial.number))
     group.pages += finding.pages
     if trial.number not in group.trials:
-        group.seen[_arm(trial)] += 1
+        group.seen[arm_of(trial.plan)] += 1
     group.trials.add(trial.number)
     group.losing_pins.add(finding.pin)
-    values = {"pin": finding.pin, "access": finding.access, "layout": finding.layout}
+    values = {name: getattr(finding, name) for name in OF_FINDING}
     if group.trials == {trial.number} and not group.shared:
         group.shared.update(values)
     group.shared = {name: value for name, value in group.shared.items() if values[name] == value}
-
-
-def _arm(trial: Trial) -> str:
-    return arm_of(trial.plan)
 
 
 def deduplicated(findings: Iterable[Finding]) -> list[Finding]:
@@ -149,10 +141,10 @@ def deduplicated(findings: Iterable[Finding]) -> list[Finding]:
 
 def was_tried(trial: Trial, key: Key) -> bool:
     """Whether the trial was judged and could have shown the finding."""
-    plan = trial.plan
-    return (
-        trial.verdict.outcome.is_judged
-        and plan.filesystem == key.filesystem
-        and plan.fault_names == key.fault
-        and any(key.layout in ("", file.layout) for file in plan.files)
-    )
+    return trial.verdict.outcome.is_judged and could_show(trial.plan, key)
+
+
+def could_show(plan: Plan, key: Key) -> bool:
+    """Whether a trial of the plan could show the finding."""
+    place = (plan.filesystem, plan.fault_names)
+    return place == (key.filesystem, key.fault) and any(key.layout in ("", file.layout) for file in plan.files)
