@@ -15,6 +15,7 @@ import click
 
 from torture import options as options_for
 from torture.campaign import campaign_file, execution, run_directory
+from torture.campaign.recorded import stored
 from torture.campaign.run_config import MOST_JOBS, RunConfig
 from torture.campaign.setting import Setting, check_repeated, how_to_go_on
 from torture.contract.contract_command import contract
@@ -31,7 +32,7 @@ from torture.report import document, streams, summary
 from torture.report.formats import FORMATS, TEXT, exit_code
 from torture.report.terminal import echo
 from torture.reproduce import replay_command as reproducing
-from torture.results.store import find_run, stored
+from torture.results.store import find_run
 
 EXIT_BROKEN, EXIT_USAGE, EXIT_NOTHING_RAN, EXIT_INTERRUPTED = 1, 2, 4, 130
 

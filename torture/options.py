@@ -14,10 +14,12 @@ import click
 from torture.dimensions import DIMENSIONS, Dimension
 from torture.draw.matrix import MULTIPLIED, VARIED
 from torture.draw.request import Request, whole_space
+from torture.errors import BadRequest
 from torture.lab.choose import LABS
 from torture.plan_check import read_plan
 from torture.report.formats import FORMATS, TEXT
 from torture.report.terminal import echo
+from verify.descriptors import read_text
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -105,5 +107,12 @@ def request(options: dict[str, Any]) -> Request:
         control=options["control"],
         representative=named.isdisjoint(MULTIPLIED),
         pairwise=pairwise,
-        plans=tuple(read_plan(path.read_bytes()).to_json() for path in options["plan_files"]),
+        plans=tuple(read_plan(_text(path)).to_json() for path in options["plan_files"]),
     )
+
+
+def _text(path: Path) -> str:
+    try:
+        return read_text(path)
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadRequest(f"cannot read {path}: {error}", "give a plan as JSON") from error

@@ -40,6 +40,12 @@ def regular(path: Path | str) -> Iterator[BufferedReader]:
         yield file
 
 
+def read_text(path: Path | str, limit_bytes: int = READ_LIMIT_BYTES) -> str:
+    """The text of such a file. Raises OSError, also if it is longer than `limit_bytes`, and UnicodeDecodeError."""
+    with regular(path) as file:
+        return _whole(file, limit_bytes, path).decode()
+
+
 @contextmanager
 def opened_kept(path: Path) -> Iterator[BinaryIO]:
     """A regular file to be read, in a directory whose content somebody else may have sent: of a trial, or a finding.
@@ -64,7 +70,11 @@ def opened_kept(path: Path) -> Iterator[BinaryIO]:
 def read_kept(path: Path, limit_bytes: int = READ_LIMIT_BYTES) -> bytes:
     """The content of such a file. Raises OSError, also if it is longer than `limit_bytes`."""
     with opened_kept(path) as kept:
-        content = kept.read(limit_bytes + 1)
+        return _whole(kept, limit_bytes, path)
+
+
+def _whole(file: BinaryIO, limit_bytes: int, path: Path | str) -> bytes:
+    content = file.read(limit_bytes + 1)
     if len(content) > limit_bytes:
         raise OSError(errno.EFBIG, f"it has more than {limit_bytes} bytes", str(path))
     return content
