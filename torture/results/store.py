@@ -29,6 +29,8 @@ from verify.outcome import Outcome
 
 STORE = "store.sqlite"
 """Its name in the directory of a run."""
+_REFUSALS = (sqlite3.Error, UnicodeDecodeError)
+"""The latter when SQLite quotes a damaged schema."""
 _Number = Annotated[int, Within(1, 2**31 - 1)]
 
 
@@ -225,14 +227,14 @@ class Store(AbstractContextManager["Store"]):
             yield
         except (codec.Malformed, BadRequest) as error:
             raise BadRequest(f"{self._path}, {place}: {error.wrong}" if place else error.wrong, error.allowed) from None
-        except (sqlite3.Error, OSError) as error:
+        except (*_REFUSALS, OSError) as error:
             raise BadRequest(f"cannot read {self._path}: {error}", "give the directory of a run") from error
 
     @contextmanager
     def _written(self, verb: str, remedy: str) -> Iterator[None]:
         try:
             yield
-        except sqlite3.Error as error:
+        except _REFUSALS as error:
             raise BrokenTool(f"cannot {verb} {self._path}: {error}", f"free some space on that disk{remedy}") from error
 
     @contextmanager

@@ -49,7 +49,7 @@ class KernelLog:
             except BrokenPipeError:
                 lines.append("(older messages were overwritten before they could be read)")
                 continue
-            lines.append(_render(record))
+            lines.append(render(record))
         return lines
 
 
@@ -62,7 +62,7 @@ def alarms(lines: list[str]) -> list[str]:
     return [line for line in lines if MARKERS.search(line)]
 
 
-def _render(record: str) -> str:
+def render(record: str) -> str:
     """`6,339,5140900,-;text` (Documentation/ABI/testing/dev-kmsg) without its continuation lines."""
     head, _, text = record.partition(";")
     fields = head.split(",")
