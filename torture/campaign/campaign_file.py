@@ -46,6 +46,7 @@ from torture.draw.request import Request, whole_space
 from torture.errors import BadRequest
 from torture.lab.choose import LABS, KernelChoice, lab_for
 from torture.results.known import Known, can_match, known_from, known_keys, known_values
+from verify.codec import shown
 from verify.descriptors import read_text
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -57,6 +58,8 @@ _KEYS: Mapping[str, frozenset[str]] = {
 }
 _TABLES = ("budget", "include", "exclude")
 _LISTS = ("kernel", "known")
+_MOST_SHOWN = 200
+"""Characters of what is wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +71,8 @@ class _File:
 
     def wrong(self, table: str, key: str, what: str, allowed: str, entry: int = 1) -> BadRequest:
         """What is wrong with a key, with its line; `entry` counts the tables of that name."""
-        return BadRequest(f"{self.path}, line {self._line(table, key, entry)}, key {key!r}: {what}", allowed)
+        line = self._line(table, key, entry)
+        return BadRequest(f"{self.path}, line {line}, key {shown(key)}: {what[:_MOST_SHOWN]}", allowed)
 
     def _line(self, table: str, key: str, entry: int) -> int:
         """The line of a key; of its table if the key is not there; of the file's beginning if neither is."""

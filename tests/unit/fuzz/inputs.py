@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from random import Random
 from typing import Any
 
 from hypothesis import strategies as st
@@ -15,6 +16,7 @@ from tests.unit.fuzz.values import values
 from verify import codec
 
 SEEDS = Path(__file__).with_name("seeds")
+MOST_MUTATIONS = 4
 NASTY: tuple[bytes, ...] = (
     *(b"", b"\0", b"\xff", b"\n", b"\r\n", b" ", b'"', b"'", b"\\", b"[", b"]", b"{", b"}", b",", b"=", b"-"),
     *(b"0", b"-1", b"1", b"7", b"1e999", b"-1e-999", b"NaN", b"4096", b"65536", b"1000000000", b"2147483648"),
@@ -23,11 +25,11 @@ NASTY: tuple[bytes, ...] = (
     *(b'"\\u001b[31m"', "\u202e\u0663".encode(), b"../../etc/passwd", b"/dev/zero", b"'; DROP TABLE run; --", b"x" * 9999),
     *(b"\0\0\0\0", b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff", b"\0\0\0\0\0\0\0\x80", b"zfs", b"*", b"+", b"2026-01-01"),
 )
-_WORD = re.compile(rb"[\w.+-]+")
 _NASTY_JSON: tuple[Any, ...] = (
     *(None, True, False, 0, -1, 1, 0.5, 2**31, 2**32, 2**63, 2**64, 10**400, 1e308, "", "x", "\0", "\ud800", "\x1b[31m\n"),
     *([], {}, [[]], {"": {}}, ["x"], [0, 0], "x" * 5000, "../x", "none", "store", "sync", "mlock", "ext4", "cold"),
 )
+_WORD = re.compile(rb"[\w.+-]+")
 
 
 def seeds(name: str) -> list[bytes]:
@@ -37,51 +39,46 @@ def seeds(name: str) -> list[bytes]:
 
 def inputs(name: str) -> st.SearchStrategy[bytes]:
     """Inputs of a target: mutations of its seeds, and of any value of its type."""
-    hint = TARGETS[name].hint
-    begin = st.sampled_from(seeds(name))
-    made = values(hint).map(lambda value: codec.encode(value).encode()) if hint else begin
-    return st.one_of(_mutations(begin), _mutations(begin), _mutations(made))
+    hint, begin = TARGETS[name].hint, st.sampled_from(seeds(name))
+    if hint:
+        begin = begin | values(hint).map(lambda value: codec.encode(value).encode())
+    return st.builds(lambda number, content: mutated(Random(number), content), st.integers(0, 2**64), begin)
 
 
-@st.composite
-def _mutations(draw: st.DrawFn, begin: st.SearchStrategy[bytes]) -> bytes:
-    content = draw(begin)
-    for mutate in draw(st.lists(st.sampled_from([_word, _word, _node, _node, _byte, _cut, _doubled]), max_size=4)):
-        content = mutate(draw, content)
+def mutated(random: Random, content: bytes) -> bytes:
+    """The same content for the same state of `random`."""
+    for mutate in random.choices(_MUTATIONS, k=random.randint(0, MOST_MUTATIONS)):
+        content = mutate(random, content)
     return content
 
 
-def _place(draw: st.DrawFn, content: bytes) -> int:
-    return draw(st.integers(0, len(content)))
-
-
-def _word(draw: st.DrawFn, content: bytes) -> bytes:
+def _word(random: Random, content: bytes) -> bytes:
     """A word that is another one."""
     words = list(_WORD.finditer(content))
     if not words:
-        return draw(st.sampled_from(NASTY))
-    old, other = draw(st.sampled_from(words)), draw(st.sampled_from(words))
-    new = draw(st.one_of(st.sampled_from(NASTY), st.just(other[0])))
+        return random.choice(NASTY)
+    old = random.choice(words)
+    new = random.choice((random.choice(NASTY), random.choice(words)[0]))
     return content[: old.start()] + new + content[old.end() :]
 
 
-def _node(draw: st.DrawFn, content: bytes) -> bytes:
+def _node(random: Random, content: bytes) -> bytes:
     """A value in the JSON of a line that is another one, is gone, or is there twice."""
     lines = content.split(b"\n")
-    at = draw(st.integers(0, len(lines) - 1))
+    at = random.randrange(len(lines))
     try:
-        plain = json.loads(lines[at])
+        plain = [json.loads(lines[at])]
     except (ValueError, RecursionError):
-        return _word(draw, content)
-    holder, key = draw(st.sampled_from([*_nodes([plain])]))
-    match draw(st.sampled_from(["other", "other", "gone", "twice"])):
-        case "gone":
-            del holder[key]
-        case "twice" if isinstance(holder, list):
-            holder.insert(key, holder[key])
-        case _:
-            holder[key] = draw(st.one_of(st.sampled_from(_NASTY_JSON), st.integers(-3, 9)))
-    lines[at] = json.dumps(plain).encode()
+        return _word(random, content)
+    holder, key = random.choice([*_nodes(plain)])
+    what = random.choice(("other", "other", "gone", "twice"))
+    if what == "gone":
+        del holder[key]
+    elif what == "twice" and isinstance(holder, list):
+        holder.insert(key, holder[key])
+    else:
+        holder[key] = random.choice((random.choice(_NASTY_JSON), random.randint(-3, 9)))
+    lines[at : at + 1] = [json.dumps(each).encode() for each in plain]
     return b"\n".join(lines)
 
 
@@ -92,16 +89,34 @@ def _nodes(holder: Any) -> Iterator[tuple[Any, Any]]:
             yield from _nodes(holder[key])
 
 
-def _byte(draw: st.DrawFn, content: bytes) -> bytes:
-    at = _place(draw, content)
-    return content[:at] + draw(st.binary(min_size=1, max_size=4)) + content[at + draw(st.integers(0, 4)) :]
+def _bytes(random: Random, content: bytes) -> bytes:
+    at = random.randint(0, len(content))
+    return content[:at] + random.randbytes(random.randint(1, 4)) + content[at + random.randint(0, 4) :]
 
 
-def _cut(draw: st.DrawFn, content: bytes) -> bytes:
-    first, last = sorted((_place(draw, content), _place(draw, content)))
-    return draw(st.sampled_from([content[:first], content[last:], content[:first] + content[last:]]))
+def _part(random: Random, content: bytes) -> tuple[int, int]:
+    first, last = sorted(random.randint(0, len(content)) for _ in range(2))
+    return first, last
 
 
-def _doubled(draw: st.DrawFn, content: bytes) -> bytes:
-    first, last = sorted((_place(draw, content), _place(draw, content)))
+def _cut(random: Random, content: bytes) -> bytes:
+    first, last = _part(random, content)
+    return random.choice((content[:first], content[last:], content[:first] + content[last:]))
+
+
+def _doubled(random: Random, content: bytes) -> bytes:
+    first, last = _part(random, content)
     return content[:last] + content[first:]
+
+
+_MUTATIONS: tuple[Callable[[Random, bytes], bytes], ...] = (
+    _word,
+    _word,
+    _word,
+    _node,
+    _node,
+    _node,
+    _bytes,
+    _cut,
+    _doubled,
+)
