@@ -63,7 +63,7 @@ def find_subject(given: Path, results: Path) -> Subject:
 
 def _run_and_number(path: Path) -> tuple[Path, int] | None:
     """RUN/3, RUN/00003 and RUN/trials/00003 name the third trial."""
-    if not path.name.isdigit():
+    if not path.name.isdecimal():
         return None
     run = path.parent.parent if path.parent.name == "trials" else path.parent
     return (run, int(path.name)) if (run / STORE).is_file() else None

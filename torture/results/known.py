@@ -13,6 +13,7 @@ from torture.draw.combination import CELL
 from torture.errors import BadRequest
 from torture.plan import Plan
 from torture.results.store import Trial
+from verify.codec import shown
 from verify.finding import Finding, FindingKind, Promise
 from verify.outcome import outcome_of
 from workloads.plan import WorkerPlan
@@ -44,11 +45,13 @@ class Known:
     def __post_init__(self) -> None:
         """BadRequest for a day or a dimension that there is not."""
         if unknown := self.values.keys() - DIMENSIONS.keys():
-            raise BadRequest(f"dimension {', '.join(sorted(unknown))!r} is unknown", f"known are {', '.join(DIMENSIONS)}")
+            raise BadRequest(
+                f"dimension {shown(', '.join(sorted(unknown)))} is unknown", f"known are {', '.join(DIMENSIONS)}"
+            )
         try:
             date.fromisoformat(self.expires)
         except ValueError:
-            raise BadRequest(f"{self.expires!r} is no day", "write YYYY-MM-DD") from None
+            raise BadRequest(f"{shown(self.expires)} is no day", "write YYYY-MM-DD") from None
 
     @property
     def title(self) -> str:

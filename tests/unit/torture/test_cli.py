@@ -27,6 +27,8 @@ def torture(*words: str) -> subprocess.CompletedProcess[str]:
         ("run --layout flat", "allowed are"),
         ("run --fault meteor", "known are"),
         ("run --fault enospc:free_blocks=-1", "allowed are whole numbers"),
+        (f"run --fault enospc:free_blocks={'9' * 5000}", "the form is NAME:KEY=NUMBER"),
+        ("run --fault enospc:free_blocks=\u00b2", "the form is NAME:KEY=NUMBER"),
         ("run --pages 0", "allowed is 1 to"),
         ("run --count 0", "allowed is 1 to"),
         ("run --jobs 0", "not in the range"),
