@@ -11,6 +11,7 @@ import errno
 import os
 import shutil
 import sqlite3
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
@@ -113,12 +114,15 @@ def rows(connection: sqlite3.Connection, query: str) -> Iterator[dict[str, objec
 
 
 def _is_there(path: Path, suffix: str) -> bool:
-    """Whether the store has such a file beside it. OSError if that is not a regular one."""
+    """Whether the store has such a file beside it. OSError if that is not a regular one. Nothing is opened: whoever closes
+    a file takes away the locks that SQLite has on it in the same process (fcntl(2))."""
     try:
-        with opened_kept(path.with_name(path.name + suffix)):
-            return True
+        kind = path.with_name(path.name + suffix).lstat().st_mode
     except FileNotFoundError:
         return False
+    if not stat.S_ISREG(kind):
+        raise OSError(errno.EINVAL, "it is no regular file", f"{path}{suffix}")
+    return True
 
 
 def _copied(path: Path, private: Path) -> Path:

@@ -102,6 +102,9 @@ def test_a_run_that_goes_on_is_read_meanwhile(tmp_path: Path) -> None:
     with Store(tmp_path / "run", create=True) as writer:
         fill(writer, tmp_path / "run", 2)
         assert len(bounded(lambda: stored(tmp_path / "run"))[0]) == 2
+        assert len(stored(tmp_path / "run")[0]) == 2
+        with Store(tmp_path / "run") as reader:
+            assert list(reader.tasks(unfinished=True)) == []
         writer.describe(interrupted=True)
     assert stored(tmp_path / "run")[1]["interrupted"] is True
 
