@@ -31,6 +31,7 @@ _VERSION = 1
 _SUPER = struct.Struct("<QQQI")
 _ENTRY = struct.Struct("<QQQQ")
 _BUFFER_BYTES = 4 << 20
+_LOG_SECTORS_BYTES = (512, 1024, 2048, 4096)
 
 
 class Flag(IntFlag):
@@ -100,7 +101,7 @@ class LogReader(Closing):
     def entries(self) -> Iterator[Entry]:
         """All entries in order. LogDamaged if there is no log, or it is shorter than it says."""
         magic, version, count, log_sector_bytes = _SUPER.unpack_from(self._view(0, SECTOR_BYTES))
-        if (magic, version) != (_MAGIC, _VERSION) or log_sector_bytes % SECTOR_BYTES:
+        if (magic, version) != (_MAGIC, _VERSION) or log_sector_bytes not in _LOG_SECTORS_BYTES:
             raise LogDamaged(self._path, f"magic {magic:#x}, version {version}, sectors of {log_sector_bytes} bytes")
         scale = log_sector_bytes // SECTOR_BYTES
         offset_bytes = log_sector_bytes

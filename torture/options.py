@@ -19,6 +19,7 @@ from torture.lab.choose import LABS
 from torture.plan_check import read_plan
 from torture.report.formats import FORMATS, TEXT
 from torture.report.terminal import echo
+from verify.descriptors import read_text
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -109,5 +110,12 @@ def request(options: dict[str, Any]) -> Request:
         control=options["control"],
         representative=named.isdisjoint(MULTIPLIED),
         pairwise=pairwise,
-        plans=tuple(read_plan(path.read_bytes()).to_json() for path in options["plan_files"]),
+        plans=tuple(read_plan(_text(path)).to_json() for path in options["plan_files"]),
     )
+
+
+def _text(path: Path) -> str:
+    try:
+        return read_text(path)
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadRequest(f"cannot read {path}: {error}", "give a plan as JSON") from error

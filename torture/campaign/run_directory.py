@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from torture.campaign.recorded import stored
 from torture.campaign.run_config import RunConfig
 from torture.errors import BadRequest, BrokenTool
 from torture.lab import clean, sandbox
@@ -52,7 +53,7 @@ def _opened(config: RunConfig, directory: Path, say: Callable[[str], None], purp
     """`purpose` "": the run was there before."""
     run_id, seed = directory.name, config.request.seed
     labs = config.labs(run_id, directory)
-    with held(run_id, directory, config.scratch), Store(directory, create=bool(purpose)) as store:
+    with held(run_id, directory, config.scratch), Store(directory, create=bool(purpose), resume=not purpose) as store:
         if purpose:
             facts = {kernel: lab.facts for kernel, lab in labs.items()}
             store.describe(run=run_id, purpose=purpose, seed=seed, config=config.to_dict(), labs=facts)
@@ -68,8 +69,7 @@ def recorded(directory: Path, purpose: str, scratch: Path, say: Callable[[str], 
     BadRequest for a directory that is no such run, or that could lead what is written there elsewhere.
     """
     directory = directory.resolve()
-    with Store(directory) as store:
-        facts = store.facts()
+    _, facts = stored(directory)
     if (made_for := facts.get("purpose")) != purpose:
         raise BadRequest(f"{directory.name} is no {purpose}", f"it was made by {made_for!r}")
     if not PATTERN.fullmatch(directory.name) or facts.get("run") != directory.name:
@@ -78,7 +78,7 @@ def recorded(directory: Path, purpose: str, scratch: Path, say: Callable[[str], 
             "the directory of a run has its name, which looks like torture-20260131-235959-0a1b2c: rename it back",
         )
     _check_tree(directory)
-    config = RunConfig.from_dict(facts.get("config", {}))
+    config = RunConfig.from_dict(facts["config"])
     if config.scratch != scratch.absolute():
         say(f"scratch disks go to {scratch}; they were in {str(config.scratch)!r}, which --scratch gives")
     return replace(config, results=directory.parent, scratch=scratch)

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from torture.campaign.artefacts import FINDINGS, tool_versions
+from torture.campaign.recorded import stored
 from torture.draw.arm import Arm
 from torture.errors import BadRequest
 from torture.plan import Plan
 from torture.reproduce.subject import FINDING, Subject, find_subject, read_finding
 from torture.results.groups import Key, deduplicated, gather, key_in
-from torture.results.store import STORE, Trial, stored
+from torture.results.store import STORE, Trial
 from torture.results.versions import Versions
 from torture.rig.record import Record
 from verify import codec

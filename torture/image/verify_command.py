@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from torture import options as options_for
+from torture.campaign.recorded import stored
 from torture.campaign.run_directory import temporary
 from torture.errors import BadRequest
 from torture.filesystems.words import check_words
@@ -24,7 +25,7 @@ from torture.report import summary
 from torture.report.formats import FORMATS, TEXT, exit_code
 from torture.report.terminal import echo
 from torture.reproduce.subject import Subject, find_subject
-from torture.results.store import STORE, find_run, stored, trial_directory
+from torture.results.store import STORE, find_run, trial_directory
 from torture.rig.record import LEDGER, Record
 from torture.trial.examination import EXAMINATION, Examination
 from verify import codec

@@ -18,6 +18,9 @@ MARKERS = re.compile(
 """Written by lib/bug.c, kernel/panic.c, kernel/hung_task.c, kernel/locking/lockdep.c, kernel/rcu and fs/xfs."""
 
 
+_MICROSECONDS = re.compile(r"[0-9]{1,20}")
+
+
 class KernelLog:
     """Reads /dev/kmsg from now on. Without the right to read it, `readable` is false and the log empty."""
 
@@ -46,7 +49,7 @@ class KernelLog:
             except BrokenPipeError:
                 lines.append("(older messages were overwritten before they could be read)")
                 continue
-            lines.append(_render(record))
+            lines.append(render(record))
         return lines
 
 
@@ -59,9 +62,9 @@ def alarms(lines: list[str]) -> list[str]:
     return [line for line in lines if MARKERS.search(line)]
 
 
-def _render(record: str) -> str:
+def render(record: str) -> str:
     """`6,339,5140900,-;text` (Documentation/ABI/testing/dev-kmsg) without its continuation lines."""
     head, _, text = record.partition(";")
     fields = head.split(",")
-    stamp = int(fields[2]) / 1e6 if len(fields) > 2 and fields[2].isdigit() else 0.0
+    stamp = int(fields[2]) / 1e6 if len(fields) > 2 and _MICROSECONDS.fullmatch(fields[2]) else 0.0
     return f"{stamp:.6f} {text.splitlines()[0] if text else ''}"

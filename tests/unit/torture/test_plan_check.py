@@ -178,4 +178,4 @@ def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "plan.json"
     path.write_bytes(b"\xff\0")
     done = CliRunner().invoke(cli, ["run", "--plan", str(path)])
-    assert isinstance(done.exception, BadRequest) and "is not JSON" in str(done.exception)
+    assert isinstance(done.exception, BadRequest) and "cannot read" in str(done.exception)
