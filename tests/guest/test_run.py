@@ -119,6 +119,12 @@ def test_faults_that_need_no_device_mapper_strike_in_the_local_lab(torture: Tort
     assert run.exit_code == 0
 
 
+def test_a_kernel_without_dm_flakey_gets_another_canary(torture: Torture) -> None:
+    run = torture("--fs", "ext4", "--layout", "hole", "--fault", "none", "--kernel-arg", "module_blacklist=dm_flakey")
+    assert run.outcomes(arm="canary") == {("ext4", "lying-disk"): {"notrun"}, ("ext4", "stale-disk"): {"pass"}}
+    assert run.exit_code == 0
+
+
 def test_a_limit_too_small_to_pin_is_notrun_with_the_number(torture: Torture) -> None:
     run = torture("--fs", "ext4", "--pin", "mlock", "--sync", "msync", "--no-control", "--memlock", "4096")
     reasons = {trial["reason"] for trial in run.document["trials"]}

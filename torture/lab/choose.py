@@ -13,14 +13,12 @@ from torture.lab.guest_lab import GuestLab
 from torture.lab.local import LocalLab
 from torture.lab.qemu import QemuLab, is_boot_image
 from torture.lab.uml import UmlLab
-from torture.rig.machine import has_device_mapper
 
 UML, QEMU, LOCAL = "uml", "qemu", "local"
 _WITH_KERNEL: Mapping[str, type[GuestLab]] = {UML: UmlLab, QEMU: QemuLab}
 LAB_CLASSES: Mapping[str, type[GuestLab] | type[LocalLab]] = {**_WITH_KERNEL, LOCAL: LocalLab}
 LABS = tuple(LAB_CLASSES)
 """What `--lab` takes."""
-CANARY_WITH_DEVICE_MAPPER, CANARY_WITHOUT = "lying-disk", "stale-disk"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +83,3 @@ def guest_lab(name: str, run_id: str, results: Path, scratch: Path, choice: Kern
 def local_lab(run_id: str, results: Path, scratch: Path, device: Path | None) -> LocalLab:
     """Agents on this kernel."""
     return LocalLab(run_id, results, scratch, mmap.PAGESIZE, device)
-
-
-def canary_fault(lab: str) -> str:
-    """The plant that works in a lab."""
-    if lab != LOCAL or has_device_mapper(""):
-        return CANARY_WITH_DEVICE_MAPPER
-    return CANARY_WITHOUT

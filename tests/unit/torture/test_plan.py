@@ -14,7 +14,7 @@ from torture.plan import FaultSpec, Plan
 
 
 def some_plans() -> list[Plan]:
-    return [item.plan for item in draw(Request(seed=7), "lying-disk")]
+    return [item.plan for item in draw(Request(seed=7))]
 
 
 def test_a_plan_survives_json() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from tests.unit.torture.stories import finding, plan, trial
 from torture.faults import FAULTS
 from torture.report import document
+from torture.report.formats import FORMATS, TEXT, exit_code
 from torture.report.summary import overall, render
 from torture.results.cells import Cell, outcomes
 from torture.results.groups import distinct, gather
@@ -16,6 +18,7 @@ from verify.outcome import Outcome
 from workloads.pins import PINS
 
 PASSED, FAILED, LATE = Outcome.passed, Outcome.failed, Outcome.late
+CANARY = trial(0, PASSED, arm="canary")
 
 
 def test_a_cell_has_its_worst_outcome() -> None:
@@ -24,7 +27,34 @@ def test_a_cell_has_its_worst_outcome() -> None:
 
 
 def test_a_finding_on_one_pin_does_not_stain_another() -> None:
-    assert outcomes([trial(1, FAILED, finding(pin="map-locked"))]) == {Cell("ext4", "hole", "mlock", "none"): PASSED}
+    trials = [CANARY, trial(1, FAILED, finding(pin="map-locked"))]
+    assert outcomes(trials) == {Cell("ext4", "hole", "mlock", "none"): PASSED}
+
+
+def test_no_cell_is_clean_where_the_canary_never_ran() -> None:
+    """Another filesystem's canary is none of it, nor that of another kernel."""
+    others = [replace(CANARY, kernel="other"), replace(CANARY, plan=replace(CANARY.plan, filesystem="xfs"))]
+    trials = [*others, trial(1, FAILED, finding(pin="map-locked"))]
+    assert outcomes(trials) == {Cell("ext4", "hole", "mlock", "none"): Outcome.unknown}
+
+
+@pytest.mark.parametrize("canary", [[], [Outcome.notrun], [Outcome.unknown]])
+def test_a_run_without_a_canary_that_was_found_does_not_pass(canary: list[Outcome]) -> None:
+    facts = {"config": {"endless": False}}
+    trials = [*(trial(1, outcome, arm="canary") for outcome in canary), trial(2, PASSED)]
+    assert exit_code(trials, facts) == Outcome.unknown.exit_code
+    assert json.loads(FORMATS["json"](trials, facts))["outcome"] == "unknown"
+    assert "1 unknown" in FORMATS[TEXT](trials, facts) and "the tool may be blind" in FORMATS[TEXT](trials, facts)
+
+
+def test_another_canary_that_was_found_does() -> None:
+    trials = [trial(1, Outcome.notrun, arm="canary"), CANARY, trial(2, PASSED)]
+    assert exit_code(trials, {"config": {"endless": False}}) == 0
+    assert "1 of 1 planted losses found" in render(trials)
+
+
+def test_what_reproduces_a_loss_needs_no_canary() -> None:
+    assert exit_code([trial(1, PASSED, arm="replay")], {"config": {"endless": False}}) == 0
 
 
 def test_canaries_are_no_results() -> None:
@@ -107,7 +137,7 @@ def test_the_summary_says_what_was_lost_and_whether_anybody_was_told() -> None:
 
 def test_pins_that_fared_alike_share_a_row_and_others_do_not() -> None:
     lost = trial(3, FAILED, finding(pin="map-locked"), pin="map-locked")
-    text = render([trial(1, PASSED), trial(2, PASSED, arm="control"), lost])
+    text = render([CANARY, trial(1, PASSED), trial(2, PASSED, arm="control"), lost])
     assert "mlock, none  pass" in text
     assert "map-locked   FAIL" in text
 
