@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
-from torture.campaign.confirm import Confirm
+from torture.campaign.confirm import FEWEST_REPEATS, Confirm
 from torture.campaign.explore import Explore
 from torture.draw.arm import Arm
 from torture.draw.matrix import Drawn, canaries, next_canary
@@ -133,7 +133,7 @@ class Schedule:
         if self._most_trials is not None and self._number >= self._most_trials:
             return None
         if self._most_findings is not None and self._confirm.findings >= self._most_findings:
-            return self._confirm.control()
+            return self._confirm.next(FEWEST_REPEATS)
         if not self._pending and time.monotonic() >= self._canary_due_s:
             self._canary_due_s = time.monotonic() + CANARY_INTERVAL_S
             self._pending = [(item, kernel) for kernel in self._kernels for item in canaries(self._request)]

@@ -17,8 +17,8 @@ MARKERS = re.compile(
     r"|INFO: .* (?:self-)?detected (?:expedited )?stalls? on |[1-9]\d* new suspected memory leaks"
     r"|Page cache invalidation failure on direct I/O"
 )
-"""Written by lib/bug.c, kernel/panic.c, kernel/hung_task.c, kernel/locking/lockdep.c, kernel/rcu, mm/kmemleak.c, mm/memory.c
-and mm/page_alloc.c ("BUG: Bad page"), and fs/xfs. The last one, of mm/filemap.c, is legal where somebody stores to a page
+"""Written by lib/bug.c, kernel/panic.c, kernel/hung_task.c, kernel/locking/lockdep.c, kernel/rcu, mm/kmemleak.c, fs/xfs,
+mm/memory.c and mm/page_alloc.c ("BUG: Bad page"). The last one, of mm/filemap.c, is legal where somebody stores to a page
 while another writes it with O_DIRECT: here only its own worker does, between two stores."""
 SOUND_DISK_MARKERS = re.compile(r"This should not happen!! +Data will be lost")
 """Announced by ext4 when writeback finds no block for what was accepted (mpage_map_and_submit_extent). Legal where reads or

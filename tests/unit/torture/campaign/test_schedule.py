@@ -10,11 +10,12 @@ from itertools import pairwise
 import pytest
 
 from tests.unit.torture.stories import finding
-from torture.campaign.confirm import shape_of
+from torture.campaign.confirm import FEWEST_REPEATS
 from torture.campaign.schedule import CONFIRM_EVERY, FixedList, Schedule
 from torture.draw.combination import combinations_of
 from torture.draw.request import Request, whole_space
 from torture.judge import Verdict
+from torture.results.blame import ENOUGH, shape_of
 from torture.results.known import Known
 from torture.results.store import Task, Trial
 from verify.finding import Finding
@@ -107,7 +108,8 @@ def test_control_arms_of_findings_are_run_before_the_budget_of_findings_ends_it(
     while (task := source.next()) is not None:
         tasks.append(task)
         source.finished(result(task, *[finding()] * (task.arm == "pinned")))
-    assert [task.arm for task in tasks] == ["canary", "pinned", "repeat"]
+    assert [task.arm for task in tasks] == ["canary", "pinned", *["repeat"] * FEWEST_REPEATS]
+    assert Counter(task.plan.is_control for task in tasks[1:]) == {False: ENOUGH, True: ENOUGH}
     assert tasks[2].plan == tasks[1].plan.control()
 
 
@@ -149,7 +151,7 @@ def test_budgets_end_it() -> None:
     hunting = schedule(most_findings=1)
     while (task := hunting.next()) is not None:
         hunting.finished(result(task, finding()))
-        assert task.number < 10
+        assert task.number < 20
     assert hunting.next() is None
 
 
