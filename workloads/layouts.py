@@ -113,7 +113,8 @@ def _reflinked(site: Site) -> tuple[File, ...]:
 
 
 def _snapshotted(site: Site) -> tuple[File, ...]:
-    """A file in a btrfs subvolume of its own, with a snapshot; the target's name is a symbolic link to it."""
+    """A file in a btrfs subvolume of its own, with a snapshot. Workers come to it by a symbolic link; the record names the
+    file itself, since readers follow no links."""
     volume, snapshot = (site.path.with_name(f"{site.path.name}.{kind}") for kind in ("volume", "snapshot"))
     with opened(site.path.parent, os.O_RDONLY | os.O_DIRECTORY) as parent:
         with refusable("snapshotted"):
@@ -121,10 +122,11 @@ def _snapshotted(site: Site) -> tuple[File, ...]:
         site.path.symlink_to(Path(volume.name) / "file")
         inside = replace(site, path=volume / "file")
         base = _stamped(inside, "snapshotted").base
+        target = replace(site.record("snapshotted", base), name=f"{volume.name}/{inside.path.name}")
         with opened(volume, os.O_RDONLY | os.O_DIRECTORY) as source:
             libc.snapshot_subvolume(source, parent, snapshot.name)
     (snapshot / "file").chmod(CLONE_MODE)
-    return (site.record("snapshotted", base), site.clone(f"{snapshot.name}/file", "snapshotted", base))
+    return (target, site.clone(f"{snapshot.name}/file", "snapshotted", base))
 
 
 def _straddling(site: Site) -> tuple[File, ...]:

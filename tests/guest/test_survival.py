@@ -45,7 +45,7 @@ def lab(tmp_path: Path) -> Iterator[UmlLab]:
 
 def plans(count: int) -> list[Drawn]:
     request = Request({"filesystem": ("ext4",), "layout": ("hole",)}, count=count, canary=False, control=False)
-    return draw(request, "lying-disk")[:count]
+    return draw(request)[:count]
 
 
 def carry_out(lab: UmlLab, drawn: list[Drawn]) -> list[Trial]:

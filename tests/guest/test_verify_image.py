@@ -30,7 +30,7 @@ LABS = ("uml", "local") if os.geteuid() == 0 else ("uml",)
 def plan() -> Plan:
     """An mlocked hole, stored to and synced, then a power cut."""
     request = Request({"filesystem": ("xfs",), "layout": ("hole",), "fault": ("power-cut",)}, workers=1)
-    return draw(replace(request, pages=4, canary=False), "lying-disk")[0].plan
+    return draw(replace(request, pages=4, canary=False))[0].plan
 
 
 def leave_disk(plan: Plan, kernel: str, mutant: int, directory: Path) -> Path:

@@ -12,14 +12,12 @@ from torture.lab.guest_lab import GuestLab
 from torture.lab.local import LocalLab
 from torture.lab.qemu import QemuLab, is_boot_image
 from torture.lab.uml import UmlLab
-from torture.rig.machine import has_device_mapper
 
 UML, QEMU, LOCAL = "uml", "qemu", "local"
 _WITH_KERNEL: Mapping[str, type[GuestLab]] = {UML: UmlLab, QEMU: QemuLab}
 LAB_CLASSES: Mapping[str, type[GuestLab] | type[LocalLab]] = {**_WITH_KERNEL, LOCAL: LocalLab}
 LABS = tuple(LAB_CLASSES)
 """What `--lab` takes."""
-CANARY_WITH_DEVICE_MAPPER, CANARY_WITHOUT = "lying-disk", "stale-disk"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +77,3 @@ def guest_lab(name: str, run_id: str, results: Path, scratch: Path, choice: Kern
     kind = _WITH_KERNEL[name]
     path = kind.check_kernel(choice.path) if choice.path else ""
     return kind(run_id, results, scratch, path, choice.arguments)
-
-
-def canary_fault(lab: str) -> str:
-    """The plant that works in a lab."""
-    if lab != LOCAL or has_device_mapper(""):
-        return CANARY_WITH_DEVICE_MAPPER
-    return CANARY_WITHOUT

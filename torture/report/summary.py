@@ -175,12 +175,17 @@ def _unclear(trials: Iterable[Trial]) -> Iterator[str]:
 
 def _closing(trials: Sequence[Trial]) -> str:
     canaries = [trial for trial in trials if trial.is_canary]
-    found = sum(trial.verdict.outcome == Outcome.passed for trial in canaries)
     outcome = overall(trials)
     counted = Counter(trial.verdict.outcome.value for trial in trials if not trial.is_canary)
     counts = ", ".join(f"{number} {name}" for name, number in counted.items())
-    planted = f"{found} of {len(canaries)} planted losses found" if canaries else "no canary was run"
-    return f"{len(trials) - len(canaries)} trials ({counts}); {planted}.\n{outcome_line(outcome)}"
+    return f"{len(trials) - len(canaries)} trials ({counts}); {planted(canaries)}.\n{outcome_line(outcome)}"
+
+
+def planted(canaries: Iterable[Trial]) -> str:
+    """What became of the losses that were planted, of those that the kernels could plant."""
+    outcomes = [trial.verdict.outcome for trial in canaries if trial.verdict.outcome is not Outcome.notrun]
+    found = outcomes.count(Outcome.passed)
+    return f"{found} of {len(outcomes)} planted losses found" if outcomes else "no loss was planted"
 
 
 def detail(trial: Trial, directory: Path) -> str:

@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from torture.draw.arm import Arm, arm_of
+from torture.draw.arm import arm_of
 from torture.plan import Plan
+from torture.results.blame import blame
 from torture.results.known import OF_FINDING
 from torture.results.store import Trial
 from verify.finding import Finding
@@ -43,17 +44,8 @@ class Group:
     seen: Counter[str] = field(default_factory=Counter)
     tried: Counter[str] = field(default_factory=Counter)
     shared: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def control(self) -> str:
-        """What the control arm says of the pin, in words."""
-        if not self.tried[Arm.control]:
-            return "no control arm was run"
-        if self.seen[Arm.control]:
-            return "the control arm, without a pin, shows it too: the pin is not to blame"
-        if self.losing_pins == {""}:
-            return "the control arm, without a pin, does not show it"
-        return "only pinned mappings lose it; the control arm, without a pin, does not"
+    control: str = ""
+    """What both arms say of the pin, in words (torture.results.blame)."""
 
 
 def gather(trials: Iterable[Trial]) -> list[Group]:
@@ -67,7 +59,9 @@ def gather(trials: Iterable[Trial]) -> list[Group]:
         for finding in deduplicated(trial.verdict.findings):
             _count(groups, trial, finding)
     for group in groups.values():
-        group.tried = Counter(arm_of(trial.plan) for trial in trials if was_tried(trial, group.key))
+        could = [trial for trial in trials if was_tried(trial, group.key)]
+        group.tried = Counter(arm_of(trial.plan) for trial in could)
+        group.control = blame(could, group.trials, group.losing_pins).words
     return list(groups.values())
 
 
@@ -98,10 +92,11 @@ def _merged(groups: list[Group], trials: Sequence[Trial]) -> Group:
         losing_pins=set().union(*(group.losing_pins for group in groups)),
         shared=dict(set.intersection(*(set(group.shared.items()) for group in groups))),
     )
-    could = (trial for trial in trials if not trial.is_canary and any(was_tried(trial, group.key) for group in groups))
+    could = [trial for trial in trials if not trial.is_canary and any(was_tried(trial, group.key) for group in groups)]
     for trial in could:
         merged.tried[arm_of(trial.plan)] += 1
         merged.seen[arm_of(trial.plan)] += trial.number in merged.trials
+    merged.control = blame(could, merged.trials, merged.losing_pins).words
     return merged
 
 

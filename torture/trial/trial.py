@@ -28,7 +28,7 @@ from torture.filesystems import Filesystem, filesystem
 from torture.plan import Plan
 from torture.rig import block_evidence, remount
 from torture.rig.fs_errors import FsErrors
-from torture.rig.kernel_log import KernelLog, alarms
+from torture.rig.kernel_log import KernelLog, alarms, data_races
 from torture.rig.machine import Machine
 from torture.rig.record import COMMANDS, KERNEL_LOG, LEDGER, POWER_OFF, Record
 from torture.rig.scene import Scene
@@ -150,7 +150,9 @@ class _Trial:
         lines = self.kernel_log.since()
         with open(self.directory / KERNEL_LOG, "a", encoding="utf-8") as log:
             log.writelines(f"{line}\n" for line in lines)
-        self.record.alarms += alarms(lines)
+        sound_disk = not any(fault.targets or fault.canary or fault.may_lose_unsynced for fault in self.faults)
+        self.record.alarms += alarms(lines, sound_disk=sound_disk)
+        self.record.evidence += data_races(lines)
         if not self.kernel_log.readable:
             self.record.evidence.append("the kernel log could not be read, so its alarms are not known")
         self.record.tainted = self.kernel_log.tainted

@@ -132,7 +132,7 @@ def test_every_drawn_plan_is_read_as_it_was_drawn() -> None:
         Request({"filesystem": tuple(FILESYSTEMS), "fault": tuple(FAULTS)}, workers=1),
     ]
     for request in requests:
-        for drawn in draw(request, "lying-disk"):
+        for drawn in draw(request):
             assert read_plan(drawn.plan.to_json()) == drawn.plan
 
 

@@ -13,7 +13,7 @@ from torture.plan import Plan
 
 def drawn(**options: object) -> list[Drawn]:
     values = {name: options.pop(name) for name in DIMENSIONS if name in options}
-    return draw(Request(values, **options), "lying-disk")  # type: ignore[arg-type]
+    return draw(Request(values, **options))  # type: ignore[arg-type]
 
 
 def kinds(plan: Plan) -> set[str]:
