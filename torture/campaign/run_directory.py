@@ -24,7 +24,7 @@ from torture.lab.homes import LOCK
 from torture.lab.room import probe_room
 from torture.lab.run_id import PATTERN, Hold, new_run_id
 from torture.report.terminal import echo
-from torture.results.store import Store
+from torture.results.store import Store, never_began
 from verify.descriptors import opened as opened_file
 
 
@@ -66,6 +66,8 @@ def recorded(directory: Path, purpose: str, scratch: Path, say: Callable[[str], 
     directory = directory.resolve()
     with Store(directory) as store:
         facts = store.facts()
+    if not facts:
+        raise never_began(directory)
     if (made_for := facts.get("purpose")) != purpose:
         raise BadRequest(f"{directory.name} is no {purpose}", f"it was made by {made_for!r}")
     if not PATTERN.fullmatch(directory.name) or facts.get("run") != directory.name:

@@ -27,7 +27,8 @@ from verify.outcome import Outcome
 SCHEMA_VERSION = 3
 STORE = "store.sqlite"
 
-_SCHEMA = """
+_SCHEMA = f"""
+BEGIN;
 CREATE TABLE run (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE task (
     number INTEGER PRIMARY KEY,
@@ -46,6 +47,8 @@ CREATE TABLE result (
     release TEXT NOT NULL,
     evidence TEXT NOT NULL
 );
+PRAGMA user_version={SCHEMA_VERSION};
+COMMIT;
 """
 
 
@@ -109,7 +112,6 @@ class Store(AbstractContextManager["Store"]):
             self._connection = sqlite3.connect(path, isolation_level=None)
             if create:
                 self._connection.executescript(_SCHEMA)
-                self._connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
             self._check_version(path)
             self._connection.execute("PRAGMA journal_mode=WAL")
             self._connection.execute("PRAGMA synchronous=FULL")
@@ -122,6 +124,9 @@ class Store(AbstractContextManager["Store"]):
 
     def _check_version(self, path: Path) -> None:
         (version,) = self._connection.execute("PRAGMA user_version").fetchone()
+        if version == 0:
+            self.close()
+            raise never_began(path.parent)
         if version != SCHEMA_VERSION:
             self.close()
             reader = "an older checkout" if version < SCHEMA_VERSION else "a newer version"
@@ -212,6 +217,11 @@ def _findings(number: int, text: str) -> tuple[Finding, ...]:
         raise BadRequest(f"findings of trial {number}, {error.wrong}", error.allowed) from None
 
 
+def never_began(run: Path) -> BadRequest:
+    """What is said of a run that was killed before it had stored the first facts about itself."""
+    return BadRequest(f"{run.name} was ended before it had stored what it is to do", "start it anew; nothing was run")
+
+
 def find_run(given: Path, results: Path) -> Path:
     """The directory of a run, given as a path or as an id below `results`."""
     for candidate in (given, results / given):
@@ -230,6 +240,9 @@ def trial_directory(run: Path, trial: Trial) -> Path:
 
 
 def stored(directory: Path) -> tuple[list[Trial], dict[str, Any]]:
-    """Trials and facts of a stored run."""
+    """Trials and facts of a stored run. BadRequest if it has none."""
     with Store(directory) as store:
-        return list(store.trials()), store.facts()
+        trials, facts = list(store.trials()), store.facts()
+    if not facts:
+        raise never_began(directory)
+    return trials, facts
