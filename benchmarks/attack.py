@@ -28,12 +28,13 @@ from torture.lab.disk import default_scratch, memory_scratch
 
 TORTURE = Path(sys.executable).parent / "torture"
 KILLS_PER_RUN = 12
-TRIALS: Mapping[str, int] = {LOCAL: 20}
-"""In a run, for each lab whose trials are not the usual ones."""
-USUAL_TRIALS = 6
+TRIALS, USUAL_TRIALS = {LOCAL: 16}, 5
+"""In a run, and in the labs where they take no longer."""
 SET_UP, BOOT, TRIAL, JUDGING, REPORT, CLEANING = PHASES = ("set-up", "boot", "trial", "judging", "report", "cleaning")
+WEIGHT = {LOCAL: 2}
+"""How often a lab is drawn; a guest that has to boot costs more."""
 ANY = "any"
-AIMS = {ANY: 30, SET_UP: 15, BOOT: 15, TRIAL: 20, JUDGING: 10, REPORT: 10}
+AIMS = {ANY: 25, SET_UP: 20, BOOT: 15, TRIAL: 20, JUDGING: 10, REPORT: 10}
 """When to kill, and how often that is drawn."""
 WITHIN_S = {ANY: 5.0, SET_UP: 1.0, BOOT: 1.0, TRIAL: 1.5, JUDGING: 0.03, REPORT: 0.3}
 """How long after the phase has begun a kill comes at the latest."""
@@ -43,7 +44,7 @@ WEIGHTS = (40, 20, 20, 20)
 NEARLY_DONE = 3
 """A run with so few trials left is waited for if its report is to be hit."""
 RESUMED_WHEN_DONE = 2
-LEFT_TO_RESUME, CLEANER_KILLED = 0.2, 0.1
+LEFT_TO_RESUME, CLEANER_KILLED = 0.3, 0.1
 """How often nobody cleans up before a run is gone on with, and how often whoever cleans up is killed."""
 BUGS = ("Traceback (most", "bug in torture")
 """What no run says that ends in order."""
@@ -51,6 +52,7 @@ PATIENCE_S = 300.0
 JUDGED = (0, 3, 4, 5, 6)
 """Exit codes of runs that came to their end."""
 _PAUSE_S = 0.01
+_NO_RUN = "a run that has no directory yet"
 
 Abilities = Mapping[str, Mapping[str, Sequence[str]]]
 """By lab and filesystem, the faults that can strike it there."""
@@ -80,9 +82,9 @@ class Attack:
     """One run, which is killed until it has had enough, and then finished. `home` is kept if anything was wrong."""
 
     def __init__(self, seed: int, number: int, abilities: Abilities, home: Path, tally: Tally) -> None:
-        self.name, self._home, self._tally = f"--seed {seed} --only {number}", home, tally
+        self._home, self._tally = home, tally
         self._random = random.Random(f"{seed}/{number}")
-        self.lab = self._random.choice(list(abilities))
+        self.lab = self._random.choices(list(abilities), [WEIGHT.get(lab, 1) for lab in abilities])[0]
         self.scratch = memory_scratch(home) / f"kills-{home.parent.name}-{number}" if self._random.random() < 0.5 else None
         self._places = ["--scratch", str(self.scratch)] if self.scratch else []
         self._first, self._again = self._commands(abilities[self.lab], seed)
@@ -120,20 +122,23 @@ class Attack:
         self._segment += 1
         self._hits = 0
         self._said = self._home / f"segment-{self._segment}.txt"
-        results = self._home / "results"
-        command = [str(TORTURE), *words, "--results", str(results), *self._places]
+        command = [str(TORTURE), *words, "--results", str(self._home / "results"), *self._places]
         self._note(f"$ {' '.join(command)}")
         with open(self._said, "wb") as out:
             self._process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, start_new_session=True
+                command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
             )
         self._began_s = time.monotonic()
 
     # -- when ---------------------------------------------------------------------------------------------------------
 
+    @property
+    def _is_set_up(self) -> bool:
+        return b"results in " in self._said.read_bytes()
+
     def _phase(self) -> str:
         run = self._directory()
-        if run is None or b"results in " not in self._said.read_bytes():
+        if run is None or not self._is_set_up:
             return SET_UP
         trials = list((run / aftermath.TRIALS).glob("*"))
         scratch = self.scratch or default_scratch()
@@ -150,8 +155,8 @@ class Attack:
         left = self.trials - len(list((run / aftermath.TRIALS).glob("*")) if run else [])
         if aim == REPORT and left > NEARLY_DONE:
             aim = TRIAL
-        while aim not in (ANY, self._phase()) and self._process.poll() is None and self._age_s() < PATIENCE_S:
-            time.sleep(_PAUSE_S)
+        while aim not in (ANY, self._phase()) and not _ends_within(self._process, _PAUSE_S) and self._age_s() < PATIENCE_S:
+            pass
         _ends_within(self._process, self._random.uniform(0, WITHIN_S[aim]))
 
     def _age_s(self) -> float:
@@ -175,7 +180,7 @@ class Attack:
                 if self._finished() or self.failures:
                     return
                 self._start()
-            self._wrong("order: it does not finish")
+            self.wrong("order: it does not finish")
         finally:
             if self._process.poll() is None:
                 os.killpg(self._process.pid, signal.SIGKILL)
@@ -186,22 +191,21 @@ class Attack:
 
     def _finished(self) -> bool:
         if not _ends_within(self._process, PATIENCE_S):
-            self._wrong(f"order: it did not end within {PATIENCE_S:g} s")
+            self.wrong(f"order: it did not end within {PATIENCE_S:g} s")
         return not self.failures and self._ended()
 
     def _kill(self) -> None:
         victim = self._random.choices(VICTIMS[:-1], WEIGHTS)[0]
         run, phase, age_s = self._directory(), self._phase(), self._age_s()
-        name = run.name if run else ""
-        of_run = aftermath.processes_of(name or "no run", self._process.pid)
+        name = run.name if run else _NO_RUN
+        of_run = aftermath.processes_of(name, self._process.pid)
         if victim in ENDS_RUN:
             (os.killpg if victim == GROUP else os.kill)(self._process.pid, signal.SIGKILL)
             self._process.wait()
         else:
-            others = {each for each in of_run if each.pid != self._process.pid}
-            chosen = sorted(others if victim == DESCENDANT else aftermath.guests(name) & others, key=lambda each: each.pid)
-            struck = self._random.choice(chosen) if chosen else None
-            if struck is None or not struck.strike():
+            chosen = aftermath.guests(name) if victim == GUEST else of_run
+            others = sorted({each for each in chosen if each.pid != self._process.pid}, key=str)
+            if not others or not self._random.choice(others).strike():
                 return
             self._hits += 1
         self._count(victim, phase, f"{age_s:.2f} s after the start")
@@ -223,32 +227,29 @@ class Attack:
             self._compare(run, found)
         if found.config is not None and self._random.random() < LEFT_TO_RESUME:
             self._start()
-            while b"results in " not in self._said.read_bytes() and self._process.poll() is None:
-                time.sleep(_PAUSE_S)
+            while not self._is_set_up and not _ends_within(self._process, _PAUSE_S):
+                pass
             for line in aftermath.outlived(known):
-                self._wrong(f"left: {line}")
+                self.wrong(f"left: {line}")
             return
         if self._random.random() < CLEANER_KILLED:
-            self._kill_cleaner()
+            with subprocess.Popen([TORTURE, "clean", *self._places], stdout=subprocess.DEVNULL) as cleaner:
+                if not _ends_within(cleaner, self._random.uniform(0.3, 1.2)):
+                    cleaner.kill()
+                    self._count(CLEANER, CLEANING, "")
         self._clean()
-        self._expect_nothing(run.name if run else "no run", known)
+        self._expect_nothing(run.name if run else _NO_RUN, known)
         if run and found.config is None:
-            if b"results in " in self._said.read_bytes():
-                self._wrong("lost: a run that was announced cannot be gone on with")
+            if self._is_set_up:
+                self.wrong("lost: a run that was announced cannot be gone on with")
             shutil.rmtree(run)
             self._run = None
         self._start()
 
-    def _kill_cleaner(self) -> None:
-        with subprocess.Popen([TORTURE, "clean", *self._places], stdout=subprocess.DEVNULL) as cleaner:
-            if not _ends_within(cleaner, self._random.uniform(0.3, 1.2)):
-                cleaner.kill()
-                self._count(CLEANER, CLEANING, "")
-
     def _clean(self) -> None:
         done = subprocess.run([TORTURE, "clean", *self._places], capture_output=True, text=True, check=False)
         if "Traceback" in done.stderr or (self._run and self._run.name in done.stderr):
-            self._wrong(f"order: torture clean: {done.stderr}")
+            self.wrong(f"order: torture clean: {done.stderr}")
 
     def _ended(self) -> bool:
         """The run ended by itself: it has cleaned up, and says how it came out. Whether it is finished."""
@@ -256,7 +257,7 @@ class Attack:
         self._note(f"ended with {code} after {self._age_s():.2f} s")
         gave_up = code == 1 and self._hits > 0 and not any(text in said for text in BUGS)
         if not (gave_up or (code in JUDGED and "\nOutcome" in said)):
-            self._wrong(f"order: exit code {code} after {self._hits} kills of its processes: {said[-2000:]}")
+            self.wrong(f"order: exit code {code} after {self._hits} kills of its processes: {said[-2000:]}")
         if run is None:
             return False
         self._expect_nothing(run.name, set())
@@ -268,25 +269,25 @@ class Attack:
                 self._tally.gave_up += 1
             return False
         for line in aftermath.unfulfilled(run, found):
-            self._wrong(line)
+            self.wrong(line)
         told = re.search(r"^(\d+) trials? \(", said, re.MULTILINE)
         there = sum(not task.is_canary for task in found.tasks)
         if not told or int(told[1]) != there:
-            self._wrong(f"lost: of {there} trials the report counts {told[1] if told else 'none'}")
+            self.wrong(f"lost: of {there} trials the report counts {told[1] if told else 'none'}")
         return True
 
     def _compare(self, run: Path, found: Stock) -> None:
         for line in aftermath.losses(self._before, run, found):
-            self._wrong(line)
+            self.wrong(line)
         with self._tally.lock:
             self._tally.trials += len(found.kept) - len(self._before.kept)
         self._before = found
 
     def _expect_nothing(self, run: str, known: set[Process]) -> None:
         for line in aftermath.left_behind(run, [self.scratch] if self.scratch else [], known):
-            self._wrong(f"left: {line}")
+            self.wrong(f"left: {line}")
         for path in self.scratch.iterdir() if self.scratch and self.scratch.is_dir() else ():
-            self._wrong(f"left: {path}")
+            self.wrong(f"left: {path}")
 
     def _directory(self) -> Path | None:
         if self._run is None:
@@ -297,7 +298,8 @@ class Attack:
         self._log.append(line)
         (self._home / "log.txt").write_text("\n".join(self._log) + "\n")
 
-    def _wrong(self, line: str) -> None:
+    def wrong(self, line: str) -> None:
+        """Something is left, lost, doubled, or out of order, as the first word says."""
         self._note(f"WRONG: {line}")
         self.failures.append(line)
         with self._tally.lock:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
@@ -97,7 +98,10 @@ def attack(seed: int, number: int, able: Abilities, home: Path, tally: Tally) ->
     place = home / str(number)
     place.mkdir()
     one = Attack(seed, number, able, place, tally)
-    one.carry_out()
+    try:
+        one.carry_out()
+    except Exception:  # the others go on
+        one.wrong(f"order: {traceback.format_exc()}")
     with tally.lock:
         tally.runs += 1
         for line in one.failures:
