@@ -134,6 +134,12 @@ def _lies_in(device: Attached, home: Path) -> bool:
         return False  # it was detached while we looked
 
 
+def _is_same(one: Path, other: Path) -> bool:
+    """Whether two paths that the kernel told of a device at two moments name one file. Once the mount namespace is gone in
+    which the device was attached, a path begins at the mount, and not at the root any more (d_path() in fs/d_path.c)."""
+    return str(one).endswith(str(other)) or str(other).endswith(str(one))
+
+
 def backing(path: Path) -> Backing:
     """The file behind a loop device, wherever it can be reached. OSError with ENXIO if there is none (LOOP_GET_STATUS64 of
     loop(4); struct loop_info64 in include/uapi/linux/loop.h)."""
@@ -152,7 +158,7 @@ def _detach(path: Path, backing_file: Path, timeout_s: float) -> None:
     """losetup succeeds on a device that is open: the kernel then sets autoclear and detaches at the last close."""
 
     def gone() -> bool:
-        return not any(device.path == path and device.backing_file == backing_file for device in attached())
+        return not any(device.path == path and _is_same(device.backing_file, backing_file) for device in attached())
 
     if gone():
         return

@@ -88,7 +88,8 @@ class MemoryCgroup:
         if self._group.exists():
             with suppress(ProcessLookupError):  # it was killed: the group is empty
                 self.step_out()
-            self._group.rmdir()
+            with suppress(FileNotFoundError):  # somebody who cleans up was faster
+                self._group.rmdir()
 
     def _used(self) -> int:
         return int((self._group / self._hierarchy.usage).read_text())
@@ -123,8 +124,16 @@ def leftovers() -> Iterator[tuple[Path, str]]:
         return
     for group in root.glob("torture-*"):
         named = _NAME.fullmatch(group.name)
-        if named and _is_ours(group) and not Path("/proc", named[2]).exists():
+        if named and _has_ended(named[2]) and _is_ours(group):
             yield group, named[1]
+
+
+def _has_ended(pid: str) -> bool:
+    """A zombie is in no group any more, and may be one for as long as its parent likes."""
+    try:
+        return Path("/proc", pid, "stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
 
 
 def _is_ours(group: Path) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import random
@@ -15,9 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import aftermath
 from tests.guest.command_line import TORTURE
-from torture.lab import processes, run_id
-from torture.results.store import Store
 
 pytestmark = pytest.mark.guest
 
@@ -44,20 +42,6 @@ def start(*words: str | Path) -> subprocess.Popen[str]:
     return subprocess.Popen([TORTURE, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def run_processes(run: str) -> list[int]:
-    return list(processes.tagged(f"{run_id.ENVIRONMENT}={run}"))
-
-
-def sessions(leaders: list[int]) -> list[int]:
-    """Every process in the sessions of these: in User-mode Linux, each process of the guest is one of the host."""
-    wanted, found = set(leaders), []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):
-            if int(stat.read_text().rsplit(")", 1)[1].split()[3]) in wanted:
-                found.append(int(stat.parent.name))
-    return sorted(found)
-
-
 class Chaos:
     """A campaign under attack: what is killed is drawn, and a campaign that is down is resumed."""
 
@@ -79,14 +63,10 @@ class Chaos:
 
     def kill_in_guest(self, choose: random.Random) -> None:
         """A guest's kernel, or one of its processes: agent, trial, worker, or a command."""
-        guests = run_processes(self.run)
-        while not guests and self.running.poll() is None:
+        find = choose.choice((aftermath.guests, aftermath.processes_of))
+        while not (victims := find(self.run)) and self.running.poll() is None:
             time.sleep(0.1)
-            guests = run_processes(self.run)
-        victims = sessions(guests) if choose.random() < 0.5 else guests
-        with contextlib.suppress(ProcessLookupError, IndexError):  # it is gone, or all are
-            os.kill(choose.choice(victims), signal.SIGKILL)
-            self.guests_killed += 1
+        self.guests_killed += any(each.strike() for each in choose.sample(sorted(victims, key=str), min(1, len(victims))))
 
     def fill_disk(self) -> None:
         """Until the campaign gives up by itself; then there is room again."""
@@ -137,10 +117,8 @@ def test_chaos_loses_nothing_but_what_was_in_flight(tmp_path: Path, results: Pat
     assert set(outcomes) <= {"pass", "unknown"}, f"whoever is killed, no filesystem is accused: {reasons}"
     assert outcomes.count("unknown") <= chaos.guests_killed, reasons
     assert chaos.orchestrators_killed > 0 and chaos.guests_killed > 0
-    store = Store(results / chaos.run)
-    assert list(store.tasks(unfinished=True)) == []
-    store.close()
-    assert run_processes(chaos.run) == [] and not list(Path("/dev/shm").glob(f"{chaos.run}*"))
+    assert list(aftermath.unfulfilled(results / chaos.run, aftermath.stock(results / chaos.run))) == []
+    assert aftermath.left_behind(chaos.run) == []
 
 
 def test_results_that_go_away_end_the_campaign_in_one_sentence(tmp_path: Path) -> None:
@@ -153,7 +131,7 @@ def test_results_that_go_away_end_the_campaign_in_one_sentence(tmp_path: Path) -
     (tmp_path / run).rename(tmp_path / "elsewhere")
     _, errors = campaign.communicate(timeout=120)
     assert campaign.returncode == 1 and errors.count("is gone") == 1 and "Traceback" not in errors, errors
-    assert run_processes(run) == [] and not list(Path("/dev/shm").glob(f"{run}*"))
+    assert aftermath.left_behind(run) == []
 
 
 def test_a_run_is_not_resumed_twice_at_once_but_another_may_run(tmp_path: Path) -> None:

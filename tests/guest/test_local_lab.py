@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.aftermath import left_behind
 from devicemapper import loop
 from devicemapper.loop import LoopDevice
 from tests.guest.command_line import TORTURE
-from tests.guest.test_survival import left_behind
 from torture.lab import processes, run_id
 from torture.lab.disk import DISK_MIB
 

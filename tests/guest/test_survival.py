@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import aftermath
 from tests.guest.command_line import TORTURE
 from torture.campaign.runner import Runner
 from torture.campaign.schedule import FixedList
@@ -126,39 +127,6 @@ def start_run(tmp_path: Path, *options: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
 
 
-def left_behind(run: str) -> list[str]:
-    """What of a run is still on this machine."""
-    mounted = [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if run in line]
-    backing = [path.read_text().strip() for path in Path("/sys/block").glob("loop*/loop/backing_file")]
-    mapped = [path.read_text().strip() for path in Path("/sys/block").glob("dm-*/dm/name")]
-    return [
-        *mounted,
-        *(name for name in (*backing, *mapped) if run in name),
-        *(str(pid) for pid in processes.tagged(f"{run_id.ENVIRONMENT}={run}")),
-        *(str(path) for path in SCRATCH.glob(f"{run}*")),
-    ]
-
-
-@pytest.mark.parametrize("delay_s", [0.5, 2.0, 3.5, 5.0, 8.0])
-@pytest.mark.parametrize("lab_options", [(), ("--lab", "local")], ids=["uml", "local"])
-def test_after_sigkill_clean_leaves_nothing_and_the_store_is_readable(
-    tmp_path: Path, delay_s: float, lab_options: tuple[str, ...]
-) -> None:
-    if lab_options and os.geteuid() != 0:
-        pytest.skip("the local lab needs root")
-    running = start_run(tmp_path, "--fs", "ext4", "--fs", "xfs", *lab_options)
-    assert running.stdout is not None
-    run = running.stdout.readline().decode().split("results in ")[1].strip().rpartition("/")[2]
-    time.sleep(delay_s)
-    running.kill()
-    running.wait()
-    cleaned = subprocess.run([TORTURE, "clean"], capture_output=True, text=True, check=False)
-    assert cleaned.returncode == 0, cleaned.stderr
-    assert left_behind(run) == []
-    shown = subprocess.run([TORTURE, "show", tmp_path / run], capture_output=True, text=True, check=False)
-    assert shown.returncode == 0 and "Outcome:" in shown.stdout
-
-
 def test_an_interrupt_finishes_the_trial_and_reports(tmp_path: Path) -> None:
     running = start_run(tmp_path, "--fs", "ext4")
     time.sleep(8)
@@ -174,7 +142,7 @@ def test_clean_leaves_a_living_run_alone(tmp_path: Path) -> None:
     run = running.stdout.readline().decode().split("results in ")[1].strip().rpartition("/")[2]
     time.sleep(4)
     subprocess.run([TORTURE, "clean"], check=True, capture_output=True)
-    assert left_behind(run) != []
+    assert aftermath.what_is_there(run) != []
     running.send_signal(signal.SIGINT)
     running.communicate(timeout=60)
-    assert left_behind(run) == []
+    assert aftermath.left_behind(run) == []

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.aftermath import left_behind
 from tests.guest.command_line import TORTURE
-from tests.guest.test_survival import left_behind
 from torture.faults import FAULTS
 from torture.lab.disk import default_scratch
 from torture.lab.guest_lab import OUTBOX

@@ -28,6 +28,8 @@ from verify.printable import printable_lines
 
 FINDINGS = "findings"
 IMAGE = "disk.img.gz"
+_PART = ".part"
+"""How the name of a directory ends that is being made: what was killed meanwhile is begun again."""
 _CHUNK_BYTES = 1 << 20
 _ON_FINDING_TIMEOUT_S = 600.0
 _HEX_SECTORS = 8
@@ -56,18 +58,23 @@ class Keeper:
         self._on_finding = on_finding
         self._lock = threading.Lock()
         self._untold: list[Path] = []
+        self._begun: set[Path] = set()
+        for part in self._root.glob(f"*{_PART}"):
+            shutil.rmtree(part)
 
     def keep(self, trial: Trial, directory: Path, disk: Path) -> None:
         """Make the directory of every finding of `trial` that has none yet."""
         if trial.is_canary:
             return
         for key, finding in {key_in(trial.plan, finding): finding for finding in trial.verdict.findings}.items():
-            home = self._root / slug(key)
+            home, part = self._root / slug(key), self._root / (slug(key) + _PART)
             with self._lock:
-                if home.exists():
+                if home.exists() or home in self._begun:
                     continue
-                home.mkdir(parents=True)
-            self._fill(home, trial, finding, directory, disk)
+                self._begun.add(home)
+            part.mkdir(parents=True)
+            self._fill(part, home, trial, finding, directory, disk)
+            part.rename(home)
             with self._lock:
                 self._untold.append(home)
 
@@ -78,19 +85,20 @@ class Keeper:
         for home in untold if self._on_finding else ():
             threading.Thread(target=_tell, args=(self._on_finding, home), daemon=True).start()
 
-    def _fill(self, home: Path, trial: Trial, finding: Finding, directory: Path, disk: Path) -> None:
+    def _fill(self, part: Path, home: Path, trial: Trial, finding: Finding, directory: Path, disk: Path) -> None:
+        """Write into `part` what is to lie in `home`."""
         for entry in directory.iterdir():
-            shutil.copy2(entry, home / entry.name, follow_symlinks=False)
-        (home / "finding.json").write_text(codec.encode(finding, indent=1))
-        (home / "README").write_text(printable_lines(detail(trial, home)) + "\n")
-        (home / "pages.txt").write_text(page_table(trial))
-        (home / "first-bad-page.txt").write_text(first_bad_page(directory, finding))
+            shutil.copy2(entry, part / entry.name, follow_symlinks=False)
+        (part / "finding.json").write_text(codec.encode(finding, indent=1))
+        (part / "README").write_text(printable_lines(detail(trial, home)) + "\n")
+        (part / "pages.txt").write_text(page_table(trial))
+        (part / "first-bad-page.txt").write_text(first_bad_page(directory, finding))
         versions = {**self._lab_facts[trial.kernel], "kernel": trial.release, **tool_versions(trial)}
-        (home / VERSIONS).write_text(codec.encode(codec.from_plain(Versions, versions), indent=1))
-        (home / "checked.txt").write_text(
+        (part / VERSIONS).write_text(codec.encode(codec.from_plain(Versions, versions), indent=1))
+        (part / "checked.txt").write_text(
             "\n".join(f"$ {command}\n{output}" for command, _, output in Record.read(directory).checked)
         )
-        self._keep_image(home / IMAGE, trial, disk)
+        self._keep_image(part / IMAGE, trial, disk)
 
     def _keep_image(self, target: Path, trial: Trial, disk: Path) -> None:
         """The scratch disk as the trial left it, its untouched foreign stamps turned into zeros to save room."""

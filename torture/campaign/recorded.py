@@ -9,6 +9,7 @@ from typing import Any
 from torture.campaign.run_config import RunConfig
 from torture.errors import BadRequest
 from torture.results.store import STORE, Store, Trial
+from torture.results.store_file import never_began
 from verify import codec
 from verify.codec import shown
 from verify.numbers import U32
@@ -39,6 +40,8 @@ def stored(directory: Path) -> tuple[list[Trial], dict[str, Any]]:
     """Trials and facts of a stored run. BadRequest for what no run stores; it names the row or the fact, and the field."""
     with Store(directory) as store:
         trials, facts = list(store.trials()), store.facts()
+    if not facts:
+        raise never_began(directory)
     try:
         return trials, checked(facts)
     except BadRequest as error:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -48,7 +48,7 @@ def reap(scratches: Iterable[Path], held: str = "") -> Reaped:
         done += [f"ended process {pid} of {run}" for run, pid in ended if (run, pid) not in alive]
         stuck += [f"process {pid} of {run} stays: it was killed and does not end" for run, pid in alive]
         jobs = [(str(path), partial(_remove_home, path, held, opened)) for path in paths]
-        jobs.append(("what is left of cgroups", partial(_remove_cgroups, places, stuck)))
+        jobs.append(("what is left of cgroups", partial(_remove_cgroups, places, held, stuck)))
         for what, job in jobs:
             try:
                 done += job()
@@ -59,11 +59,12 @@ def reap(scratches: Iterable[Path], held: str = "") -> Reaped:
     return Reaped(tuple(done), tuple(stuck))
 
 
-def _remove_cgroups(scratches: Iterable[Path], stuck: list[str]) -> list[str]:
-    """Of workers that are gone, and runs that are dead. The kernel refuses to remove what holds a process (EBUSY)."""
+def _remove_cgroups(scratches: Iterable[Path], held: str, stuck: list[str]) -> list[str]:
+    """Of workers that are gone, and runs that are dead, or `held`. The kernel refuses to remove what holds a process
+    (EBUSY)."""
     done = []
     for group, run in memory_cgroup.leftovers() if os.geteuid() == 0 else ():
-        if any(homes.is_held(scratch / run) for scratch in scratches):
+        if run != held and any(homes.is_held(scratch / run) for scratch in scratches):
             continue
         try:
             group.rmdir()
@@ -71,6 +72,14 @@ def _remove_cgroups(scratches: Iterable[Path], stuck: list[str]) -> list[str]:
         except OSError as error:
             stuck.append(f"cgroup {group} stays: {error.strerror}")
     return done
+
+
+def remove_cgroups(run: str) -> None:
+    """Of the workers of a run that are gone. What resists is told by `reap`."""
+    with suppress(OSError):
+        for group, owner in memory_cgroup.leftovers():
+            if owner == run:
+                group.rmdir()
 
 
 def _remove_home(path: Path, held: str, opened: Iterable[int]) -> list[str]:

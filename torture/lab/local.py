@@ -87,7 +87,7 @@ class _LocalGuest(ConnectedGuest):
     """What an agent that was killed leaves on this kernel has to be taken down by hand."""
 
     def kill(self) -> None:
-        """End the processes, then undo mounts and loop devices, in that order.
+        """End the processes, then undo mounts, loop devices and cgroups, in that order.
 
         Their mount namespace is kept until then: what the kernel itself unmounts when its last process ends may be frozen,
         or wait for ever for a device that is suspended.
@@ -95,4 +95,5 @@ class _LocalGuest(ConnectedGuest):
         with clean.kept_namespaces(processes.tagged(self._tag)) as opened:
             self._end_processes()
             clean.take_down(self._home, f"{self._home.parent.name}-{self._home.name}-", opened)
+        clean.remove_cgroups(self._home.parent.name)
         self._remove_home()

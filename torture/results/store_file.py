@@ -58,6 +58,11 @@ _STEPS_PER_BYTE = 10
 """A row of a trial takes some 50 steps and has more than 500 bytes."""
 
 
+def never_began(run: Path) -> BadRequest:
+    """What is said of a run that was killed before it had stored the first facts about itself."""
+    return BadRequest(f"{run.name} was ended before it had stored what it is to do", "start it anew; nothing was run")
+
+
 @contextmanager
 def open_to_read(path: Path) -> Iterator[sqlite3.Connection]:
     """A store that is not written, nor is anything beside it: not its write-ahead log, which may hold the newest trials,
@@ -67,8 +72,8 @@ def open_to_read(path: Path) -> Iterator[sqlite3.Connection]:
     otherwise). With a log and the shared memory of its writers, living or dead, SQLite reads all three (`readonly_shm`).
     A log that lost its shared memory is read from a copy, as SQLite would make it anew beside the log.
     """
-    if _is_there(path, "-journal") or not _is_there(path, ""):
-        raise BadRequest(f"{path} has a rollback journal", "a store has none")
+    if _is_there(path, "-journal") or not _is_there(path, ""):  # it has one until its tables are made
+        raise never_began(path.parent)
     how = ""
     with ExitStack() as undo:
         if not _is_there(path, _WAL):
@@ -89,8 +94,7 @@ def open_to_write(path: Path, *, create: bool) -> sqlite3.Connection:
     with ExitStack() as undo:
         connection = undo.enter_context(closing(sqlite3.connect(path, isolation_level=None)))
         if create:
-            connection.executescript(SCHEMA)
-            connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+            connection.executescript(f"BEGIN; {SCHEMA} PRAGMA user_version={SCHEMA_VERSION}; COMMIT")
         _check(connection, path)
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
@@ -140,6 +144,8 @@ def _check(connection: sqlite3.Connection, path: Path) -> None:
     connection.execute("PRAGMA cell_size_check=ON")
     connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MOST_VALUE_BYTES)
     (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version == 0 and not next(_objects(connection), None):
+        raise never_began(path.parent)
     if version != SCHEMA_VERSION:
         reader = "an older checkout" if version < SCHEMA_VERSION else "a newer version"
         raise BadRequest(

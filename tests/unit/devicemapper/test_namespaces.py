@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -119,3 +120,30 @@ def test_a_loop_device_of_another_namespace_is_reaped(tmp_path: Path, deleted: b
             assert loop.reap(ours) == (device,)
             assert any(each.path == other.path for each in loop.attached())
     assert not any(each.path == device for each in loop.attached())
+
+
+def test_a_loop_device_whose_namespace_goes_meanwhile_is_reaped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its file had another path then, so it was taken to be detached, the file was removed, and the device stayed."""
+    detach = loop._detach
+    with mounts.mount(Path("none"), tmp_path, "tmpfs"):
+        image = tmp_path / "disk"
+        image.write_bytes(bytes(1 << 20))
+        command = [sys.executable, "-c", f"{ATTACHES}\nsys.stdin.read()", str(image)]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as agent:
+            assert agent.stdout is not None
+            device = Path(agent.stdout.readline().strip())
+
+            def told() -> list[Path]:
+                return [each.backing_file for each in loop.attached() if each.path == device]
+
+            def detach_late(path: Path, backing_file: Path, timeout_s: float) -> None:
+                agent.kill()
+                deadline = time.monotonic() + 10
+                while told() == [backing_file] and time.monotonic() < deadline:
+                    time.sleep(0.01)
+                assert told() == [Path("/disk")]
+                detach(path, backing_file, timeout_s)
+
+            monkeypatch.setattr(loop, "_detach", detach_late)
+            assert loop.reap(tmp_path) == (device,)
+        assert told() == []

@@ -195,13 +195,48 @@ def test_a_run_that_is_gone_on_with_keeps_its_home_and_loses_what_was_left(tmp_p
 # -- cgroups ----------------------------------------------------------------------------------------------------------
 
 
+def memory_groups() -> Path:
+    try:
+        return memory_cgroup.hierarchy().root
+    except Unsupported as missing:
+        pytest.skip(str(missing))
+
+
+@needs_root
+def test_a_run_that_is_gone_on_with_loses_the_groups_of_workers_that_are_gone(tmp_path: Path) -> None:
+    """They stayed until the run was over and somebody else cleaned up."""
+    run, root = new_run_id(), memory_groups()
+    gone, here = root / f"{run}-{2**22 + os.getpid()}", root / f"{run}-{os.getpid()}"
+    for group in (gone, here):
+        group.mkdir()
+    try:
+        with Hold(run, tmp_path):
+            assert lines(clean.reap([tmp_path]), run) == []
+            assert lines(clean.reap([tmp_path], held=run), run) == [f"removed cgroup {gone}"]
+    finally:
+        here.rmdir()
+
+
+@needs_root
+def test_whoever_ends_a_guest_removes_the_groups_of_its_workers(tmp_path: Path) -> None:
+    """An agent that was killed left them, and the run that replaced it ended in order."""
+    run, root = new_run_id(), memory_groups()
+    with subprocess.Popen(["/bin/true"]) as worker:
+        os.waitid(os.P_PID, worker.pid, os.WEXITED | os.WNOWAIT)  # a zombie, as long as nobody waits for it
+        group, other = root / f"{run}-{worker.pid}", root / f"{new_run_id()}-{worker.pid}"
+        for each in (group, other):
+            each.mkdir()
+        try:
+            clean.remove_cgroups(run)
+            assert not group.exists() and other.exists()
+        finally:
+            other.rmdir()
+
+
 @needs_root
 def test_a_busy_group_is_told_and_strangers_stay(tmp_path: Path) -> None:
     """A busy one named torture-* was a traceback of every run, and one named torture-my-own-service was removed."""
-    try:
-        root = memory_cgroup.hierarchy().root
-    except Unsupported as missing:
-        pytest.skip(str(missing))
+    root = memory_groups()
     gone = 2**22 + os.getpid()
     empty, busy, strange = (root / name for name in (f"{OLD}-{gone}", f"{OLD}-{gone + 1}", "torture-my-own-service"))
     for group in (empty, busy, strange):

@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 
 from tests.unit.torture.stories import finding, trial
+from torture.campaign.execution import PURPOSE
+from torture.campaign.recorded import stored
+from torture.campaign.run_directory import recorded
 from torture.draw.arm import Arm
 from torture.errors import BadRequest, BrokenTool
 from torture.results.store import STORE, Store, Task, Trial
@@ -97,6 +100,18 @@ def test_a_trial_is_never_counted_twice(tmp_path: Path) -> None:
 
 def test_a_directory_without_a_store_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadRequest, match="not the directory of a run"):
+        Store(tmp_path)
+
+
+def test_a_run_that_was_killed_before_it_began_is_called_so(tmp_path: Path) -> None:
+    """`torture show` was a traceback, and a store without tables was said to be of an older version."""
+    Store(tmp_path, create=True).close()
+    with pytest.raises(BadRequest, match="ended before it had stored what it is to do; start it anew"):
+        stored(tmp_path)
+    with pytest.raises(BadRequest, match="ended before it had stored what it is to do; start it anew"):
+        recorded(tmp_path, PURPOSE, tmp_path, print)
+    (tmp_path / STORE).write_bytes(b"")
+    with pytest.raises(BadRequest, match="ended before it had stored what it is to do; start it anew"):
         Store(tmp_path)
 
 
