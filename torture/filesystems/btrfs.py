@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from torture.filesystems.base import ON_DISK, RANGES, Check, Filesystem, Quota
+from collections.abc import Iterator
+from pathlib import Path
+
+from torture.filesystems.base import ON_DISK, RANGES, READ_ONLY, UNFLUSHED, Check, Filesystem, Quota
+from torture.filesystems.mounted import Mounted
 from torture.filesystems.words import FEATURES, LABEL, UUID, Words
 
 _PROFILE = "single dup raid(0|1|1c3|1c4|5|6|10)"
@@ -23,6 +27,12 @@ _WORDS = Words(  # mkfs.btrfs(8), btrfs(5)
     " (no)?treelog usebackuproot user_subvol_rm_allowed",
 )
 
+
+def _read(mounted: Mounted) -> Iterator[str]:
+    for device in Path("/sys/fs/btrfs").glob(f"*/devices/{mounted.kernel_name}"):
+        yield from (f"made with {feature.name}" for feature in sorted((device.parents[1] / "features").iterdir()))
+
+
 BTRFS = Filesystem(
     name="btrfs",
     mkfs=("mkfs.btrfs", "-q", "-f", "-K"),
@@ -41,6 +51,9 @@ BTRFS = Filesystem(
         )
     },
     words=_WORDS,
+    reading=_read,
+    # Without copies of data there are no checksums of it either, but fsync still is one: that takes nothing away.
+    takes={**READ_ONLY, "mounted with nobarrier": UNFLUSHED},
     few_inodes=(),  # inodes live in metadata, and run out with it
     xattr_bytes=15_000,  # nearly a leaf (nodesize 16 KiB, mkfs.btrfs(8))
 )

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from torture.filesystems.base import ON_DISK, RANGES, Check, Filesystem, Quota
+from collections.abc import Iterator
+from pathlib import Path
+
+from torture.filesystems.base import ON_DISK, RANGES, READ_ONLY, UNFLUSHED, Check, Filesystem, Quota
+from torture.filesystems.mounted import Mounted
 from torture.filesystems.words import ERRORS, FEATURES, LABEL, UUID, Words
 
+_NO_CHECKPOINTS = "mounted with checkpoint=disable"
+"""An unmount leaves what was there at the mount (Documentation/filesystems/f2fs.rst). mountinfo adds numbers."""
 _WORDS = Words(  # mkfs.f2fs(8), Documentation/filesystems/f2fs.rst
     {
         **dict.fromkeys(("-f", "-i", "-m", "-q", "-r"), ""),
@@ -26,6 +32,15 @@ _WORDS = Words(  # mkfs.f2fs(8), Documentation/filesystems/f2fs.rst
     " discard_unit=(block|segment|section) memory=(normal|low)",
 )
 
+
+def _read(mounted: Mounted) -> Iterator[str]:
+    features = Path("/sys/fs/f2fs", mounted.kernel_name, "features")
+    if features.exists():
+        yield from (f"made with {feature}" for feature in features.read_text().replace(",", " ").split())
+    if any(option.startswith("checkpoint=disable") for option in mounted.options):
+        yield _NO_CHECKPOINTS
+
+
 F2FS = Filesystem(
     name="f2fs",
     mkfs=("mkfs.f2fs", "-q", "-f", "-t", "0"),
@@ -35,6 +50,14 @@ F2FS = Filesystem(
     usual=4,
     features=RANGES | ON_DISK | {"collapse", "reserves", "journal", "shutdown", "extents", "raw-data", "gives-up"},
     words=_WORDS,
+    reading=_read,
+    takes={
+        **READ_ONLY,
+        "mounted with nobarrier": UNFLUSHED,
+        "mounted with fsync_mode=nobarrier": frozenset({"sync promise"}),
+        "mounted with disable_roll_forward": frozenset({"sync promise"}),
+        _NO_CHECKPOINTS: frozenset({"store promise", "sync promise"}),
+    },
     quotas={
         "user": Quota(("-O", "extra_attr,quota"), ("usrquota",), module="quota_v2", kernel_symbol="v2_check_quota_file")
     },

@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from pathlib import Path
 
 from devicemapper.status import Status
 
 MOST_UEVENTS = 12
 MOST_SEGMENTS = 6
-
-
-def kernel_name(block_device: Path) -> str:
-    """The kernel's name of a block device, such as dm-0, whatever its node is called."""
-    number = block_device.stat().st_rdev
-    return Path(f"/sys/dev/block/{os.major(number)}:{os.minor(number)}").resolve().name
 
 
 def uevents(events: Iterable[str], devices: Collection[str]) -> str:
