@@ -24,7 +24,7 @@ _WORDS = Words(  # mkfs.btrfs(8), btrfs(5)
     " (no)?datasum degraded discard(=(a?sync))? nodiscard (no)?enospc_debug (no)?flushoncommit"
     " fragment=(data|metadata|all) nologreplay max_inline=# metadata_ratio=# norecovery rescan_uuid_tree"
     " rescue=[a-z:]+ ref_verify skip_balance space_cache(=v[12])? nospace_cache (no)?ssd (no)?ssd_spread thread_pool=#"
-    " (no)?treelog usebackuproot user_subvol_rm_allowed",
+    " (no)?treelog usebackuproot user_subvol_rm_allowed (no)?inode_cache recovery",
 )
 
 

@@ -41,7 +41,7 @@ _WORDS = Words(  # mke2fs(8), ext4(5)
     " journal_async_commit inode_readahead_blks=# stripe=# (no)?delalloc (max|min)_batch_time=# journal_ioprio=[0-7]"
     " (no)?auto_da_alloc (no)?init_itable(=#)? (no)?discard (no)?block_validity dioread_(no)?lock nodioread_nolock"
     " max_dir_size_kb=# i_version nombcache (no_)?prefetch_block_bitmaps mb_optimize_scan=[01]"
-    " inlinecrypt dax(=(always|never|inode))?",
+    " (no)?warn_on_error (no)?bh (no)?mblk_io_submit jqfmt=(vfsold|vfsv[01]) inlinecrypt dax(=(always|never|inode))?",
 )
 
 

@@ -29,7 +29,8 @@ _WORDS = Words(  # mkfs.f2fs(8), Documentation/filesystems/f2fs.rst
     f" (usr|grp|prj)quota (no)?quota alloc_mode=(default|reuse) fsync_mode=(posix|strict|nobarrier) {ERRORS}"
     " checkpoint=(enable|disable(:[0-9]+%?)?) (no)?checkpoint_merge compress_algorithm=[a-z0-9]+(:[0-9]+)?"
     " compress_log_size=# compress_(extension|mode)=[a-z0-9]+ compress_(chksum|cache) inlinecrypt atgc"
-    " discard_unit=(block|segment|section) memory=(normal|low)",
+    " discard_unit=(block|segment|section) memory=(normal|low) io_bits=# jqfmt=(vfsold|vfsv[01])"
+    " whint_mode=(off|user-based|fs-based)",
 )
 
 
