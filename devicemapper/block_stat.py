@@ -12,9 +12,3 @@ def block_stat(block_device: Path) -> tuple[int, ...]:
     number = block_device.stat().st_rdev
     text = Path(f"/sys/dev/block/{os.major(number)}:{os.minor(number)}/stat").read_text()
     return tuple(map(int, text.split()))
-
-
-def kernel_name(block_device: Path) -> str:
-    """The kernel's name of a block device, such as dm-0, whatever its node is called."""
-    number = block_device.stat().st_rdev
-    return Path(f"/sys/dev/block/{os.major(number)}:{os.minor(number)}").resolve().name

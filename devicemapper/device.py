@@ -14,10 +14,10 @@ import re
 import stat
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from devicemapper import control, tools, uevents
@@ -60,8 +60,7 @@ class MappedDevice:
         return _NODES / self.name
 
     def __enter__(self) -> Self:
-        if _has_udev() or not _by_ioctl("create", self.name, self._create, table=self._table):
-            _dmsetup("create", self.name, table=self._table)
+        _do("create", self.name, self._create, self._table)
         try:
             self._await_node()
         except BaseException:
@@ -79,7 +78,7 @@ class MappedDevice:
             control.remove(self.name)
             raise
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.remove()
 
     def swap_table(self, table: Table) -> None:
@@ -90,8 +89,7 @@ class MappedDevice:
         suspends, swaps and resumes (do_resume() in drivers/md/dm-ioctl.c), so that no kill can leave the device
         suspended. If the swap itself fails, the kernel drops the new table and stays suspended: the old one is resumed.
         """
-        if not _by_ioctl("load", self.name, partial(control.load_table, self.name, table), table=table):
-            _dmsetup("load", self.name, table=table)
+        _do("load", self.name, partial(control.load_table, self.name, table), table, by_udev=False)
         try:
             self._put_in_force()
         except tools.CommandFailed:
@@ -129,8 +127,7 @@ class MappedDevice:
 
     def resume(self) -> None:
         """Let I/O through again."""
-        if _has_udev() or not _by_ioctl("resume --nolockfs", self.name, partial(control.resume, self.name)):
-            _dmsetup("resume", "--nolockfs", self.name)
+        _do("resume --nolockfs", self.name, partial(control.resume, self.name))
 
     @property
     def table(self) -> Table:
@@ -191,7 +188,6 @@ def reap(prefix: str, timeout_s: float = REMOVE_TIMEOUT_S) -> tuple[str, ...]:
 
 
 def _remove(name: str, timeout_s: float) -> None:
-    deadline = time.monotonic() + timeout_s
     busy: list[tools.CommandFailed] = []
 
     def gone() -> bool:
@@ -209,14 +205,12 @@ def _remove(name: str, timeout_s: float) -> None:
             return False
         return True
 
-    if not uevents.wait_until(gone, deadline - time.monotonic()):
+    if not uevents.wait_until(gone, timeout_s):
         raise busy[-1]
 
 
 def _remove_once(name: str) -> None:
-    if _has_udev() or not _by_ioctl("remove", name, partial(control.remove, name)):
-        _dmsetup("remove", name)
-    else:
+    if _do("remove", name, partial(control.remove, name)):
         (_NODES / name).unlink(missing_ok=True)
 
 
@@ -224,22 +218,23 @@ def _has_udev() -> bool:
     return _UDEV_SOCKET.exists()
 
 
-def _by_ioctl(verb: str, name: str, call: Callable[[], None], table: Table | None = None) -> bool:
-    """Whether the kernel did it; logged as the dmsetup line that does the same."""
+def _do(verb: str, name: str, call: Callable[[], None], table: Table | None = None, *, by_udev: bool = True) -> bool:
+    """By ioctl, logged as the dmsetup line that does the same, or by dmsetup if the kernel says no, or, `by_udev`, where
+    udev has something to do. Whether it was done by ioctl."""
+    words, text = (*verb.split(), name), None if table is None else f"{table}\n"
     began = time.monotonic()
-    try:
-        call()
-    except OSError:
-        return False
-    text = None if table is None else f"{table}\n"
-    tools.note(["dmsetup", *verb.split(), name], time.monotonic() - began, text)
-    return True
+    if not (by_udev and _has_udev()):
+        with suppress(OSError):
+            call()
+            tools.note(["dmsetup", *words], time.monotonic() - began, text)
+            return True
+    _dmsetup(*words, input=text)
+    return False
 
 
-def _dmsetup(*words: str, table: Table | None = None) -> tools.Completed:
+def _dmsetup(*words: str, input: str | None = None) -> tools.Completed:
     environment = {} if _has_udev() else {"DM_DISABLE_UDEV": "1"}
-    text = None if table is None else f"{table}\n"
-    return tools.run(["dmsetup", *words], COMMAND_TIMEOUT_S, input=text, environment=environment)
+    return tools.run(["dmsetup", *words], COMMAND_TIMEOUT_S, input=input, environment=environment)
 
 
 def _suspended(directory: Path) -> bool:

@@ -38,12 +38,6 @@ def check(device: Path) -> None:
         raise DeviceInUse(device, reason)
 
 
-def check_exclusive(device: Path) -> None:
-    """Raises DeviceInUse if the kernel has an exclusive user of the device."""
-    if reason := _claimed(device):
-        raise DeviceInUse(device, reason)
-
-
 def why(device: Path, *, claimed: bool = False) -> str:
     """By whom a block device is used, or what lies below it, as a sentence; "" if by nobody. `claimed`: this process itself
     has it open for exclusive use.
@@ -112,6 +106,11 @@ def _backing(device: Path) -> loop.Backing | None:
 def system_directory(number: int) -> Path:
     """The directory of a block device in sysfs; `number` is st_rdev."""
     return Path(f"/sys/dev/block/{os.major(number)}:{os.minor(number)}").resolve()
+
+
+def kernel_name(block_device: Path) -> str:
+    """The kernel's name of a block device, such as dm-0, whatever its node is called."""
+    return system_directory(block_device.stat().st_rdev).name
 
 
 def node(system: Path) -> Path:

@@ -18,11 +18,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntFlag
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from devicemapper.errors import BlockStackError
 from devicemapper.status import Status
+from verify.closing import Closing
 from verify.stamp import SECTOR_BYTES
 
 LOGGING_DISABLED = "logging_disabled"
@@ -32,6 +31,7 @@ _VERSION = 1
 _SUPER = struct.Struct("<QQQI")
 _ENTRY = struct.Struct("<QQQQ")
 _BUFFER_BYTES = 4 << 20
+_LOG_SECTORS_BYTES = (512, 1024, 2048, 4096)
 
 
 class Flag(IntFlag):
@@ -85,7 +85,7 @@ class Entry:
         return bool(self.flags & (Flag.FLUSH | Flag.FUA))
 
 
-class LogReader:
+class LogReader(Closing):
     """A log device or file, read around the page cache where it is a device; a context manager."""
 
     def __init__(self, path: Path) -> None:
@@ -94,16 +94,14 @@ class LogReader:
         self._buffer = memoryview(mmap.mmap(-1, _BUFFER_BYTES))
         self._start_bytes = self._end_bytes = 0
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def close(self) -> None:
+        """Read no more."""
         os.close(self._descriptor)
 
     def entries(self) -> Iterator[Entry]:
         """All entries in order. LogDamaged if there is no log, or it is shorter than it says."""
         magic, version, count, log_sector_bytes = _SUPER.unpack_from(self._view(0, SECTOR_BYTES))
-        if (magic, version) != (_MAGIC, _VERSION) or log_sector_bytes % SECTOR_BYTES:
+        if (magic, version) != (_MAGIC, _VERSION) or log_sector_bytes not in _LOG_SECTORS_BYTES:
             raise LogDamaged(self._path, f"magic {magic:#x}, version {version}, sectors of {log_sector_bytes} bytes")
         scale = log_sector_bytes // SECTOR_BYTES
         offset_bytes = log_sector_bytes

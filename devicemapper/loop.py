@@ -11,7 +11,6 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from devicemapper import mounts, orphans, tools, uevents
@@ -82,7 +81,7 @@ class LoopDevice:
         self._path = Path(tools.run(argv, COMMAND_TIMEOUT_S).stdout.strip())
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.detach()
 
     def detach(self, timeout_s: float = DETACH_TIMEOUT_S) -> None:

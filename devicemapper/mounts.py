@@ -204,7 +204,7 @@ def unescape(word: str) -> str:
     return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), word)
 
 
-def _bounded(name: str, directory: Path, call: Callable[[], None], timeout_s: float) -> None:
+def _bounded(name: str, directory: Path, call: Callable[[], object], timeout_s: float) -> None:
     """Do a call in a thread of its own; its OSError is raised here, MountHung if it does not return."""
     outcome: queue.SimpleQueue[OSError | None] = queue.SimpleQueue()
 

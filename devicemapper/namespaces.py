@@ -7,8 +7,8 @@ has undone what is mounted there, since only then can it be thawed, waited for a
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
@@ -62,19 +62,10 @@ def apart(act: Callable[[], T]) -> T:
 
 def _in_thread(enter: Callable[[], None], act: Callable[[], T]) -> T:
     """unshare(2) with CLONE_NEWNS concerns the calling thread alone, and implies CLONE_FS."""
-    returned: list[T] = []
-    raised: list[BaseException] = []
 
-    def enter_and_act() -> None:
-        try:
-            enter()
-            returned.append(act())
-        except BaseException as error:
-            raised.append(error)
+    def enter_and_act() -> T:
+        enter()
+        return act()
 
-    thread = threading.Thread(target=enter_and_act, name="mount namespace")
-    thread.start()
-    thread.join()
-    if raised:
-        raise raised[0]
-    return returned[0]
+    with ThreadPoolExecutor(1, "mount namespace") as thread:
+        return thread.submit(enter_and_act).result()

@@ -6,41 +6,43 @@ bytes, intervals in seconds. Devices are paths or, as the kernel prints them, MA
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from dataclasses import astuple, dataclass, fields
+from typing import ClassVar
 
 from verify.stamp import SECTOR_BYTES
 
 
-class Target(Protocol):
-    """What a segment of a device is mapped to."""
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a segment of a device is mapped to. Texts among the fields are devices; ValueError for what cannot be."""
 
     kind: ClassVar[str]
     """The kernel's name of the target."""
 
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, str) and value.split() != [value]:
+                raise ValueError(f"a table cannot name the device {value!r}")
+            if field.name.endswith("offset_sectors") and value < 0:
+                raise ValueError(f"negative offset: {value} sectors")
+
     def arguments(self) -> tuple[str, ...]:
-        """The words that follow the kind in a table line."""
-        ...
+        """The words that follow the kind in a table line: the fields in order, unless a target says otherwise."""
+        return tuple(map(str, astuple(self)))
 
 
 @dataclass(frozen=True, slots=True)
-class Linear:
+class Linear(Target):
     """linear.rst: the same sectors of `device`, from `offset_sectors` on."""
 
     kind: ClassVar[str] = "linear"
     device: str
     offset_sectors: int = 0
 
-    def __post_init__(self) -> None:
-        _check_device(self.device, self.offset_sectors)
-
-    def arguments(self) -> tuple[str, ...]:
-        """DEVICE OFFSET."""
-        return (self.device, str(self.offset_sectors))
-
 
 @dataclass(frozen=True, slots=True)
-class Flakey:
+class Flakey(Target):
     """dm-flakey.rst: reliable for `up_s`, then broken as `features` say for `down_s`, again and again.
 
     A feature is a name with its arguments: "drop_writes", "corrupt_bio_byte 32 r 1 0". Without any, all I/O fails
@@ -66,7 +68,7 @@ class Flakey:
     features: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        _check_device(self.device, self.offset_sectors)
+        Target.__post_init__(self)
         if self.up_s < 0 or self.down_s < 0 or self.up_s + self.down_s == 0:
             raise ValueError(f"flakey needs an interval: up {self.up_s} s, down {self.down_s} s")
         for feature in self.features:
@@ -82,46 +84,30 @@ class Flakey:
 
 
 @dataclass(frozen=True, slots=True)
-class Error:
+class Error(Target):
     """Every I/O fails with EIO (drivers/md/dm-target.c)."""
 
     kind: ClassVar[str] = "error"
 
-    def arguments(self) -> tuple[str, ...]:
-        """None."""
-        return ()
-
 
 @dataclass(frozen=True, slots=True)
-class Zero:
+class Zero(Target):
     """zero.rst: reads give zeros, writes are discarded."""
 
     kind: ClassVar[str] = "zero"
 
-    def arguments(self) -> tuple[str, ...]:
-        """None."""
-        return ()
-
 
 @dataclass(frozen=True, slots=True)
-class LogWrites:
+class LogWrites(Target):
     """log-writes.rst: passes everything on to `device` and logs all writes on `log_device`."""
 
     kind: ClassVar[str] = "log-writes"
     device: str
     log_device: str
 
-    def __post_init__(self) -> None:
-        _check_device(self.device)
-        _check_device(self.log_device)
-
-    def arguments(self) -> tuple[str, ...]:
-        """DEVICE LOG_DEVICE."""
-        return (self.device, self.log_device)
-
 
 @dataclass(frozen=True, slots=True)
-class Snapshot:
+class Snapshot(Target):
     """snapshot.rst: `origin` as it is, with everything written kept on `store`: forgotten when the table goes, or, if
     `persistent`, found again there (the store of a new one begins with a zeroed chunk).
 
@@ -137,8 +123,7 @@ class Snapshot:
     persistent: bool = False
 
     def __post_init__(self) -> None:
-        _check_device(self.origin)
-        _check_device(self.store)
+        Target.__post_init__(self)
         if self.chunk_sectors < 1 or self.chunk_sectors & (self.chunk_sectors - 1):
             raise ValueError(f"a chunk of {self.chunk_sectors} sectors is no power of two")
 
@@ -149,7 +134,7 @@ class Snapshot:
 
 
 @dataclass(frozen=True, slots=True)
-class ThinPool:
+class ThinPool(Target):
     """thin-provisioning.rst: blocks of `block_sectors` of `data`, handed out to thin devices on their first write.
 
     `metadata` begins with a zeroed block when the pool is new. Without free blocks I/O waits, as the kernel's default
@@ -165,8 +150,7 @@ class ThinPool:
     features: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        _check_device(self.metadata)
-        _check_device(self.data)
+        Target.__post_init__(self)
         if self.block_sectors < 128 or self.block_sectors % 128:
             raise ValueError(f"a block of {self.block_sectors} sectors is no multiple of 128")
 
@@ -176,23 +160,16 @@ class ThinPool:
 
 
 @dataclass(frozen=True, slots=True)
-class Thin:
+class Thin(Target):
     """thin-provisioning.rst: device number `device_id` of a pool."""
 
     kind: ClassVar[str] = "thin"
     pool: str
     device_id: int
 
-    def __post_init__(self) -> None:
-        _check_device(self.pool)
-
-    def arguments(self) -> tuple[str, ...]:
-        """POOL ID."""
-        return (self.pool, str(self.device_id))
-
 
 @dataclass(frozen=True, slots=True)
-class Delay:
+class Delay(Target):
     """delay.rst: reads come from one device after `read_ms`, writes and flushes go to another after `write_ms`.
 
     With a delay of 0 ms they are passed on at once, so two devices are a way to treat reads and writes differently.
@@ -207,19 +184,13 @@ class Delay:
     write_ms: int
 
     def __post_init__(self) -> None:
-        _check_device(self.read_device, self.read_offset_sectors)
-        _check_device(self.write_device, self.write_offset_sectors)
+        Target.__post_init__(self)
         if self.read_ms < 0 or self.write_ms < 0:
             raise ValueError(f"negative delay: {self.read_ms} ms, {self.write_ms} ms")
 
-    def arguments(self) -> tuple[str, ...]:
-        """DEVICE OFFSET MS WRITE_DEVICE OFFSET MS."""
-        reads = (self.read_device, str(self.read_offset_sectors), str(self.read_ms))
-        return (*reads, self.write_device, str(self.write_offset_sectors), str(self.write_ms))
-
 
 @dataclass(frozen=True, slots=True)
-class Dust:
+class Dust(Target):
     """dm-dust.rst: blocks of `block_bytes` fail to be read once they were marked by the message ADD_BAD with their number
     and reads were told to fail by ENABLE, until they are written. Numbers count from the target's start.
     """
@@ -235,17 +206,6 @@ class Dust:
     block_bytes: int
 
     def __post_init__(self) -> None:
-        _check_device(self.device, self.offset_sectors)
+        Target.__post_init__(self)
         if self.block_bytes < SECTOR_BYTES or self.block_bytes & (self.block_bytes - 1):
             raise ValueError(f"a dust block of {self.block_bytes} bytes is no power of two from {SECTOR_BYTES} on")
-
-    def arguments(self) -> tuple[str, ...]:
-        """DEVICE OFFSET BLOCK."""
-        return (self.device, str(self.offset_sectors), str(self.block_bytes))
-
-
-def _check_device(device: str, offset_sectors: int = 0) -> None:
-    if not device or device.split() != [device]:
-        raise ValueError(f"a table cannot name the device {device!r}")
-    if offset_sectors < 0:
-        raise ValueError(f"negative offset on {device}: {offset_sectors} sectors")

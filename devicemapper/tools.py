@@ -25,12 +25,13 @@ from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import sh
 
 from devicemapper.errors import BlockStackError
 from devicemapper.packages import PACKAGES
+from verify.closing import Closing
 
 if TYPE_CHECKING:
     from io import FileIO
@@ -136,9 +137,9 @@ def run(
     return Completed(words, exit_code, stdout, stderr, seconds)
 
 
-def note(argv: Sequence[str], seconds: float, input: str | None = None, environment: Mapping[str, str] = _NOTHING) -> None:
+def note(argv: Sequence[str], seconds: float, input: str | None = None) -> None:
     """Log a command that was not needed, because the same was done by system call in `seconds`."""
-    _log.info("%s", paste_line(argv, input, environment))
+    _log.info("%s", paste_line(argv, input))
     _log.info("# done by system call in %.3f s", seconds)
 
 
@@ -166,17 +167,14 @@ def logging_to(path: Path) -> Iterator[None]:
         handler.close()
 
 
-class _Streams:
+class _Streams(Closing):
     """Standard input, output and error of one command, each a file in memory."""
 
     def __init__(self, input: str) -> None:
         self.stdin, self.stdout, self.stderr = (os.fdopen(os.memfd_create("command"), "w+b", buffering=0) for _ in range(3))
         os.pwrite(self.stdin.fileno(), input.encode(), 0)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
+    def close(self) -> None:
         for file in (self.stdin, self.stdout, self.stderr):
             file.close()
 
@@ -216,13 +214,13 @@ def _start(program: Path, argv: tuple[str, ...], streams: _Streams, environment:
 
 def _wait(process: RunningCommand, argv: tuple[str, ...], timeout_s: float, streams: _Streams) -> int:
     try:
-        in_time = _exited(process.pid, timeout_s)
+        in_time = exited(process.pid, timeout_s)
     except BaseException:
         _kill_session(process.pid)
         raise
     if not in_time:
         _kill_session(process.pid)
-    ended = in_time or _exited(process.pid, _KILL_GRACE_S)
+    ended = in_time or exited(process.pid, _KILL_GRACE_S)
     if ended:
         with contextlib.suppress(sh.ErrorReturnCode):
             process.wait()
@@ -231,7 +229,7 @@ def _wait(process: RunningCommand, argv: tuple[str, ...], timeout_s: float, stre
     return int(process.exit_code)
 
 
-def _exited(pid: int, timeout_s: float) -> bool:
+def exited(pid: int, timeout_s: float) -> bool:
     """Wait for the end of a child without reaping it, which is for sh to do (and a thread of sh may be first)."""
     try:
         descriptor = os.pidfd_open(pid)

@@ -7,7 +7,6 @@ import select
 import socket
 import time
 from collections.abc import Callable
-from types import TracebackType
 from typing import Self
 
 _DATAGRAM_BYTES = 1 << 16
@@ -32,7 +31,7 @@ class UeventRecord:
             self.missing = str(error)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, *exception: object) -> None:
         if self._socket:
             self.events()
             self._socket.close()

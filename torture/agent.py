@@ -21,6 +21,7 @@ import time
 import traceback
 import tty
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +97,7 @@ class Agent:
             case "ping":
                 self._channel.say("pong")
             case "probe":
-                self._channel.say("capabilities", **capabilities.probe(self._machine).to_json())
+                self._channel.say("capabilities", **asdict(capabilities.probe(self._machine)))
             case "run":
                 directory = self._results / request["directory"]
                 plan = read_plan((directory / PLAN).read_text())

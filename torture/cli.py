@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
+import tempfile
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -13,8 +15,10 @@ from typing import Any
 
 import click
 
+from devicemapper.errors import BlockStackError
 from torture import options as options_for
 from torture.campaign import campaign_file, execution, run_directory
+from torture.campaign.recorded import stored
 from torture.campaign.run_config import MOST_JOBS, RunConfig
 from torture.campaign.setting import Setting, check_repeated, how_to_go_on
 from torture.contract.contract_command import contract
@@ -31,8 +35,10 @@ from torture.report import document, streams, summary
 from torture.report.formats import FORMATS, TEXT, exit_code
 from torture.report.terminal import echo
 from torture.reproduce import replay_command as reproducing
-from torture.results.store import find_run, stored
+from torture.results.store import find_run
+from verify.printable import printable
 
+_MOST_SHOWN = 200
 EXIT_BROKEN, EXIT_USAGE, EXIT_NOTHING_RAN, EXIT_INTERRUPTED = 1, 2, 4, 130
 
 
@@ -250,16 +256,30 @@ def _guarded() -> int:
     except click.ClickException as error:
         print_to_stderr(f"torture: {error.format_message()}")
         return EXIT_USAGE
-    except TortureError as error:
-        print_to_stderr(f"torture: {error}")
+    except (TortureError, BlockStackError) as error:
+        print_to_stderr(printable(f"torture: {error}"))
         return _exit_code(error)
     except OSError as error:
-        if error.errno not in streams.NOBODY_LISTENS:
-            raise
-        return EXIT_BROKEN
+        return EXIT_BROKEN if error.errno in streams.NOBODY_LISTENS else _bug(error)
+    except Exception as error:
+        return _bug(error)
 
 
-def _exit_code(error: TortureError) -> int:
+def _bug(error: Exception) -> int:
+    """The last resort: one line for the user, and what happened in a file that nobody else can read."""
+    written = "".join(traceback.format_exception(error))
+    what = f"{type(error).__name__}: {error}"[:_MOST_SHOWN]
+    try:
+        descriptor, name = tempfile.mkstemp(prefix="torture-traceback-", suffix=".txt")
+        with open(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(written)
+    except OSError as refused:
+        name = f"not written: {refused}"
+    print_to_stderr(printable(f"torture: this is a bug in torture, please report it: {what}; the traceback: {name}"))
+    return EXIT_BROKEN
+
+
+def _exit_code(error: Exception) -> int:
     if isinstance(error, BadRequest):
         return EXIT_USAGE
     if isinstance(error, MissingRequirement):

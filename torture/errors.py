@@ -9,7 +9,10 @@ from dataclasses import dataclass
 
 
 class TortureError(Exception):
-    """Base of all errors that end in one clear message instead of a traceback."""
+    """Base of all errors that end in one clear message instead of a traceback: what they have to say."""
+
+    def __str__(self) -> str:
+        return "; ".join(filter(None, vars(self).values()))
 
 
 @dataclass
@@ -19,9 +22,6 @@ class BadRequest(TortureError):
     wrong: str
     allowed: str
 
-    def __str__(self) -> str:
-        return f"{self.wrong}; {self.allowed}"
-
 
 @dataclass
 class MissingRequirement(TortureError):
@@ -29,9 +29,6 @@ class MissingRequirement(TortureError):
 
     missing: str
     remedy: str
-
-    def __str__(self) -> str:
-        return f"{self.missing}; {self.remedy}" if self.remedy else self.missing
 
 
 @dataclass
@@ -41,18 +38,12 @@ class BrokenTool(TortureError):
     failed: str
     next_step: str
 
-    def __str__(self) -> str:
-        return f"{self.failed}; {self.next_step}"
-
 
 @dataclass
 class NotRun(TortureError):
     """Raised inside a trial: a requirement of the plan is missing, found by probing before anything was judged."""
 
     reason: str
-
-    def __str__(self) -> str:
-        return self.reason
 
 
 @dataclass

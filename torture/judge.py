@@ -24,6 +24,7 @@ from torture.filesystems.base import PROMISES
 from torture.plan import Plan
 from torture.rig.record import LEDGER, Record
 from verify import checker, ledger, oracle
+from verify.circumstances import described
 from verify.completed import Completed, completed
 from verify.finding import Finding, of_filesystem
 from verify.intervals import merged, without
@@ -82,7 +83,7 @@ def _judge_run(plan: Plan, directory: Path, record: Record) -> Verdict:
         findings = [*_unmountable(record)]
         return _judge_crashed(row, findings) if expected.crash else _verdict(row, findings)
     findings = [
-        *of_files(plan, expected, directory),
+        *described(of_files(plan, expected, directory), records),
         *crash.first_failure(directory, records, row),
         *_complaints(record),
         *_alarms(record),

@@ -14,10 +14,12 @@ import click
 from torture.dimensions import DIMENSIONS, Dimension
 from torture.draw.matrix import MULTIPLIED, VARIED
 from torture.draw.request import Request, whole_space
+from torture.errors import BadRequest
 from torture.lab.choose import LABS
 from torture.plan_check import read_plan
 from torture.report.formats import FORMATS, TEXT
 from torture.report.terminal import echo
+from verify.descriptors import read_text
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -90,6 +92,9 @@ def request(options: dict[str, Any]) -> Request:
     """The request that the options of `torture run` make, checked. More than one draw, or a value of a dimension that the
     matrix does not vary, is a draw from the whole space: there, a dimension that was not named has all its values."""
     named = {name for name, row in DIMENSIONS.items() if options[f"{row.option}_values"]}
+    drawn = [f"--{DIMENSIONS[name].option}" for name in sorted(named)] + ["--count"] * (options["count"] > 1)
+    if options["plan_files"] and drawn:
+        raise BadRequest(f"--plan with {', '.join(drawn)}", "a plan is run as it is; `torture replay --times N` repeats it")
     pairwise = options["count"] > 1 or not named <= VARIED
     defaults = whole_space() if pairwise else Request()
     seed = options["seed"]
@@ -105,5 +110,12 @@ def request(options: dict[str, Any]) -> Request:
         control=options["control"],
         representative=named.isdisjoint(MULTIPLIED),
         pairwise=pairwise,
-        plans=tuple(read_plan(path.read_bytes()).to_json() for path in options["plan_files"]),
+        plans=tuple(read_plan(_text(path)).to_json() for path in options["plan_files"]),
     )
+
+
+def _text(path: Path) -> str:
+    try:
+        return read_text(path)
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadRequest(f"cannot read {path}: {error}", "give a plan as JSON") from error

@@ -1,7 +1,7 @@
 /*
  * Native core of verify.stamp: makes and checks stamps at memory speed.
  *
- * The format is written down in stamp.py and once more, as slowly and obviously as possible, in reference.py;
+ * The format is written down in stamp.py and once more, as slowly and obviously as possible, in tests/unit/verify/reference.py;
  * the tests hold this file against that one. Everything here is plain C on 64-bit words, so that the same bytes
  * come out on every architecture, without choosing instructions at run time.
  *

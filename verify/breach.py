@@ -6,7 +6,7 @@ from itertools import groupby
 from typing import Any
 
 from verify.finding import FindingKind, Promise
-from verify.history import BASE, ZERO, Allowance, Content
+from verify.history import BASE, ZERO, Allowance, Content, Event
 from verify.identity import Alien, Damaged
 from verify.ledger import Role
 from verify.sectors import Level, Piece, Sector, Sight
@@ -30,6 +30,7 @@ class Breach:
     found: str
     reported: str | None
     sectors: int
+    due: int | None = None
 
 
 def breaches(sectors: Sequence[Sector], role: Role) -> list[Breach]:
@@ -47,13 +48,15 @@ def unreadable(pieces: Sequence[Piece], sectors: int, found: str) -> Breach:
     piece = max(pieces, key=lambda piece: (piece.acked, piece.touched))
     expected = in_words(piece.allowed)
     promise = strongest_promise([piece])
-    return Breach("unreadable", promise, _writer(piece), expected, found, piece.reported, sectors)
+    due = piece.vouched or piece.latest
+    return Breach("unreadable", promise, _writer(piece), expected, found, _error_of(due), sectors, _position(due))
 
 
 def of_file(kind: FindingKind, promise: Promise, size: Allowance[int], found: str) -> Breach:
     """The breach of a file that is not there or has a wrong size."""
     expected = " or ".join(f"{size_bytes} bytes" for size_bytes in sorted(size.allowed))
-    return Breach(kind, promise, None, expected, found, size.reported, 0)
+    due = size.vouched or size.latest
+    return Breach(kind, promise, None, expected, found, _error_of(due), 0)
 
 
 def strongest_promise(allowances: Iterable[Allowance[Any]]) -> Promise:
@@ -88,7 +91,7 @@ def _groups(sectors: Sequence[Sector]) -> Iterator[list[Sector]]:
     for sector in sectors:
         shown = None if sector.level in _OLDER else _shown(sector)
         piece = sector.piece
-        key = (sector.level, shown, piece.allowed, piece.reported, piece.acked, piece.touched)
+        key = (sector.level, shown, piece.allowed, _error_of(_due(sector)), piece.acked, piece.touched)
         groups.setdefault(key, []).append(sector)
     yield from groups.values()
 
@@ -99,11 +102,25 @@ def _breach(kind: FindingKind, group: Sequence[Sector]) -> Breach:
         kind=kind,
         promise=_promise_of_sector(group[0]),
         writer=_writer(piece),
-        expected=in_words(piece.allowed),
+        expected=in_words(piece.durable if group[0].level == Level.UNDURABLE else piece.allowed),
         found=" or ".join(sorted({_shown(sector) for sector in group})),
-        reported=piece.reported,
+        reported=_error_of(_due(group[0])),
         sectors=sum(1 << sector.index for sector in group),
+        due=_position(_due(group[0])),
     )
+
+
+def _due(sector: Sector) -> Event[Content] | None:
+    """What should be there: what a sync vouches for if not even that is, else what was accepted last."""
+    return sector.piece.vouched if sector.level == Level.UNDURABLE else sector.piece.latest
+
+
+def _error_of(due: Event[Any] | None) -> str | None:
+    return due.reported if due else None
+
+
+def _position(due: Event[Any] | None) -> int | None:
+    return due.began if due else None
 
 
 def _older_kind(group: Sequence[Sector], page: Sequence[Sector], role: Role) -> FindingKind:

@@ -52,6 +52,7 @@ def _finding(located: Located, expectation: FileExpectation, read: Read) -> Find
         found=breach.found,
         reported=breach.reported,
         read=read,
+        due=breach.due,
     )
 
 

@@ -178,11 +178,19 @@ def _plain_reader(types: tuple[type, ...]) -> Reader:
     allowed = f"allowed is {' or '.join(_PLAIN[each] for each in types)}"
 
     def read(value: Any) -> Any:
-        if type(value) not in accepted or (type(value) is float and not isfinite(value)):
+        if type(value) not in accepted or (float in accepted and not _is_finite(value)):
             raise Malformed(f"found {shown(value)}", allowed)
         return value
 
     return read
+
+
+def _is_finite(value: Any) -> bool:
+    """Also of a whole number, which may be too large for a float."""
+    try:
+        return not isinstance(value, int | float) or isfinite(value)
+    except OverflowError:
+        return False
 
 
 def _ranged_reader(within: Within) -> Reader:

@@ -31,13 +31,28 @@ def opened(path: Path, flags: int = os.O_RDONLY, mode: int = 0o600) -> Iterator[
         os.close(descriptor)
 
 
+def open_regular(path: Path | str, flags: int = 0, *, dir_fd: int | None = None) -> int:
+    """A descriptor of a regular file, to be read. OSError for anything else, at once: a FIFO may wait for ever, and a
+    device never end. Its errno is EISDIR for a directory, else ENXIO."""
+    descriptor = os.open(path, flags | os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=dir_fd)
+    kind = os.fstat(descriptor).st_mode
+    if stat.S_ISREG(kind):
+        return descriptor
+    os.close(descriptor)
+    raise OSError(errno.EISDIR if stat.S_ISDIR(kind) else errno.ENXIO, _NO_FILE, str(path))
+
+
 @contextmanager
 def regular(path: Path | str) -> Iterator[BufferedReader]:
-    """A regular file, to be read. OSError for anything else, at once: a FIFO may wait for ever, and a device never end."""
-    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise OSError(errno.EINVAL, _NO_FILE, str(path))
+    """Such a file as a stream."""
+    with os.fdopen(open_regular(path), "rb") as file:
         yield file
+
+
+def read_text(path: Path | str, limit_bytes: int = READ_LIMIT_BYTES) -> str:
+    """The text of such a file. Raises OSError, also if it is longer than `limit_bytes`, and UnicodeDecodeError."""
+    with regular(path) as file:
+        return _whole(file, limit_bytes, path).decode()
 
 
 @contextmanager
@@ -47,16 +62,12 @@ def opened_kept(path: Path) -> Iterator[BinaryIO]:
     The directory is what the user named. The file itself may be no link, which would show another file as evidence, and
     nothing that a reader waits for. Raises OSError, which says so.
     """
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
     with opened(path.parent, os.O_PATH | os.O_DIRECTORY) as directory:
         try:
-            kept = os.open(path.name, flags | os.O_CLOEXEC, dir_fd=directory)
+            kept = open_regular(path.name, os.O_NOFOLLOW, dir_fd=directory)
         except OSError as error:
             reason = "it is a symbolic link, which is not followed" if error.errno == errno.ELOOP else error.strerror
             raise OSError(error.errno, reason, str(path)) from None
-    if not stat.S_ISREG(os.fstat(kept).st_mode):
-        os.close(kept)
-        raise OSError(errno.EINVAL, _NO_FILE, str(path))
     with os.fdopen(kept, "rb") as content:
         yield content
 
@@ -64,7 +75,11 @@ def opened_kept(path: Path) -> Iterator[BinaryIO]:
 def read_kept(path: Path, limit_bytes: int = READ_LIMIT_BYTES) -> bytes:
     """The content of such a file. Raises OSError, also if it is longer than `limit_bytes`."""
     with opened_kept(path) as kept:
-        content = kept.read(limit_bytes + 1)
+        return _whole(kept, limit_bytes, path)
+
+
+def _whole(file: BinaryIO, limit_bytes: int, path: Path | str) -> bytes:
+    content = file.read(limit_bytes + 1)
     if len(content) > limit_bytes:
         raise OSError(errno.EFBIG, f"it has more than {limit_bytes} bytes", str(path))
     return content

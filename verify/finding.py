@@ -1,8 +1,9 @@
 """Findings: broken promises, each with the facts that a report or a reproduction needs."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
+from verify.codec import OPTIONAL
 from verify.numbers import U32, PageIndex, Sectors
 
 FindingKind = Literal[
@@ -22,6 +23,27 @@ FindingKind = Literal[
 ]
 Promise = Literal["store", "sync", "isolation", "liveness"]
 Read = Literal["warm", "cold"]
+
+
+_MOST_CALLS = 6
+"""Are told in words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What a call returned that could have told of a loss, or that vouched for the store."""
+
+    name: str
+    """A sync, as in verify.ledger.Sync, or FAN_FS_ERROR for a notice of the filesystem."""
+    worker: U32
+    """Who called; 0 for a notice."""
+    result: str
+    """0, the name of an errno, or "did not return"."""
+    elsewhere: bool
+    """It was asked for other pages of the same file. The error of a file is told once through each descriptor."""
+
+    def __str__(self) -> str:
+        return f"{self.name}{' of other pages' * self.elsewhere} {self.result}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +79,22 @@ class Finding:
     """The error that told of the loss, such as "msync ENOSPC"; None if nothing did."""
     read: Read
     """Whether the cache (warm) or the disk after a remount (cold) showed it."""
+    due: int | None = field(default=None, compare=False, metadata=OPTIONAL)
+    """Position in the ledger of the act whose content is due: the store that is lost, for instance. None for none."""
+    calls: tuple[Call, ...] = field(default=(), metadata=OPTIONAL)
+    """The calls that covered it, in the order in which they returned."""
+    circumstances: tuple[str, ...] = field(default=(), metadata=OPTIONAL)
+    """Names of verify.circumstances.CIRCUMSTANCES that hold."""
+
+    @property
+    def told(self) -> str:
+        """Who was told of it, in the words of all reports."""
+        reported = f"reported by {self.reported}" if self.reported else "not reported"
+        if self.due is None:
+            return reported
+        more = f" and {len(self.calls) - _MOST_CALLS} more" if len(self.calls) > _MOST_CALLS else ""
+        calls = ", ".join(map(str, self.calls[:_MOST_CALLS]))
+        return f"{reported}; calls that cover it: {calls or 'none'}{more}"
 
 
 def of_filesystem(kind: FindingKind, promise: Promise, *, expected: str, found: str) -> Finding:

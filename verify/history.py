@@ -66,10 +66,15 @@ class Allowance(Generic[W]):
     """Everything that was ever there."""
     touched: bool
     """Something happened to them."""
-    acked: bool
-    """A sync vouches for one of the events."""
-    reported: str | None
-    """The error of the latest event that has one, None for none."""
+    latest: Event[W] | None
+    """The event that was accepted last."""
+    vouched: Event[W] | None
+    """The last event that a sync vouches for."""
+
+    @property
+    def acked(self) -> bool:
+        """A sync vouches for one of the events."""
+        return self.vouched is not None
 
 
 def allow(base: W, events: Sequence[Event[W]], *, crash: bool, emptied: W, lo: int = 0, hi: int = 0) -> Allowance[W]:
@@ -95,8 +100,8 @@ def allow(base: W, events: Sequence[Event[W]], *, crash: bool, emptied: W, lo: i
         durable=durable,
         known=frozenset({base, *(event.wrote for event in events)}),
         touched=bool(events),
-        acked=bool(acked),
-        reported=next((event.reported for event in reversed(events) if event.failed), None),
+        latest=accepted[-1] if accepted else None,
+        vouched=acked[-1] if acked else None,
     )
 
 

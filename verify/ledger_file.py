@@ -7,8 +7,8 @@ never mix their lines. A writer killed within a record leaves a torn last line, 
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Self
 
+from verify.closing import Closing
 from verify.descriptors import lines
 from verify.ledger import Record, decode
 
@@ -26,7 +26,7 @@ class LedgerError(Exception):
         return f"{self.path}, line {self.line}: {self.reason}"
 
 
-class LedgerWriter:
+class LedgerWriter(Closing):
     """Appends records; a context manager. Forked children may share it, each record stays whole.
 
     `durable` makes every record survive the death of the kernel that the writer runs on, at the price of an
@@ -51,12 +51,6 @@ class LedgerWriter:
 
     def close(self) -> None:
         os.close(self._descriptor)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 def read_ledger(path: Path | str) -> Iterator[Record]:

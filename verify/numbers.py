@@ -15,7 +15,6 @@ class Within:
     highest: int
 
 
-U16: TypeAlias = Annotated[int, Within(0, 2**16 - 1)]
 U32: TypeAlias = Annotated[int, Within(0, 2**32 - 1)]
 U64: TypeAlias = Annotated[int, Within(0, 2**64 - 1)]
 S64: TypeAlias = Annotated[int, Within(-(2**63), 2**63 - 1)]

@@ -6,13 +6,13 @@ does wrong (refuses to open, to read, or ends early) is an observation, never an
 
 import errno
 import os
-import stat
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from mmap import mmap
 from pathlib import Path
 
+from verify.descriptors import open_regular
 from verify.observation import Missing, Observation, Page, Size, Unreadable
 from verify.stamp import SECTOR_BYTES, Look, Span, classify, scan
 
@@ -38,7 +38,7 @@ def observe_file(
     the page cache. Raises OSError with EINVAL if the filesystem or the page size cannot do that.
     """
     try:
-        descriptor = _open_regular(Path(path), beneath, os.O_DIRECT if direct else 0)
+        descriptor = _opened(Path(path), beneath, os.O_DIRECT if direct else 0)
     except OSError as error:
         yield Missing(_observed_errno(error))
         return
@@ -51,8 +51,7 @@ def observe_file(
         os.close(descriptor)
 
 
-def _open_regular(path: Path, beneath: Path | None, flags: int) -> int:
-    """Without waiting for the other end of a FIFO."""
+def _opened(path: Path, beneath: Path | None, flags: int) -> int:
     with ExitStack() as held:
         directory = None
         if beneath is not None:
@@ -62,14 +61,7 @@ def _open_regular(path: Path, beneath: Path | None, flags: int) -> int:
                 directory = os.open(part, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
                 held.callback(os.close, directory)
             path = Path(path.name)
-        flags |= os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-        descriptor = os.open(path, flags, dir_fd=directory)
-    kind = os.fstat(descriptor).st_mode
-    if stat.S_ISREG(kind):
-        return descriptor
-    os.close(descriptor)
-    refusal = errno.EISDIR if stat.S_ISDIR(kind) else errno.ENXIO
-    raise OSError(refusal, os.strerror(refusal))
+        return open_regular(path, flags | os.O_NOFOLLOW, dir_fd=directory)
 
 
 def _observed_errno(error: OSError) -> int:

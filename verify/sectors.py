@@ -6,7 +6,7 @@ that is allowed at its place. Names would be too strict there: two generations s
 a lost store of a few bytes may have changed nothing.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cache
@@ -92,14 +92,19 @@ class PageJudge:
             yield Sector(index, level, piece, sight)
 
 
-def _by_name(piece: Piece, content: Content) -> Level:
-    if content in piece.allowed:
+def _level(piece: Piece, shows: Callable[[frozenset[Content]], bool]) -> Level:
+    """How wrong a piece is; `shows` tells whether what is seen there comes from some contents."""
+    if shows(piece.allowed):
         return Level.FINE
-    if content in piece.excused:
+    if shows(piece.allowed | piece.excused):
         return Level.LATE
-    if content != ZERO and content not in piece.known:
+    if not shows(piece.known | {ZERO}):
         return Level.CORRUPT
-    return Level.UNDURABLE if piece.acked and content not in piece.durable else Level.STALE
+    return Level.UNDURABLE if piece.acked and not shows(piece.durable) else Level.STALE
+
+
+def _by_name(piece: Piece, content: Content) -> Level:
+    return _level(piece, lambda contents: content in contents)
 
 
 def _without_bytes(pieces: Sequence[Piece], *, is_whole: bool) -> tuple[Level, Piece]:
@@ -119,16 +124,7 @@ def _by_bytes(
 
 
 def _piece_by_bytes(piece: Piece, observed: bytes, lo: int, hi: int, bytes_of: Callable[[Content], bytes]) -> Level:
-    def explained_by(contents: Iterable[Content]) -> bool:
-        return _is_mix(observed[lo:hi], [bytes_of(content)[lo:hi] for content in contents])
-
-    if explained_by(piece.allowed):
-        return Level.FINE
-    if explained_by(piece.allowed | piece.excused):
-        return Level.LATE
-    if not explained_by(piece.known | {ZERO}):
-        return Level.CORRUPT
-    return Level.UNDURABLE if piece.acked and not explained_by(piece.durable) else Level.STALE
+    return _level(piece, lambda contents: _is_mix(observed[lo:hi], [bytes_of(content)[lo:hi] for content in contents]))
 
 
 def _is_mix(observed: bytes, contents: Sequence[bytes]) -> bool:

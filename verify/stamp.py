@@ -21,8 +21,8 @@ architecture:
 |        |       |            | from words 2, 3, 4 and 1 of the header                                |
 |    504 |     8 | checksum   | sum of `word[i] * coefficient[i]` for i = 0 .. 62, modulo 2**64       |
 
-The arithmetic stands, written for reading, in `reference.py`. A sector is a valid stamp only if payload *and*
-checksum are those of its header: the checksum alone misses a flipped top bit in an even number of words.
+The arithmetic stands, written for reading, in `tests/unit/verify/reference.py`. A sector is a valid stamp only if
+payload *and* checksum are those of its header: the checksum alone misses a flipped top bit in an even number of words.
 
 The work is done by the native core (`_stamp.c`) with the GIL released.
 """

@@ -207,11 +207,6 @@ def _write_every_second(stage: Stage, op: Op, descriptor: int) -> None:
         stage.write(page, lambda content, offset_bytes: os.pwrite(descriptor, content, offset_bytes))
 
 
-def _freeze(stage: Stage, op: Op) -> None:
-    """Frozen from here on for a moment: the next store blocks in its fault until the thaw."""
-    ask(stage, "freeze")
-
-
 def ask(stage: Stage, service: str) -> None:
     """Have the servant do something; what it refuses or says is a note."""
     reply = stage.servant.ask(service)
@@ -221,8 +216,9 @@ def ask(stage: Stage, service: str) -> None:
         stage.ledger.append(Note(f"{service}: {reply.remark}"))
 
 
-def _pressure(stage: Stage, op: Op) -> None:
-    ask(stage, "reclaim")
+def _asked(service: str, stage: Stage, op: Op) -> None:
+    """After `freeze` the filesystem is frozen for a moment: the next store blocks in its fault until the thaw."""
+    ask(stage, service)
 
 
 def pages_of(stage: Stage, op: Op) -> tuple[int, int]:
@@ -237,7 +233,7 @@ def _middle(stage: Stage, op: Op) -> tuple[int, int]:
     return (first_page + pages // 4) * page_bytes, max(pages // 2, 1) * page_bytes
 
 
-def resize(stage: Stage, size_bytes: int, call: Callable[[], None]) -> bool:
+def resize(stage: Stage, size_bytes: int, call: Callable[[], object]) -> bool:
     """Change the size by a call, and record it; False if that failed."""
     return _alter(stage, Resize(stage.worker, stage.mapped.file, size_bytes), "changing the size so", call)
 
@@ -248,7 +244,7 @@ def _zero(stage: Stage, what: str, mode: int, first_byte: int, length_bytes: int
     return _alter(stage, Zeroed(stage.worker, stage.mapped.file, first_byte, length_bytes), what, call)
 
 
-def _alter(stage: Stage, record: Resize | Zeroed, what: str, call: Callable[[], None]) -> bool:
+def _alter(stage: Stage, record: Resize | Zeroed, what: str, call: Callable[[], object]) -> bool:
     """False if it failed, for want of space for instance; what it was to lead to must then not be tried."""
     stage.ledger.append(record)
     with fsize_in_force():
@@ -259,7 +255,7 @@ def _alter(stage: Stage, record: Resize | Zeroed, what: str, call: Callable[[], 
     return not failed
 
 
-def _try(stage: Stage, name: str, call: Callable[[], None]) -> None:
+def _try(stage: Stage, name: str, call: Callable[[], object]) -> None:
     failed = libc.errno_of(call)
     if failed:
         stage.ledger.append(Note(f"{name}: {errno.errorcode[failed]}"))
@@ -286,15 +282,15 @@ DISTURBANCES = {
         Disturbance("reopen", _reopen),
         Disturbance("buffered-writer", _buffered_writer),
         Disturbance("direct-writer", _direct_writer, needs="direct"),
-        Disturbance("freeze", _freeze, needs="freeze", privileged=True, awaits_metadata=True),
-        Disturbance("drop-caches", lambda stage, op: ask(stage, "drop-caches"), privileged=True),
+        Disturbance("freeze", partial(_asked, "freeze"), needs="freeze", privileged=True, awaits_metadata=True),
+        Disturbance("drop-caches", partial(_asked, "drop-caches"), privileged=True),
         Disturbance(
             "compaction",
-            lambda stage, op: ask(stage, "compact"),
+            partial(_asked, "compact"),
             privileged=True,
             seldom=True,
             probe=partial(knob, COMPACT_MEMORY),
         ),
-        Disturbance("memory-pressure", _pressure, privileged=True, before="join-cgroup", probe=hierarchy),
+        Disturbance("memory-pressure", partial(_asked, "reclaim"), privileged=True, before="join-cgroup", probe=hierarchy),
     )
 }

@@ -51,13 +51,26 @@ def extent_table(path: Path) -> str:
     return "".join([f"{path.name}: {len(lines)} extents\n", *lines])
 
 
+def write_and_wait(descriptor: int) -> None:
+    """Have what is dirty written and wait for the whole file, as FIEMAP_FLAG_SYNC does; no descriptor is told of an error.
+
+    Raises OSError: EOPNOTSUPP where there is no FIEMAP, or what the writing came to.
+    """
+    _ask(descriptor, 0, 0)
+
+
+def _ask(descriptor: int, start: int, most: int) -> tuple[bytearray, int]:
+    """The answer of FIEMAP to a question for so many extents, and how many it holds."""
+    request = bytearray(_HEAD.size + most * _EXTENT.size)
+    _HEAD.pack_into(request, 0, start, 2**64 - 1 - start, _FLAG_SYNC, 0, most, 0)
+    fcntl.ioctl(descriptor, _FS_IOC_FIEMAP, request, True)
+    return request, _HEAD.unpack_from(request)[3]
+
+
 def _extents(descriptor: int) -> Iterator[Extent]:
     start = 0
     while True:
-        request = bytearray(_HEAD.size + _BATCH * _EXTENT.size)
-        _HEAD.pack_into(request, 0, start, 2**64 - 1 - start, _FLAG_SYNC, 0, _BATCH, 0)
-        fcntl.ioctl(descriptor, _FS_IOC_FIEMAP, request, True)
-        mapped = _HEAD.unpack_from(request)[3]
+        request, mapped = _ask(descriptor, start, _BATCH)
         flags = _LAST
         for index in range(mapped):
             offset, place, length, flags = _EXTENT.unpack_from(request, _HEAD.size + index * _EXTENT.size)

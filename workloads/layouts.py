@@ -54,6 +54,10 @@ class Site:
         size = self.size_bytes if size_bytes is None else size_bytes
         return File(self.file, self.path.name, size, layout, "target", self.file, base)
 
+    def clone(self, name: str, layout: str, base: tuple[Base, ...]) -> File:
+        """The ledger record of a clone of the target."""
+        return File(self.file + CLONE_ID_OFFSET, name, self.size_bytes, layout, "clone", self.file, base)
+
 
 @dataclass(frozen=True, slots=True)
 class Layout:
@@ -84,13 +88,13 @@ def create(
 
 
 def _hole(site: Site) -> tuple[File, ...]:
-    with _new_target(site) as descriptor:
+    with _new_file(site.path) as descriptor:
         os.ftruncate(descriptor, site.size_bytes)
     return (site.record("hole", (Base(0, site.pages, "zero"),)),)
 
 
 def _unwritten(site: Site) -> tuple[File, ...]:
-    with _new_target(site) as descriptor, refusable("unwritten", site.path):
+    with _new_file(site.path) as descriptor, refusable("unwritten", site.path):
         libc.fallocate(descriptor, 0, 0, site.size_bytes)
     return (site.record("unwritten", (Base(0, site.pages, "zero"),)),)
 
@@ -105,22 +109,12 @@ def _reflinked(site: Site) -> tuple[File, ...]:
     with opened(site.path) as source, _new_file(clone, CLONE_MODE) as descriptor:  # noqa: SIM117
         with refusable("reflinked", site.path, clone):
             libc.clone_file(source, descriptor)
-    return (
-        target,
-        File(
-            site.file + CLONE_ID_OFFSET,
-            clone.name,
-            site.size_bytes,
-            "reflinked",
-            "clone",
-            site.file,
-            target.base,
-        ),
-    )
+    return (target, site.clone(clone.name, "reflinked", target.base))
 
 
 def _snapshotted(site: Site) -> tuple[File, ...]:
-    """A file in a btrfs subvolume of its own, with a snapshot; the target's name is a symbolic link to it."""
+    """A file in a btrfs subvolume of its own, with a snapshot. Workers come to it by a symbolic link; the record names the
+    file itself, since readers follow no links."""
     volume, snapshot = (site.path.with_name(f"{site.path.name}.{kind}") for kind in ("volume", "snapshot"))
     with opened(site.path.parent, os.O_RDONLY | os.O_DIRECTORY) as parent:
         with refusable("snapshotted"):
@@ -128,14 +122,11 @@ def _snapshotted(site: Site) -> tuple[File, ...]:
         site.path.symlink_to(Path(volume.name) / "file")
         inside = replace(site, path=volume / "file")
         base = _stamped(inside, "snapshotted").base
+        target = replace(site.record("snapshotted", base), name=f"{volume.name}/{inside.path.name}")
         with opened(volume, os.O_RDONLY | os.O_DIRECTORY) as source:
             libc.snapshot_subvolume(source, parent, snapshot.name)
     (snapshot / "file").chmod(CLONE_MODE)
-    clone_name = f"{snapshot.name}/file"
-    return (
-        site.record("snapshotted", base),
-        File(site.file + CLONE_ID_OFFSET, clone_name, site.size_bytes, "snapshotted", "clone", site.file, base),
-    )
+    return (target, site.clone(f"{snapshot.name}/file", "snapshotted", base))
 
 
 def _straddling(site: Site) -> tuple[File, ...]:
@@ -153,7 +144,7 @@ def _extended(site: Site) -> tuple[File, ...]:
 
 def _keep_size(site: Site) -> tuple[File, ...]:
     """Preallocated beyond its end (FALLOC_FL_KEEP_SIZE), extended into that when it is mapped already."""
-    with _new_target(site) as descriptor, refusable("keep-size", site.path):
+    with _new_file(site.path) as descriptor, refusable("keep-size", site.path):
         libc.fallocate(descriptor, libc.FALLOC_FL_KEEP_SIZE, 0, site.size_bytes)
     return (site.record("keep-size", (), 0),)
 
@@ -165,7 +156,7 @@ def _alternating(site: Site) -> tuple[File, ...]:
         Base(first_page, min(stride, site.pages - first_page), "stamp")
         for first_page in range(stride, site.pages, 2 * stride)
     )
-    with _new_target(site) as descriptor:
+    with _new_file(site.path) as descriptor:
         os.ftruncate(descriptor, site.size_bytes)
         for base in written:
             _write_base(site, descriptor, base.first_page, base.pages)
@@ -190,7 +181,7 @@ def _stamped(site: Site, layout: str, size_bytes: int | None = None) -> File:
     """A file with base stamps; one of `size_bytes` ends within a page."""
     size = site.size_bytes if size_bytes is None else size_bytes
     pages = -(-size // site.page_bytes)
-    with _new_target(site) as descriptor:
+    with _new_file(site.path) as descriptor:
         for first_page in range(0, pages, BATCH_PAGES):
             _write_base(site, descriptor, first_page, min(BATCH_PAGES, pages - first_page), size)
     return site.record(layout, (Base(0, pages, "stamp"),), size)
@@ -217,13 +208,7 @@ def _write_base(site: Site, descriptor: int, first_page: int, pages: int, size_b
 
 
 @contextmanager
-def _new_target(site: Site) -> Iterator[int]:
-    with _new_file(site.path, TARGET_MODE) as descriptor:
-        yield descriptor
-
-
-@contextmanager
-def _new_file(path: Path, mode: int) -> Iterator[int]:
+def _new_file(path: Path, mode: int = TARGET_MODE) -> Iterator[int]:
     """A new file, made durable at the end."""
     with opened(path, os.O_RDWR | os.O_CREAT | os.O_EXCL) as descriptor:
         os.fchmod(descriptor, mode)

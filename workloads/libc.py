@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import ctypes
 import fcntl
-import os
 from collections.abc import Callable
+from ctypes import c_char, c_int, c_int64, c_long, c_size_t, c_uint, c_uint64, c_ulong, c_void_p
+
+from verify.c_library import function
 
 MAP_SHARED = 0x01
 MAP_PRIVATE = 0x02
@@ -51,50 +53,30 @@ PR_SET_DUMPABLE = 4
 PR_SET_NO_NEW_PRIVS = 38
 SYS_CACHESTAT = 451
 
-_MAP_FAILED = ctypes.c_void_p(-1).value
-_libc = ctypes.CDLL(None, use_errno=True)
-_libc.mmap.restype = ctypes.c_void_p
-_libc.mmap.argtypes = (
-    ctypes.c_void_p,
-    ctypes.c_size_t,
-    ctypes.c_int,
-    ctypes.c_int,
-    ctypes.c_int,
-    ctypes.c_int64,
-)
-_libc.mremap.restype = ctypes.c_void_p
-_libc.process_vm_writev.restype = ctypes.c_ssize_t
-_libc.syscall.restype = ctypes.c_long
-
 
 class _CacheRange(ctypes.Structure):
     """struct cachestat_range, include/uapi/linux/mman.h."""
 
-    _fields_ = (("offset_bytes", ctypes.c_uint64), ("length_bytes", ctypes.c_uint64))
+    _fields_ = (("offset_bytes", c_uint64), ("length_bytes", c_uint64))
 
 
 class _Vector(ctypes.Structure):
     """struct iovec, readv(2)."""
 
-    _fields_ = (("base", ctypes.c_void_p), ("length_bytes", ctypes.c_size_t))
+    _fields_ = (("base", c_void_p), ("length_bytes", c_size_t))
 
 
 class _VolumeArguments(ctypes.Structure):
     """struct btrfs_ioctl_vol_args, include/uapi/linux/btrfs.h."""
 
-    _fields_ = (("descriptor", ctypes.c_int64), ("name", ctypes.c_char * 4088))
+    _fields_ = (("descriptor", c_int64), ("name", c_char * 4088))
 
 
 class CacheStat(ctypes.Structure):
     """struct cachestat, include/uapi/linux/mman.h: counts of pages."""
 
-    _fields_ = (
-        ("nr_cache", ctypes.c_uint64),
-        ("nr_dirty", ctypes.c_uint64),
-        ("nr_writeback", ctypes.c_uint64),
-        ("nr_evicted", ctypes.c_uint64),
-        ("nr_recently_evicted", ctypes.c_uint64),
-    )
+    _counts = ("nr_cache", "nr_dirty", "nr_writeback", "nr_evicted", "nr_recently_evicted")
+    _fields_ = tuple((name, c_uint64) for name in _counts)
     nr_cache: int
     nr_dirty: int
     nr_writeback: int
@@ -102,99 +84,63 @@ class CacheStat(ctypes.Structure):
     nr_recently_evicted: int
 
 
+_mmap = function("mmap", c_void_p, c_size_t, c_int, c_int, c_int, c_int64, result=c_long)
+_mremap = function("mremap", c_void_p, c_size_t, c_size_t, c_int, c_void_p, result=c_long)
+_writev = function("process_vm_writev", c_int, c_void_p, c_ulong, c_void_p, c_ulong, c_ulong, result=c_long)
+_cachestat = function("syscall", c_long, c_uint, c_void_p, c_void_p, c_uint, result=c_long)
+_prctl = function("prctl", c_int, c_ulong, c_ulong, c_ulong, c_ulong)
+
+munmap: Callable[[int, int], int] = function("munmap", c_void_p, c_size_t)
+"""munmap(2)."""
+mlock: Callable[[int, int], int] = function("mlock", c_void_p, c_size_t)
+"""mlock(2)."""
+mlock2: Callable[[int, int, int], int] = function("mlock2", c_void_p, c_size_t, c_uint)
+"""mlock2(2): address, length, flags."""
+munlock: Callable[[int, int], int] = function("munlock", c_void_p, c_size_t)
+"""munlock(2)."""
+mlockall: Callable[[int], int] = function("mlockall", c_int)
+"""mlockall(2)."""
+madvise: Callable[[int, int, int], int] = function("madvise", c_void_p, c_size_t, c_int)
+"""madvise(2): address, length, advice."""
+mprotect: Callable[[int, int, int], int] = function("mprotect", c_void_p, c_size_t, c_int)
+"""mprotect(2): address, length, protection."""
+msync: Callable[[int, int, int], int] = function("msync", c_void_p, c_size_t, c_int)
+"""msync(2): address, length, flags."""
+sync_file_range: Callable[[int, int, int, int], int] = function("sync_file_range", c_int, c_int64, c_int64, c_uint)
+"""sync_file_range(2): descriptor, offset, length, flags; length 0 means to the end of the file."""
+fallocate: Callable[[int, int, int, int], int] = function("fallocate", c_int, c_int, c_int64, c_int64)
+"""fallocate(2) itself: descriptor, mode, offset, length. Unlike posix_fallocate(3) it never writes zeros instead."""
+syncfs: Callable[[int], int] = function("syncfs", c_int)
+"""syncfs(2): write back the whole filesystem that an open file is on."""
+
+
 def mmap(length_bytes: int, prot: int, flags: int, descriptor: int, offset_bytes: int) -> int:
     """Map a file, beyond its end too (Python's mmap refuses that); returns the address. mmap(2)."""
-    address = _libc.mmap(None, length_bytes, prot, flags, descriptor, offset_bytes)
-    if address == _MAP_FAILED:
-        raise _last_error()
-    return int(address)
-
-
-def munmap(address: int, length_bytes: int) -> None:
-    """munmap(2)."""
-    _check(_libc.munmap(ctypes.c_void_p(address), ctypes.c_size_t(length_bytes)))
-
-
-def mlock(address: int, length_bytes: int) -> None:
-    """mlock(2)."""
-    _check(_libc.mlock(ctypes.c_void_p(address), ctypes.c_size_t(length_bytes)))
-
-
-def mlock2(address: int, length_bytes: int, flags: int) -> None:
-    """mlock2(2)."""
-    _check(_libc.mlock2(ctypes.c_void_p(address), ctypes.c_size_t(length_bytes), ctypes.c_uint(flags)))
-
-
-def munlock(address: int, length_bytes: int) -> None:
-    """munlock(2)."""
-    _check(_libc.munlock(ctypes.c_void_p(address), ctypes.c_size_t(length_bytes)))
-
-
-def mlockall(flags: int) -> None:
-    """mlockall(2)."""
-    _check(_libc.mlockall(ctypes.c_int(flags)))
-
-
-def madvise(address: int, length_bytes: int, advice: int) -> None:
-    """madvise(2)."""
-    _check(_libc.madvise(ctypes.c_void_p(address), ctypes.c_size_t(length_bytes), ctypes.c_int(advice)))
-
-
-def mprotect(address: int, length_bytes: int, prot: int) -> None:
-    """mprotect(2)."""
-    _check(_libc.mprotect(ctypes.c_void_p(address), ctypes.c_size_t(length_bytes), ctypes.c_int(prot)))
+    return _mmap(None, length_bytes, prot, flags, descriptor, offset_bytes)
 
 
 def move_mapping(address: int, length_bytes: int) -> int:
     """Move a mapping to another address, which is returned (mremap(2), MREMAP_FIXED onto a reservation)."""
     reserved = mmap(length_bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
-    length, flags = ctypes.c_size_t(length_bytes), ctypes.c_int(MREMAP_MAYMOVE | MREMAP_FIXED)
-    moved = _libc.mremap(ctypes.c_void_p(address), length, length, flags, ctypes.c_void_p(reserved))
-    if moved == _MAP_FAILED:
-        failure = _last_error()
+    try:
+        return _mremap(address, length_bytes, length_bytes, MREMAP_MAYMOVE | MREMAP_FIXED, reserved)
+    except OSError:
         munmap(reserved, length_bytes)
-        raise failure
-    return int(moved)
+        raise
 
 
 def process_vm_writev(pid: int, content: memoryview, address: int) -> int:
     """Copy writable `content` to an address of a process; returns the bytes copied. process_vm_writev(2)."""
-    start = ctypes.addressof(ctypes.c_char.from_buffer(content))
+    start = ctypes.addressof(c_char.from_buffer(content))
     source, target = _Vector(start, len(content)), _Vector(address, len(content))
-    one, none = ctypes.c_ulong(1), ctypes.c_ulong(0)
-    copied = _libc.process_vm_writev(ctypes.c_int(pid), ctypes.byref(source), one, ctypes.byref(target), one, none)
-    _check(copied)
-    return int(copied)
-
-
-def msync(address: int, length_bytes: int, flags: int) -> None:
-    """msync(2)."""
-    _check(_libc.msync(ctypes.c_void_p(address), ctypes.c_size_t(length_bytes), ctypes.c_int(flags)))
-
-
-def sync_file_range(descriptor: int, offset_bytes: int, length_bytes: int, flags: int) -> None:
-    """sync_file_range(2); length 0 means to the end of the file."""
-    offset, length = ctypes.c_int64(offset_bytes), ctypes.c_int64(length_bytes)
-    _check(_libc.sync_file_range(ctypes.c_int(descriptor), offset, length, ctypes.c_uint(flags)))
+    return _writev(pid, ctypes.byref(source), 1, ctypes.byref(target), 1, 0)
 
 
 def cachestat(descriptor: int) -> CacheStat:
     """What the page cache holds of a whole file; ENOSYS before Linux 6.5. cachestat(2)."""
     whole, found = _CacheRange(0, 0), CacheStat()
-    arguments = (ctypes.c_uint(descriptor), ctypes.byref(whole), ctypes.byref(found), ctypes.c_uint(0))
-    _check(_libc.syscall(ctypes.c_long(SYS_CACHESTAT), *arguments))
+    _cachestat(SYS_CACHESTAT, descriptor, ctypes.byref(whole), ctypes.byref(found), 0)
     return found
-
-
-def fallocate(descriptor: int, mode: int, offset_bytes: int, length_bytes: int) -> None:
-    """fallocate(2) itself: unlike posix_fallocate(3) it never writes zeros instead."""
-    offset, length = ctypes.c_int64(offset_bytes), ctypes.c_int64(length_bytes)
-    _check(_libc.fallocate(ctypes.c_int(descriptor), ctypes.c_int(mode), offset, length))
-
-
-def syncfs(descriptor: int) -> None:
-    """syncfs(2): write back the whole filesystem that an open file is on."""
-    _check(_libc.syncfs(descriptor))
 
 
 def clone_file(source: int, target: int) -> None:
@@ -224,13 +170,10 @@ def snapshot_subvolume(subvolume: int, directory: int, name: str) -> None:
 
 def prctl(option: int, argument: int) -> int:
     """prctl(2) for options with at most one argument; returns what the call does."""
-    zero = ctypes.c_ulong(0)
-    result = _libc.prctl(ctypes.c_int(option), ctypes.c_ulong(argument), zero, zero, zero)
-    _check(result)
-    return int(result)
+    return _prctl(option, argument, 0, 0, 0)
 
 
-def errno_of(call: Callable[[], None]) -> int:
+def errno_of(call: Callable[[], object]) -> int:
     """The errno with which a call fails, 0 if it does not: for callers to whom failure is an observation."""
     try:
         call()
@@ -239,13 +182,3 @@ def errno_of(call: Callable[[], None]) -> int:
             raise
         return error.errno
     return 0
-
-
-def _check(result: int) -> None:
-    if result == -1:
-        raise _last_error()
-
-
-def _last_error() -> OSError:
-    number = ctypes.get_errno()
-    return OSError(number, os.strerror(number))

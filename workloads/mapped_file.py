@@ -12,14 +12,14 @@ import ctypes
 import os
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
 
+from verify.closing import Closing
 from workloads import libc
 
 _CLOSED = -1
 
 
-class MappedFile:
+class MappedFile(Closing):
     """Pages first_page .. first_page + pages of a file, opened read-write, mapped after `map`.
 
     `descriptor` is what the mapping is made of; `other_descriptor` was opened at the same time and is there for syncs
@@ -91,9 +91,3 @@ class MappedFile:
     def _view_at(self, address: int) -> None:
         self.address = address
         self.view = memoryview((ctypes.c_char * self.length_bytes).from_address(address)).cast("B")
-
-    def __enter__(self) -> MappedFile:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.close()

@@ -19,6 +19,7 @@ from verify.ledger_file import LedgerWriter
 from workloads import libc
 from workloads.access import ACCESSES, Access
 from workloads.channel import Channel, Message, Verb
+from workloads.disturbances import pages_of
 from workloads.generations import Generations, Run
 from workloads.limits import fsize_in_force
 from workloads.mapped_file import MappedFile
@@ -144,12 +145,9 @@ class _Steps:
         while True:
             self._listen()
 
-    def _pages(self, op: Op) -> tuple[int, int]:
-        return (op.first_page, op.pages) if op.pages else (self.mapped.first_page, self.mapped.pages)
-
     def _store(self, op: Op) -> None:
         lo, hi = self.access.reach()
-        for run in self._generations.raised(*self._pages(op)):
+        for run in self._generations.raised(*pages_of(self, op)):
             for piece in _crossings(run) if self.access.crossing else (run,):
                 crossing = self.access.crossing and piece.pages > 1
                 end = hi if crossing or not self.access.crossing else self.mapped.page_bytes
@@ -183,7 +181,7 @@ class _Steps:
         sync = SYNCS[op.name]
         if sync.scope is Scope.NOTHING:
             return
-        first_page, pages = self._pages(op)
+        first_page, pages = pages_of(self, op)
         self.ledger.append(sync.record(self.worker, self.mapped, first_page, pages))
         failed = sync.perform(self.mapped, first_page, pages)
         self.ledger.append(Synced(self.worker, failed))

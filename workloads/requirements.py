@@ -1,13 +1,12 @@
 """What workers need of the machine, found before a trial and not in the middle of it. Pure.
 
-A check returns None, or the Requirement that is missing, which makes the trial `notrun` with its reason.
+A check says what is missing, which makes the trial `notrun`; "" if nothing is.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from workloads.limits import UNLIMITED
 from workloads.pins import PINS
@@ -18,38 +17,24 @@ _OVERHEAD_DIVISOR = 8
 _OVERHEAD_BYTES = 32 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class Requirement:
-    """A requirement that is missing."""
-
-    reason: str
-    needed: int
-    """Bytes."""
-    available: int
-    """Bytes."""
-
-    def __str__(self) -> str:
-        return f"{self.reason}: {self.needed} bytes needed, {self.available} available"
-
-
 def memlock_needed(plans: Iterable[WorkerPlan], page_bytes: int) -> int:
     """The RLIMIT_MEMLOCK in bytes that the greediest worker needs: the limit is one process's (mlock(2))."""
     return max((PINS[plan.pin].locked_bytes(plan.pages * page_bytes) for plan in plans), default=0)
 
 
-def check_memlock(needed: int, limit: int) -> Requirement | None:
+def check_memlock(needed: int, limit: int) -> str:
     """`limit` is what workers will get: bytes or UNLIMITED (limits.highest_memlock_bytes)."""
     if limit == UNLIMITED or needed <= limit:
-        return None
-    return Requirement("RLIMIT_MEMLOCK is too small for the pinned mapping", needed, limit)
+        return ""
+    return f"RLIMIT_MEMLOCK is too small for the pinned mapping: {needed} bytes needed, {limit} available"
 
 
-def check_memory(mapped_bytes: int, available_bytes: int) -> Requirement | None:
+def check_memory(mapped_bytes: int, available_bytes: int) -> str:
     """Whether `mapped_bytes` can stay in what the kernel calls MemAvailable, with room to work."""
     needed = mapped_bytes + mapped_bytes // _OVERHEAD_DIVISOR + _OVERHEAD_BYTES if mapped_bytes else 0
     if needed <= available_bytes:
-        return None
-    return Requirement("the mapped files are too big for memory", needed, available_bytes)
+        return ""
+    return f"the mapped files are too big for memory: {needed} bytes needed, {available_bytes} available"
 
 
 def mem_available_bytes(meminfo: str) -> int:

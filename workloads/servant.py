@@ -16,10 +16,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import NoReturn, Self
+from typing import NoReturn
 
+from verify.closing import Closing
 from verify.descriptors import opened
 from workloads import libc
 from workloads.channel import Channel, Message, Verb
@@ -43,7 +44,7 @@ class Reply:
     """What the ledger is to say of it, "" for nothing."""
 
 
-class Servant:
+class Servant(Closing):
     """The worker's end; a context manager that dismisses the servant."""
 
     def __init__(self, mount_point: Path | None, files: Mapping[str, Path]) -> None:
@@ -72,10 +73,8 @@ class Servant:
             raise Unsupported(*refusal)
         return Reply(failed, remark)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def close(self) -> None:
+        """Dismiss it."""
         self._channel.close()
         os.waitpid(self._pid, 0)
 
@@ -155,17 +154,9 @@ def _freeze(client: Client, answer: Answer) -> None:
             libc.thaw(root)
 
 
-def _drop_caches(_: Client, answer: Answer) -> None:
-    """Clean pages that nobody maps, and dentries and inodes (Documentation/admin-guide/sysctl/vm.rst)."""
-    _tell_kernel(DROP_CACHES, "3", answer)
-
-
-def _compact(_: Client, answer: Answer) -> None:
-    """Move pages, mapped and mlocked ones too, in all zones."""
-    _tell_kernel(COMPACT_MEMORY, "1", answer)
-
-
-def _tell_kernel(name: str, value: str, answer: Answer) -> None:
+def _tell_kernel(name: str, value: str, _: Client, answer: Answer) -> None:
+    """Have it drop clean pages that nobody maps, dentries and inodes (Documentation/admin-guide/sysctl/vm.rst), or move
+    pages, mapped and mlocked ones too, in all zones."""
     knob(name).write_text(value)
     answer(0, "")
 
@@ -229,8 +220,8 @@ def _directory_in(directory: int | None, name: str) -> Iterator[int]:
 
 SERVICES: dict[str, Callable[[Client, Answer], None]] = {
     "freeze": _freeze,
-    "drop-caches": _drop_caches,
-    "compact": _compact,
+    "drop-caches": partial(_tell_kernel, DROP_CACHES, "3"),
+    "compact": partial(_tell_kernel, COMPACT_MEMORY, "1"),
     "join-cgroup": _join_cgroup,
     "reclaim": _reclaim,
 }

@@ -18,9 +18,9 @@ from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Literal, NoReturn, Self
+from typing import Literal, NoReturn
 
+from verify.closing import Closing
 from verify.ledger_file import LedgerWriter
 from workloads import libc
 from workloads.channel import Channel, Message, Verb
@@ -55,50 +55,40 @@ class WorkerReport:
 
 
 @dataclass(frozen=True, slots=True)
-class _Task:
-    """Everything that a worker is told when it is forked; fields as for `start`."""
+class Task:
+    """Everything that a worker is told when it is forked."""
 
     plans: tuple[WorkerPlan, ...]
+    """One, or several, which it carries out one after the other."""
     run: int
     ledger_path: Path
+    """It is opened before privileges are dropped, the file after."""
     uid: int
     gid: int
     memlock_bytes: int
-    fsize_bytes: int
+    """RLIMIT_MEMLOCK, or -1: as high as can be (see limits)."""
     page_bytes: int
-    mount_point: Path | None
+    fsize_bytes: int = UNLIMITED
+    """RLIMIT_FSIZE, for what it does to the file, not for its ledger."""
+    mount_point: Path | None = None
+    """Where its filesystem is mounted, which a plan may have frozen."""
 
 
-def start(
-    *plans: WorkerPlan,
-    run: int,
-    ledger_path: Path,
-    uid: int,
-    gid: int,
-    memlock_bytes: int,
-    page_bytes: int,
-    fsize_bytes: int = UNLIMITED,
-    mount_point: Path | None = None,
-) -> WorkerProcess:
-    """Fork a worker that carries out a plan at once, or several one after the other, as user `uid` and group `gid`.
+def start(task: Task) -> WorkerProcess:
+    """Fork a worker that goes to work at once. The calling thread must outlive it.
 
-    Its RLIMIT_MEMLOCK is `memlock_bytes`, or -1: as high as can be (see limits), and RLIMIT_FSIZE holds for what it does
-    to the file, not for its ledger. It opens the ledger before
-    privileges are dropped, the file after. Its filesystem, which a plan may have frozen, is mounted on `mount_point`. The
-    calling thread must outlive the worker. Raises OSError if no process can be made; all else stands in the worker's
-    report.
+    Raises OSError if no process can be made; all else stands in the worker's report.
     """
-    task = _Task(plans, run, ledger_path, uid, gid, memlock_bytes, fsize_bytes, page_bytes, mount_point)
     ours, theirs = Channel.pair()
     starter = os.getpid()
     pid = os.fork()
     if pid == 0:
         _be_worker(task, starter, theirs)
     theirs.close()
-    return WorkerProcess(plans[0].worker, pid, ours)
+    return WorkerProcess(task.plans[0].worker, pid, ours)
 
 
-class WorkerProcess:
+class WorkerProcess(Closing):
     """A running worker, seen by the one that started it; a context manager that kills what is left of it."""
 
     def __init__(self, worker: int, pid: int, channel: Channel) -> None:
@@ -142,10 +132,8 @@ class WorkerProcess:
             signal.pidfd_send_signal(self._process, signal.SIGKILL)
         return self._reap(time.monotonic() + timeout_s)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def close(self) -> None:
+        """Kill what is left of it."""
         self.kill()
         self._channel.close()
         os.close(self._process)
@@ -195,7 +183,7 @@ class WorkerProcess:
         return WorkerReport(self.worker, "died", exit_code, killed_by, self._said.text, self._said.errno)
 
 
-def _be_worker(task: _Task, starter: int, channel: Channel) -> NoReturn:
+def _be_worker(task: Task, starter: int, channel: Channel) -> NoReturn:
     """The forked process. Leaves by os._exit, so that nothing of the starter's is flushed or cleaned up twice."""
     status = EXIT_BROKE
     try:
@@ -228,7 +216,7 @@ def _cut_off(channel: Channel) -> None:
     os.closerange(channel.fileno() + 1, os.sysconf("SC_OPEN_MAX"))
 
 
-def _confine(task: _Task) -> None:
+def _confine(task: Task) -> None:
     set_memlock(task.memlock_bytes)
     set_fsize(task.fsize_bytes)
     if (os.getuid(), os.getgid()) != (task.uid, task.gid):

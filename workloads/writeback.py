@@ -8,9 +8,10 @@ descriptor has still to report. How (kernel sources of 6.1 and 6.18, and seen on
   page that fails (mm/page-writeback.c, write_cache_pages), so it is repeated until it gets through.
 - Its WAIT flags would consume the error of the descriptor (file_check_and_advance_wb_err). cachestat(2), since 6.5,
   counts the file's pages under writeback and changes nothing: it is polled.
-- Before 6.5 a descriptor of our own, opened for it, does the waiting. It consumes its own cursor only; the worker's
-  descriptor still reports the error (seen on ext4 and btrfs). The one difference to real background writeback: the
-  error counts as seen, so descriptors opened *later* do not report it (lib/errseq.c, errseq_sample).
+- Before 6.5 FIEMAP with FIEMAP_FLAG_SYNC waits for the whole file, or where there is none (jfs, reiserfs) an O_DIRECT read
+  of all of it: both call filemap_write_and_wait_range (mm/filemap.c), which looks at the flags AS_EIO and AS_ENOSPC of the
+  mapping and at no error cursor. A descriptor of our own would not do: its wait makes the error count as seen, and who
+  opens the file *later* is told nothing (lib/errseq.c, errseq_sample).
 - /proc/vmstat was rejected: it counts other filesystems too, and lags by up to a second per CPU. So was sync(2): it
   commits the journal, which makes durable what background writeback leaves to be lost.
 
@@ -22,15 +23,21 @@ No timeout here: whoever waits for the worker has one.
 from __future__ import annotations
 
 import errno
+import mmap
 import os
 import time
+from collections.abc import Callable
+from functools import partial
 
 from verify.descriptors import opened
 from workloads import libc
+from workloads.extents import write_and_wait
 from workloads.mapped_file import MappedFile
 
 _PASSES = 2
 _POLL_S = 0.001
+_PIECE_BYTES = 1 << 20
+_NO_SUCH_WAY = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTTY, errno.EINVAL)
 
 
 def write_back(mapped: MappedFile) -> None:
@@ -57,21 +64,42 @@ def _submit(descriptor: int) -> int:
 
 
 def _wait(mapped: MappedFile) -> None:
-    try:
-        wait_by_cachestat(mapped.descriptor)
-    except OSError as error:
-        if error.errno != errno.ENOSYS:
-            raise
-        wait_by_other_descriptor(mapped)
+    """By the first way that this kernel and filesystem have."""
+    for way in (_poll, _ask_where_it_lies, _read_directly):
+        try:
+            way(mapped)
+            break
+        except OSError as error:
+            if error.errno not in _NO_SUCH_WAY:
+                raise
+
+
+def _poll(mapped: MappedFile) -> None:
+    wait_by_cachestat(mapped.descriptor)
+
+
+def _ask_where_it_lies(mapped: MappedFile) -> None:
+    _but_for_its_errors(partial(write_and_wait, mapped.descriptor))
+
+
+def _read_directly(mapped: MappedFile) -> None:
+    """Not on tmpfs, which has no such reads (EINVAL) and writes nothing back."""
+    with opened(mapped.path, os.O_RDONLY | os.O_DIRECT) as descriptor, mmap.mmap(-1, _PIECE_BYTES) as piece:
+        for offset_bytes in range(0, os.fstat(descriptor).st_size, _PIECE_BYTES):
+            _but_for_its_errors(partial(_read, descriptor, piece, offset_bytes))
+
+
+def _read(descriptor: int, piece: mmap.mmap, offset_bytes: int) -> None:
+    os.preadv(descriptor, [piece], offset_bytes)
+
+
+def _but_for_its_errors(wait: Callable[[], None]) -> None:
+    """Errors stay with the file."""
+    if (error := libc.errno_of(wait)) in _NO_SUCH_WAY:
+        raise OSError(error, os.strerror(error))
 
 
 def wait_by_cachestat(descriptor: int) -> None:
     """Poll until no page of the file is under writeback. Raises OSError (ENOSYS before Linux 6.5)."""
     while libc.cachestat(descriptor).nr_writeback:
         time.sleep(_POLL_S)
-
-
-def wait_by_other_descriptor(mapped: MappedFile) -> None:
-    """Wait until what is under writeback is not; the error that this descriptor reports is left to the worker's."""
-    with opened(mapped.path) as descriptor:
-        libc.errno_of(lambda: libc.sync_file_range(descriptor, 0, 0, libc.SYNC_FILE_RANGE_WAIT_BEFORE))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
@@ -58,7 +57,7 @@ def guest_runs(home: Path, kernel: str, *arguments: str) -> Iterator[Trial]:
     run_id = new_run_id()
     results = home / run_id
     results.mkdir()
-    lab = UmlLab(run_id, results, default_scratch(), os.sysconf("SC_PAGESIZE"), kernel, arguments)
+    lab = UmlLab(run_id, results, default_scratch(), kernel, arguments)
     if reason := lab.unavailable():
         pytest.skip(reason)
     numbers = iter(range(1000))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,7 +18,7 @@ Torture = Callable[..., Run]
 @pytest.fixture(autouse=True)
 def available(tmp_path: Path) -> None:
     """`make qemu` brings everything."""
-    lab = QemuLab("probe", tmp_path, tmp_path, os.sysconf("SC_PAGE_SIZE"))
+    lab = QemuLab("probe", tmp_path, tmp_path)
     if reason := lab.unavailable():
         pytest.skip(f"the qemu lab cannot run: {reason}")
 

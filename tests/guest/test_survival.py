@@ -37,7 +37,7 @@ def lab(tmp_path: Path) -> Iterator[UmlLab]:
     name = run_id.new_run_id()
     (tmp_path / "trials").mkdir()
     with run_id.Hold(name, SCRATCH):  # or another run on this machine would clean it up
-        yield UmlLab(name, tmp_path, SCRATCH, os.sysconf("SC_PAGE_SIZE"))
+        yield UmlLab(name, tmp_path, SCRATCH)
         assert list(processes.tagged(f"{run_id.ENVIRONMENT}={name}")) == []
         assert not any((SCRATCH / name).glob("guest-*"))
     assert not (SCRATCH / name).exists()
@@ -45,7 +45,7 @@ def lab(tmp_path: Path) -> Iterator[UmlLab]:
 
 def plans(count: int) -> list[Drawn]:
     request = Request({"filesystem": ("ext4",), "layout": ("hole",)}, count=count, canary=False, control=False)
-    return draw(request, "lying-disk")[:count]
+    return draw(request)[:count]
 
 
 def carry_out(lab: UmlLab, drawn: list[Drawn]) -> list[Trial]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import mmap
 import os
 import subprocess
 from dataclasses import replace
@@ -31,14 +30,14 @@ LABS = ("uml", "local") if os.geteuid() == 0 else ("uml",)
 def plan() -> Plan:
     """An mlocked hole, stored to and synced, then a power cut."""
     request = Request({"filesystem": ("xfs",), "layout": ("hole",), "fault": ("power-cut",)}, workers=1)
-    return draw(replace(request, pages=4, canary=False), "lying-disk")[0].plan
+    return draw(replace(request, pages=4, canary=False))[0].plan
 
 
 def leave_disk(plan: Plan, kernel: str, mutant: int, directory: Path) -> Path:
     """Carry out a trial and keep its disk; ledger and observations are in the directory."""
     run_id, scratch = new_run_id(), default_scratch()
     (directory / "trial").mkdir(parents=True)
-    lab = UmlLab(run_id, directory, scratch, mmap.PAGESIZE, kernel, (f"mutant={mutant}",))
+    lab = UmlLab(run_id, directory, scratch, kernel, (f"mutant={mutant}",))
     with Hold(run_id, scratch):
         guest = lab.boot(0)
         try:

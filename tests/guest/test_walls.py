@@ -72,7 +72,7 @@ def attack(tmp_path: Path, target: Path) -> set[str]:
     """Boot a guest that attacks; what there is in `target` afterwards, with a star if it is not what it was."""
     results = tmp_path / "results"
     results.mkdir()
-    lab = _Attacked(new_run_id(), results, default_scratch(), os.sysconf("SC_PAGE_SIZE"), target=target)
+    lab = _Attacked(new_run_id(), results, default_scratch(), target=target)
     try:
         with Hold(lab.run_id, lab.scratch), pytest.raises(GuestLost):
             lab.boot(0)

@@ -26,13 +26,13 @@ class Breakage(NamedTuple):
 
 
 BREAKAGES = (
-    Breakage("lost", "sectors.py", "content not in piece.durable else Level.STALE", "False else Level.FINE"),
+    Breakage("lost", "sectors.py", "not shows(piece.durable) else Level.STALE", "False else Level.FINE"),
     Breakage("torn", "breach.py", 'return "torn" if len(shown) > 1', 'return "torn" if False'),
     Breakage("late", "breach.py", 'return "late"', 'return "lost"'),
     Breakage("clone-changed", "breach.py", 'return "clone-changed"', 'return "lost"'),
     Breakage("exposed", "identity.py", 'return Alien("exposed", "a foreign stamp")', "return ZERO"),
     Breakage("misdirected", "identity.py", 'return Alien("misdirected", ', "return ZERO and ("),
-    Breakage("corrupt", "sectors.py", "if not explained_by(piece.known | {ZERO}):", "if False:"),
+    Breakage("corrupt", "sectors.py", "if not shows(piece.known | {ZERO}):", "if False:"),
     Breakage("short", "file_check.py", "elif size_bytes < max(size.allowed):", "elif False:"),
     Breakage("unreadable", "file_check.py", "return [unreadable(judge.pieces, sectors, found)]", "return []"),
     Breakage("store promise", "history.py", "allowed=allowed,", "allowed=allowed | durable,"),

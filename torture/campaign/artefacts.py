@@ -17,7 +17,7 @@ from devicemapper.errors import BlockStackError
 from torture.filesystems import filesystem
 from torture.report.summary import detail
 from torture.report.terminal import echo
-from torture.results.groups import Key, key_of
+from torture.results.groups import Key, key_in
 from torture.results.store import Trial
 from torture.results.versions import VERSIONS, Versions
 from torture.rig.record import Record
@@ -61,7 +61,7 @@ class Keeper:
         """Make the directory of every finding of `trial` that has none yet."""
         if trial.is_canary:
             return
-        for key, finding in {key_of(trial, finding): finding for finding in trial.verdict.findings}.items():
+        for key, finding in {key_in(trial.plan, finding): finding for finding in trial.verdict.findings}.items():
             home = self._root / slug(key)
             with self._lock:
                 if home.exists():

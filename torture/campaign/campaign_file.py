@@ -37,7 +37,6 @@ import tomllib
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +46,8 @@ from torture.draw.request import Request, whole_space
 from torture.errors import BadRequest
 from torture.lab.choose import LABS, KernelChoice, lab_for
 from torture.results.known import Known, can_match, known_from, known_keys, known_values
+from verify.codec import shown
+from verify.descriptors import read_text
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _BYTES = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
@@ -57,6 +58,8 @@ _KEYS: Mapping[str, frozenset[str]] = {
 }
 _TABLES = ("budget", "include", "exclude")
 _LISTS = ("kernel", "known")
+_MOST_SHOWN = 200
+"""Characters of what is wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +71,8 @@ class _File:
 
     def wrong(self, table: str, key: str, what: str, allowed: str, entry: int = 1) -> BadRequest:
         """What is wrong with a key, with its line; `entry` counts the tables of that name."""
-        return BadRequest(f"{self.path}, line {self._line(table, key, entry)}, key {key!r}: {what}", allowed)
+        line = self._line(table, key, entry)
+        return BadRequest(f"{self.path}, line {line}, key {shown(key)}: {what[:_MOST_SHOWN]}", allowed)
 
     def _line(self, table: str, key: str, entry: int) -> int:
         """The line of a key; of its table if the key is not there; of the file's beginning if neither is."""
@@ -91,12 +95,12 @@ def _is_key(line: str, key: str) -> bool:
 def load(path: Path, *, results: Path, scratch: Path, draw_seed: Callable[[], int]) -> RunConfig:
     """The run config in a campaign file. BadRequest for a file that cannot be read or says something wrong."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path)
     except (OSError, UnicodeDecodeError) as error:
         raise BadRequest(f"cannot read {path}: {error}", "give a campaign file in TOML") from error
     try:
         raw = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # also for numbers of thousands of digits, and lists in lists in lists
         raise BadRequest(f"{path} is not TOML: {error}", "see examples/ for campaign files") from error
     file = _File(path, text)
     _check_keys(file, raw)
@@ -146,6 +150,8 @@ def _check_keys(file: _File, raw: dict[str, Any]) -> None:
         if not isinstance(entries, list if is_list else dict):
             raise file.wrong("", table, "is no table", f"write [{'[' * is_list}{table}{']' * is_list}]")
         for number, entry in enumerate(entries if is_list else [entries], 1):
+            if not isinstance(entry, dict):
+                raise file.wrong("", table, "is no table", f"write [[{table}]]")
             for key in entry:
                 if key not in _keys(table):
                     known = ", ".join(sorted(_keys(table)))
@@ -210,7 +216,7 @@ def _measure(file: _File, entries: dict[str, Any], key: str, units: Mapping[str,
     """A number with a unit, such as "8h"; None if the key is missing."""
     if key not in entries:
         return None
-    found = re.fullmatch(r"(\d+)([A-Za-z])", str(entries[key]))
+    found = re.fullmatch(r"([0-9]{1,9})([A-Za-z])", str(entries[key]))
     if not found or found[2] not in units or not int(found[1]):
         raise file.wrong("budget", key, f"{entries[key]!r} is no amount", f"write a number and {', '.join(units)}")
     return int(found[1]) * units[found[2]]
@@ -250,7 +256,6 @@ def _known_entry(file: _File, entry: dict[str, Any], number: int) -> Known:
             allowed = f"allowed are {', '.join(known_values(key))}, and * for any text"
             raise file.wrong("known", key, f"{pattern!r} matches nothing there is", allowed, number)
     try:
-        date.fromisoformat(texts["expires"])
-    except ValueError as error:
-        raise file.wrong("known", "expires", f"{texts['expires']!r} is no day", "write YYYY-MM-DD", number) from error
-    return known_from(texts)
+        return known_from(texts)
+    except BadRequest as error:
+        raise file.wrong("known", "expires", error.wrong, error.allowed, number) from error

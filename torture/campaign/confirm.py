@@ -19,7 +19,8 @@ from random import Random
 from torture.draw.arm import Arm
 from torture.draw.matrix import Drawn
 from torture.plan import Plan
-from torture.results.groups import Key, deduplicated, key_of, signature
+from torture.results.blame import ENOUGH, shape_of
+from torture.results.groups import Key, deduplicated, key_in, signature
 from torture.results.known import Known, unexplained
 from torture.results.store import Task, Trial
 
@@ -27,6 +28,8 @@ ENOUGH_REPEATS = 24
 """A finding that was repeated so often, with and without the pin, is known well enough."""
 ENOUGH_S = 600.0
 """So is one whose repeats took so long, as those of a hang do: exploring must not starve for it."""
+FEWEST_REPEATS = 2 * ENOUGH - 1
+"""With the trial that found it, enough of both arms to say whether the pin is to blame."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +78,12 @@ class Confirm:
         if trial.is_canary:
             return
         for finding in deduplicated(unexplained(trial, self._known, self._today)):
-            key = key_of(trial, finding), trial.kernel
+            key = key_in(trial.plan, finding), trial.kernel
             known = self._sightings.get(key)
             if known is None or trial.number < known.number:
                 self._sightings[key] = _Sighting(trial.number, trial.plan, trial.kernel, trial.seconds)
 
-    def control(self) -> tuple[Drawn, str] | None:
+    def _control(self) -> tuple[Drawn, str] | None:
         """The control arm of a finding that has none yet."""
         for sighting in self._in_order():
             plan = sighting.plan.control()
@@ -88,11 +91,11 @@ class Confirm:
                 return Drawn(plan, Arm.repeat), sighting.kernel
         return None
 
-    def next(self) -> tuple[Drawn, str] | None:
-        """What to try next, None when there is nothing to look into."""
-        if missing := self.control():
+    def next(self, enough: int = ENOUGH_REPEATS) -> tuple[Drawn, str] | None:
+        """What to try next, None when each finding was repeated `enough`."""
+        if missing := self._control():
             return missing
-        open_ones = [sighting for sighting in self._in_order() if not self._has_enough(sighting)]
+        open_ones = [sighting for sighting in self._in_order() if not self._has(enough, sighting)]
         if not open_ones:
             return None
         sighting = min(open_ones, key=lambda one: (self._repeats[one.shape] + 1) * one.seconds)
@@ -101,14 +104,9 @@ class Confirm:
         plan = replace(sighting.plan, seed=seed)
         return Drawn(plan.control() if repeats % 2 else plan, Arm.repeat), sighting.kernel
 
-    def _has_enough(self, sighting: _Sighting) -> bool:
+    def _has(self, enough: int, sighting: _Sighting) -> bool:
         repeats = self._repeats[sighting.shape]
-        return repeats >= ENOUGH_REPEATS or repeats * sighting.seconds >= ENOUGH_S
+        return repeats >= enough or repeats * sighting.seconds >= ENOUGH_S
 
     def _in_order(self) -> list[_Sighting]:
         return sorted(self._sightings.values(), key=lambda sighting: (sighting.number, sighting.kernel))
-
-
-def shape_of(plan: Plan) -> str:
-    """A name for the plan whatever its seed and pins are."""
-    return replace(plan.control(), seed=0).identity

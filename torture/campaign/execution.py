@@ -23,7 +23,6 @@ from torture.campaign.run_directory import RunDirectory, opened, reopened
 from torture.campaign.runner import Runner, Source
 from torture.campaign.schedule import FixedList, Schedule
 from torture.draw.matrix import draw
-from torture.lab.choose import canary_fault
 from torture.results.store import Store, Trial
 
 PURPOSE = "run"
@@ -69,13 +68,12 @@ def _carry_out(run: RunDirectory) -> Ended:
 
 def _source(config: RunConfig, kernels: list[str], store: Store) -> tuple[Source, int | None]:
     """What a run or campaign does, and how many trials that is, if that is known."""
-    canary = canary_fault(config.lab)
     if not config.endless:
-        drawn = draw(config.request, canary)
-        return FixedList(drawn, kernels[0], [trial.number for trial in store.trials()]), len(drawn)
+        drawn = draw(config.request)
+        return FixedList(drawn, kernels[0], list(store.trials())), len(drawn)
     schedule = Schedule(
         config.request,
-        dict.fromkeys(kernels, canary),
+        kernels,
         most_trials=config.most_trials,
         most_findings=config.most_findings,
         known=config.known,

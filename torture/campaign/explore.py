@@ -53,7 +53,7 @@ class Explore:
         self._coverage = Coverage()
         self._plans = 0
         self._left: deque[tuple[Drawn, str]] = deque()
-        for item in draw(usual(request), ""):
+        for item in draw(usual(request)):
             self._coverage.add(combinations_of(item.plan))
             self._left.extend((item, kernel) for kernel in self._kernels)
 

@@ -5,19 +5,19 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from types import TracebackType
-from typing import Self, TextIO
+from typing import TextIO
 
 from tqdm import tqdm
 
 from torture.draw.combination import Coverage, combinations_of
 from torture.report.summary import count
 from torture.results.store import Trial
+from verify.closing import Closing
 
 _LINE_INTERVAL_S = 60.0
 
 
-class Progress:
+class Progress(Closing):
     """Counts trials, findings by kind, pairs of values met, and guests lost. `total` None: until somebody or a budget
     ends it; `time_limit_s` None: no time is left to tell. `lost_guests` grows while the campaign runs.
     """
@@ -42,10 +42,8 @@ class Progress:
             self._count(trial)
         self._bar.update(self._trials)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def close(self) -> None:
+        """It ended."""
         self._bar.close()
 
     def finished(self, trial: Trial) -> None:

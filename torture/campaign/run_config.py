@@ -63,18 +63,18 @@ class RunConfig:
         return plain
 
     @staticmethod
-    def from_dict(raw: dict[str, Any]) -> RunConfig:
+    def from_dict(raw: object) -> RunConfig:
         """The inverse of `to_dict`. BadRequest names the field that is not of the form it should have."""
         try:
             config = codec.from_plain(RunConfig, raw)
         except codec.Malformed as error:
-            raise BadRequest(f"the run's configuration, {error.wrong}", error.allowed) from error
+            raise BadRequest(error.wrong, error.allowed) from error
         if config.jobs is not None and not 1 <= config.jobs <= MOST_JOBS:
-            raise BadRequest(f"the run's configuration, jobs: {config.jobs}", f"allowed is 1 to {MOST_JOBS}")
+            raise BadRequest(f"jobs: {config.jobs}", f"allowed is 1 to {MOST_JOBS}")
         if config.lab not in LABS:
-            raise BadRequest(f"the run's configuration, lab: {config.lab!r}", f"allowed is {', '.join(LABS)}")
+            raise BadRequest(f"lab: {config.lab!r}", f"allowed is {', '.join(LABS)}")
         if not config.kernels:
-            raise BadRequest("the run's configuration, kernels: there is none", "allowed is one or more")
+            raise BadRequest("kernels: there is none", "allowed is one or more")
         return config
 
 

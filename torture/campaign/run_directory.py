@@ -10,10 +10,11 @@ import fcntl
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from torture.campaign.recorded import stored
 from torture.campaign.run_config import RunConfig
 from torture.errors import BadRequest, BrokenTool
 from torture.lab import clean, sandbox
@@ -39,19 +40,23 @@ class RunDirectory:
     store: Store
 
 
-@contextmanager
-def opened(config: RunConfig, purpose: str, say: Callable[[str], None]) -> Iterator[RunDirectory]:
+def opened(config: RunConfig, purpose: str, say: Callable[[str], None]) -> AbstractContextManager[RunDirectory]:
     """A new run for `purpose`, the command that started it. Its seed and directory are the first thing said.
 
     BadRequest or MissingRequirement, before anything is made, if the labs cannot be had.
     """
-    run_id = new_run_id()
-    directory = config.results.absolute() / run_id
+    return _opened(config, config.results.absolute() / new_run_id(), say, purpose)
+
+
+@contextmanager
+def _opened(config: RunConfig, directory: Path, say: Callable[[str], None], purpose: str = "") -> Iterator[RunDirectory]:
+    """`purpose` "": the run was there before."""
+    run_id, seed = directory.name, config.request.seed
     labs = config.labs(run_id, directory)
-    with held(run_id, directory, config.scratch), Store(directory, create=True) as store:
-        facts = {kernel: lab.facts for kernel, lab in labs.items()}
-        seed = config.request.seed
-        store.describe(run=run_id, purpose=purpose, seed=seed, config=config.to_dict(), labs=facts)
+    with held(run_id, directory, config.scratch), Store(directory, create=bool(purpose), resume=not purpose) as store:
+        if purpose:
+            facts = {kernel: lab.facts for kernel, lab in labs.items()}
+            store.describe(run=run_id, purpose=purpose, seed=seed, config=config.to_dict(), labs=facts)
         say(f"seed {seed}, results in {directory}")
         _say_what_is_missing(labs)
         yield RunDirectory(config, directory, labs, store)
@@ -64,8 +69,7 @@ def recorded(directory: Path, purpose: str, scratch: Path, say: Callable[[str], 
     BadRequest for a directory that is no such run, or that could lead what is written there elsewhere.
     """
     directory = directory.resolve()
-    with Store(directory) as store:
-        facts = store.facts()
+    _, facts = stored(directory)
     if (made_for := facts.get("purpose")) != purpose:
         raise BadRequest(f"{directory.name} is no {purpose}", f"it was made by {made_for!r}")
     if not PATTERN.fullmatch(directory.name) or facts.get("run") != directory.name:
@@ -74,22 +78,15 @@ def recorded(directory: Path, purpose: str, scratch: Path, say: Callable[[str], 
             "the directory of a run has its name, which looks like torture-20260131-235959-0a1b2c: rename it back",
         )
     _check_tree(directory)
-    config = RunConfig.from_dict(facts.get("config", {}))
+    config = RunConfig.from_dict(facts["config"])
     if config.scratch != scratch.absolute():
         say(f"scratch disks go to {scratch}; they were in {str(config.scratch)!r}, which --scratch gives")
     return replace(config, results=directory.parent, scratch=scratch)
 
 
-@contextmanager
-def reopened(directory: Path, config: RunConfig, say: Callable[[str], None]) -> Iterator[RunDirectory]:
+def reopened(directory: Path, config: RunConfig, say: Callable[[str], None]) -> AbstractContextManager[RunDirectory]:
     """A run, to go on with it as `config` says, which is the `recorded` one."""
-    directory = directory.resolve()
-    run_id = directory.name
-    labs = config.labs(run_id, directory)
-    with held(run_id, directory, config.scratch), Store(directory) as store:
-        say(f"seed {config.request.seed}, results in {directory}")
-        _say_what_is_missing(labs)
-        yield RunDirectory(config, directory, labs, store)
+    return _opened(config, directory.resolve(), say)
 
 
 def _check_tree(directory: Path) -> None:
@@ -132,7 +129,8 @@ def held(run_id: str, directory: Path, scratch: Path) -> Iterator[None]:
     results = directory.parent
     if results.resolve() in (place.resolve() for place in clean.scratches(scratch)):
         raise BadRequest(f"results in {results} would be taken for scratch disks and removed", "give another --results")
-    _make_room(results, scratch)
+    for place in (results, scratch):
+        probe_room(place)
     with ExitStack() as undo, ExitStack() as kept:
         if not directory.exists():
             directory.mkdir()
@@ -169,15 +167,3 @@ def _say_what_is_missing(labs: Mapping[str, Lab]) -> None:
     """Nobody shall believe in a wall around guests that is not there."""
     if not sandbox.landlock_abi() and any(lab.name != LOCAL for lab in labs.values()):
         echo(f"torture: {sandbox.what_holds()}", err=True)
-
-
-def _make_room(*places: Path) -> None:
-    """Make the directories; BrokenTool when nothing can be written there."""
-    for place in places:
-        try:
-            place.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise BrokenTool(
-                f"cannot write to {place}: {error.strerror}", "free some space there or give another --results"
-            ) from error
-        probe_room(place)

@@ -8,6 +8,7 @@ from typing import Any
 
 from torture.contract.clauses import CLAUSES
 from torture.contract.verdict import ARMS, PINNED, ClauseVerdict, Entry, cell, exit_code
+from torture.report.matrix import short_label
 
 _ABREAST = 8
 """Filesystems side by side."""
@@ -40,16 +41,10 @@ def render(columns: Sequence[Column]) -> str:
         ]
     else:
         tables = [
-            _matrix(name, [_short(kernel) for kernel in kernels], [one for one in columns if one.filesystem == name])
+            _matrix(name, [short_label(kernel) for kernel in kernels], [one for one in columns if one.filesystem == name])
             for name in filesystems
         ]
     return "\n\n".join([*tables, *_headline(columns), *_words(columns)])
-
-
-def _short(kernel: str) -> str:
-    """A kernel's label without the directories of its path."""
-    path, *arguments = kernel.split(" ")
-    return " ".join((path.rpartition("/")[2], *arguments))
 
 
 def _matrix(corner: str, headings: Sequence[str], columns: Sequence[Column]) -> str:
@@ -60,16 +55,13 @@ def _matrix(corner: str, headings: Sequence[str], columns: Sequence[Column]) -> 
 
 
 def _headline(columns: Sequence[Column]) -> Iterator[str]:
-    matters = [f"{_place(column)}: clause {clause}" for column in columns for clause in CLAUSES if _matters(column, clause)]
+    cells = ((column, clause, cell(column.entries, clause)) for column in columns for clause in CLAUSES)
+    matters = [f"{_place(column)}: clause {clause}" for column, clause, found in cells if found.pin_matters]
     yield "\n".join(["The pin makes a difference:", *matters]) if matters else "The pin makes no difference anywhere."
 
 
-def _matters(column: Column, clause: int) -> bool:
-    return cell(column.entries, clause).pin_matters
-
-
 def _place(column: Column) -> str:
-    return f"{column.filesystem} on {_short(column.kernel)} ({column.release})"
+    return f"{column.filesystem} on {short_label(column.kernel)} ({column.release})"
 
 
 def _words(columns: Sequence[Column]) -> Iterator[str]:

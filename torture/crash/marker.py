@@ -16,6 +16,7 @@ from pathlib import Path
 
 from devicemapper.device import MappedDevice
 from torture.errors import StepFailed
+from verify.c_library import function
 from verify.ledger import Synced
 
 _IN_MODIFY = 0x2
@@ -102,8 +103,6 @@ class _Tail:
 
 def _notified(path: Path) -> int:
     """An inotify descriptor that becomes readable at each write to `path`."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    descriptor = int(libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC))
-    if descriptor < 0 or libc.inotify_add_watch(descriptor, os.fsencode(path), _IN_MODIFY) < 0:
-        raise OSError(ctypes.get_errno(), "inotify")
+    descriptor = function("inotify_init1", ctypes.c_int)(os.O_NONBLOCK | os.O_CLOEXEC)
+    function("inotify_add_watch", ctypes.c_int, ctypes.c_char_p, ctypes.c_uint32)(descriptor, os.fsencode(path), _IN_MODIFY)
     return descriptor

@@ -13,6 +13,7 @@ from pathlib import Path
 from torture.crash.promised import promised
 from torture.filesystems import Filesystem
 from verify import checker, codec, ledger, observation, oracle
+from verify.circumstances import described
 from verify.descriptors import lines
 from verify.finding import Finding, of_filesystem
 from verify.ledger import Record
@@ -102,7 +103,7 @@ def first_failure(directory: Path, records: Sequence[Record], row: Filesystem) -
     expected = AsOf(records)
     for seen in read_states(directory / STATES):
         if found := findings(seen, expected.position(seen.position), row):
-            return found
+            return described(found, records[: seen.position])
     return []
 
 

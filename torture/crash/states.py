@@ -80,7 +80,7 @@ class _Walk:
     def take(self, entry: Entry) -> Iterator[Entry | CrashState]:
         if entry.flags & Flag.MARK:
             yield from self.close()
-            if entry.mark.isdigit():
+            if entry.mark.isdecimal():
                 self._position, self._due = int(entry.mark), "mark"
         elif entry.is_barrier:
             yield from self.close()

@@ -45,7 +45,7 @@ def _operation(words: list[str], first_page: int, pages: int) -> Op:
 
 def _store(where: str, first_page: int, pages: int) -> Op:
     start, _, length = where.partition("+")
-    if not start.isdigit() or not (length or "1").isdigit():
+    if not start.isdecimal() or not (length or "1").isdecimal():
         raise BadRequest(f"store {where!r} names no pages", "write PAGE or PAGE+PAGES")
     page, many = int(start), int(length or 1)
     if many < 1 or page + many > pages:

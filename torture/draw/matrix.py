@@ -7,8 +7,8 @@ path and sync; so a few trials touch every value. Each plan with a pin is follow
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from itertools import product
+from dataclasses import dataclass, replace
+from itertools import pairwise, product
 from random import Random
 
 from torture.dimensions import BACKGROUND, DIMENSIONS, NO_DISTURBANCE, NO_SYNC
@@ -18,6 +18,8 @@ from torture.draw.combination import Combination
 from torture.draw.pairwise import draw_plans
 from torture.draw.request import Request
 from torture.faults import fault_class, parts
+from torture.faults.canaries.lying_disk import LyingDisk
+from torture.faults.canaries.stale_disk import StaleDisk
 from torture.faults.canaries.zeroed_file import ZeroedFile
 from torture.faults.gates import with_gates
 from torture.filesystems import filesystem
@@ -30,6 +32,11 @@ VARIED = frozenset({"filesystem", "fault", "layout", *MULTIPLIED})
 """Dimensions that the matrix varies as a request wants it. Of all others but `background` it has one value."""
 
 
+CANARIES = (LyingDisk, StaleDisk, ZeroedFile)
+"""The losses that are planted: of those for a filesystem's kind of disk the first that the kernel can plant. The first
+needs dm-flakey, the second nothing, the last is of filesystems in memory."""
+
+
 @dataclass(frozen=True, slots=True)
 class Drawn:
     """A plan and why it is there."""
@@ -37,31 +44,37 @@ class Drawn:
     plan: Plan
     arm: Arm
 
-    @property
-    def is_canary(self) -> bool:
-        """Whether it plants a loss."""
-        return self.arm is Arm.canary
 
-
-def draw(request: Request, canary_fault: str) -> list[Drawn]:
+def draw(request: Request) -> list[Drawn]:
     """All trials of a request in the order to run them: canaries first, and no plan twice."""
     drawn: dict[str, Drawn] = {}
-    for item in _ordered(request, canary_fault):
+    for item in _ordered(request):
         drawn.setdefault(item.plan.identity, item)
     return list(drawn.values())
 
 
-def canaries(request: Request, fault: str) -> Iterator[Drawn]:
-    """A canary for each filesystem of a request, if it has any; `fault` is the plant where the filesystem has a disk."""
+def canaries(request: Request) -> Iterator[Drawn]:
+    """A canary for each filesystem of a request, if it has any; `next_canary` has others for kernels that lack it."""
     if not request.canary:
         return
     given = [Plan.from_json(text).filesystem for text in request.plans]
     for name in dict.fromkeys(given or request["filesystem"]):
-        yield Drawn(_canary(request, name, fault), Arm.canary)
+        yield Drawn(_canary(request, name), Arm.canary)
 
 
-def _ordered(request: Request, canary_fault: str) -> Iterator[Drawn]:
-    yield from canaries(request, canary_fault)
+def next_canary(plan: Plan) -> Drawn | None:
+    """The canary to try where the kernel cannot plant the loss of `plan`; None if there is none."""
+    plants = _plants(plan.filesystem)
+    further = dict(pairwise(plants)).get(plan.fault_names)
+    return Drawn(replace(plan, faults=(FaultSpec(further, {}),)), Arm.canary) if further else None
+
+
+def _plants(name: str) -> list[str]:
+    return [each.name for each in CANARIES if each.for_volatile == filesystem(name).volatile]
+
+
+def _ordered(request: Request) -> Iterator[Drawn]:
+    yield from canaries(request)
     plans = draw_plans(request) if request.pairwise else map(Plan.from_json, request.plans)
     for plan in plans:
         yield from _arms(request, plan)
@@ -77,8 +90,8 @@ def _arms(request: Request, plan: Plan) -> Iterator[Drawn]:
         yield Drawn(plan.control(), Arm.control)
 
 
-def _canary(request: Request, name: str, fault: str) -> Plan:
-    spec = FaultSpec(ZeroedFile.name if filesystem(name).volatile else fault, {})
+def _canary(request: Request, name: str) -> Plan:
+    spec = FaultSpec(_plants(name)[0], {})
     combination = _plainest(request, name, spec).having(layout="hole", pin="mlock", access="store", sync="msync")
     return _plan(request, spec, request.seed, [[combination]])
 
@@ -157,8 +170,3 @@ def _ops(first_page: int, pages: int, combination: Combination) -> tuple[Op, ...
         return (store, *background)
     sync = Op("sync", name=combination["sync"])
     return (store, *background, sync, store, sync)
-
-
-def is_canary(plan: Plan) -> bool:
-    """Whether the plan plants a loss."""
-    return any(fault_class(spec.name).canary for spec in plan.faults)

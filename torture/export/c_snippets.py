@@ -1,34 +1,18 @@
 """The C for each pin, access path, sync and disturbance, by the name that plans use. Pure data.
 
-What has no row here cannot be exported as a program. Adding a row is all that it takes.
+What has no row here cannot be exported as a program. Adding a row is all that it takes; a function that its statements
+call is a part of `snippets.c.in`, under its own name.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from torture.export.quoting import Code
+from torture.export.quoting import Code, sections
 
-
-@dataclass(frozen=True, slots=True)
-class Snippet:
-    """The C of a pin, a sync or a disturbance."""
-
-    lines: tuple[str, ...]
-    """Statements of a worker, with the values that `program._step` gives them."""
-    code: str = ""
-    """The functions that the statements call."""
-
-    @property
-    def steps(self) -> Code:
-        """The statements."""
-        return Code("\n".join(self.lines))
-
-    @property
-    def functions(self) -> Code:
-        """The functions."""
-        return Code(self.code)
+_FUNCTIONS = sections("snippets.c.in")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +21,6 @@ class AccessSnippet:
 
     name: str
     """The function that stores into one page, a `put_function`."""
-    code: str
-    """The definition of that function."""
     reach: tuple[str, str] = ("0", "PAGE")
     """It stores the bytes from the first to before the second of each page, as C expressions."""
     target: str = "m"
@@ -49,139 +31,58 @@ class AccessSnippet:
         """The statement that stores into some pages."""
         return Code(f"store(&{self.target}, @FIRST@, @LENGTH@, {self.name}, {', '.join(self.reach)});")
 
+    @property
+    def functions(self) -> Iterator[Code]:
+        """The function, after those that it calls."""
+        return functions(f"{self.name}()")
+
+
+def functions(code: str) -> Iterator[Code]:
+    """The functions of ours that a piece of C calls, each after those that it calls itself; maybe several times."""
+    for name in re.findall(r"\w+(?=\()", code):
+        called = _FUNCTIONS.get(name)
+        if called is not None and called != code:
+            yield from functions(called)
+            yield called
+
+
+def _c(*lines: str) -> Code:
+    """Statements of a worker, with the values that `program._step` gives them."""
+    return Code("\n".join(lines))
+
 
 _MAP = "map(&m, 0);"
 _MLOCK = 'must(!mlock(m.address, m.bytes), "mlock");'
 _CURRENT = "MCL_CURRENT | MCL_ONFAULT"
 
-PINS: dict[str, Snippet] = {
-    "none": Snippet((_MAP,)),
-    "mlock": Snippet((_MAP, _MLOCK)),
-    "mlock2-onfault": Snippet((_MAP, 'must(!mlock2(m.address, m.bytes, MLOCK_ONFAULT), "mlock2");')),
-    "map-locked": Snippet(("map(&m, MAP_LOCKED);",)),
-    "mlock-part": Snippet((_MAP, 'must(!mlock(m.address, (m.pages > 1 ? m.pages / 2 : 1) * (size_t)PAGE), "mlock");')),
-    "munlocked": Snippet((_MAP, _MLOCK, 'must(!munlock(m.address, m.bytes), "munlock");')),
-    "mlockall-current": Snippet((_MAP, 'must(!mlockall(MCL_CURRENT), "mlockall");')),
-    "mlockall-current-onfault": Snippet((_MAP, f'must(!mlockall({_CURRENT}), "mlockall");')),
-    "mlockall-future": Snippet(('must(!mlockall(MCL_FUTURE), "mlockall");', _MAP)),
-    "mlockall-future-onfault": Snippet(('must(!mlockall(MCL_FUTURE | MCL_ONFAULT), "mlockall");', _MAP)),
-    "map-populate": Snippet(("map(&m, MAP_POPULATE);",)),
-    "populate-read": Snippet((_MAP, 'must(!madvise(m.address, m.bytes, 22), "MADV_POPULATE_READ");')),
-    "populate-write": Snippet((_MAP, 'must(!madvise(m.address, m.bytes, 23) || errno == EFAULT, "MADV_POPULATE_WRITE");')),
-    "mlock-elsewhere": Snippet(
-        (_MAP, "mlock_elsewhere(&m);"),
-        r"""
-/* Another process maps and locks the same pages, stores nothing, and stays. */
-static void mlock_elsewhere(struct mapping *m)
-{
-	char answer;
-	int locked[2];
-	pid_t parent = getpid();
-
-	must(!pipe(locked), "pipe");
-	if (!fork()) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		map(m, 0);
-		must(!mlock(m->address, m->bytes) && write(locked[1], "", 1) == 1, "mlock");
-		while (getppid() == parent)
-			pause();
-		_exit(FINE);
-	}
-	must(read(locked[0], &answer, 1) == 1, "mlock in another process");
+PINS: dict[str, Code] = {
+    "none": _c(_MAP),
+    "mlock": _c(_MAP, _MLOCK),
+    "mlock2-onfault": _c(_MAP, 'must(!mlock2(m.address, m.bytes, MLOCK_ONFAULT), "mlock2");'),
+    "map-locked": _c("map(&m, MAP_LOCKED);"),
+    "mlock-part": _c(_MAP, 'must(!mlock(m.address, (m.pages > 1 ? m.pages / 2 : 1) * (size_t)PAGE), "mlock");'),
+    "munlocked": _c(_MAP, _MLOCK, 'must(!munlock(m.address, m.bytes), "munlock");'),
+    "mlockall-current": _c(_MAP, 'must(!mlockall(MCL_CURRENT), "mlockall");'),
+    "mlockall-current-onfault": _c(_MAP, f'must(!mlockall({_CURRENT}), "mlockall");'),
+    "mlockall-future": _c('must(!mlockall(MCL_FUTURE), "mlockall");', _MAP),
+    "mlockall-future-onfault": _c('must(!mlockall(MCL_FUTURE | MCL_ONFAULT), "mlockall");', _MAP),
+    "map-populate": _c("map(&m, MAP_POPULATE);"),
+    "populate-read": _c(_MAP, 'must(!madvise(m.address, m.bytes, 22), "MADV_POPULATE_READ");'),
+    "populate-write": _c(_MAP, 'must(!madvise(m.address, m.bytes, 23) || errno == EFAULT, "MADV_POPULATE_WRITE");'),
+    "mlock-elsewhere": _c(_MAP, "mlock_elsewhere(&m);"),
 }
-""",
-    ),
-}
-
-_BY_MEMCPY = r"""
-static bool by_memcpy(char *to, const char *from, size_t bytes)
-{
-	if (sigsetjmp(refused, 1))
-		return false;
-	memcpy(to, from, bytes);
-	return true;
-}
-"""
-
-_SOURCE = r"""
-/* A file in memory with the content. */
-static int source(const char *from, size_t bytes)
-{
-	static int fd = -1;
-
-	if (fd < 0)
-		fd = memfd_create("content", 0);
-	must(pwrite(fd, from, bytes, 0) == (ssize_t)bytes, "memfd");
-	return fd;
-}
-"""
-
-_BY_READ = (
-    _SOURCE
-    + r"""
-/* The kernel copies, and gets EFAULT instead of SIGBUS. */
-static bool by_read(char *to, const char *from, size_t bytes)
-{
-	return pread(source(from, bytes), to, bytes, 0) == (ssize_t)bytes;
-}
-"""
-)
-
-_BY_READV = (
-    _SOURCE
-    + r"""
-/* readv(2) into pieces that do not meet at sectors. */
-static bool by_readv(char *to, const char *from, size_t bytes)
-{
-	struct iovec pieces[PAGE / 777 + 1];
-	int count = 0;
-
-	for (size_t at = 0; at < bytes; at += 777)
-		pieces[count++] = (struct iovec){ to + at, bytes - at < 777 ? bytes - at : 777 };
-	return preadv(source(from, bytes), pieces, count, 0) == (ssize_t)bytes;
-}
-"""
-)
-
-_BY_PROCESS_VM = r"""
-static bool by_process_vm_writev(char *to, const char *from, size_t bytes)
-{
-	struct iovec content = { (void *)from, bytes }, target = { to, bytes };
-
-	return process_vm_writev(getpid(), &content, 1, &target, 1, 0) == (ssize_t)bytes;
-}
-"""
-
-_BY_PROC_MEM = r"""
-static bool by_proc_mem(char *to, const char *from, size_t bytes)
-{
-	static int fd = -1;
-
-	if (fd < 0)
-		fd = open("/proc/self/mem", O_RDWR);
-	must(fd >= 0, "/proc/self/mem");
-	return pwrite(fd, from, bytes, (off_t)(unsigned long)to) == (ssize_t)bytes;
-}
-"""
 
 ACCESSES: dict[str, AccessSnippet] = {
-    "store": AccessSnippet("by_memcpy", _BY_MEMCPY),
-    "store-byte": AccessSnippet("by_memcpy", _BY_MEMCPY, ("PAGE / 2 + 77", "PAGE / 2 + 78")),
-    "store-sector": AccessSnippet("by_memcpy", _BY_MEMCPY, ("512", "1024")),
-    "store-unaligned": AccessSnippet("by_memcpy", _BY_MEMCPY, ("333", "PAGE - 555")),
-    "second-descriptor": AccessSnippet("by_memcpy", _BY_MEMCPY, target="other"),
-    "read": AccessSnippet("by_read", _BY_READ),
-    "readv": AccessSnippet("by_readv", _BY_READV),
-    "process-vm-writev": AccessSnippet("by_process_vm_writev", _BY_PROCESS_VM),
-    "proc-mem": AccessSnippet("by_proc_mem", _BY_PROC_MEM),
+    "store": AccessSnippet("by_memcpy"),
+    "store-byte": AccessSnippet("by_memcpy", ("PAGE / 2 + 77", "PAGE / 2 + 78")),
+    "store-sector": AccessSnippet("by_memcpy", ("512", "1024")),
+    "store-unaligned": AccessSnippet("by_memcpy", ("333", "PAGE - 555")),
+    "second-descriptor": AccessSnippet("by_memcpy", target="other"),
+    "read": AccessSnippet("by_read"),
+    "readv": AccessSnippet("by_readv"),
+    "process-vm-writev": AccessSnippet("by_process_vm_writev"),
+    "proc-mem": AccessSnippet("by_proc_mem"),
 }
-
-
-def access_code(names: Iterable[str]) -> Iterator[Code]:
-    """The functions of access paths, each once; some share the one that holds the content."""
-    codes = dict.fromkeys(ACCESSES[name].code for name in names)
-    functions = dict.fromkeys(function for code in codes for function in code.split("\n}\n") if function.strip())
-    return (Code(f"{function}\n}}\n") for function in functions)
 
 
 _FILE = "cover(m.file, 1, 0, PAGES);"
@@ -189,109 +90,36 @@ _ALL = "cover(0, FILES, 0, PAGES);"
 _SOME = "cover(m.file, 1, @FIRST@, @LENGTH@);"
 _AT = "m.address + (@FIRST@ - m.first) * (size_t)PAGE"
 
-SYNCS: dict[str, Snippet] = {
-    "msync": Snippet((_SOME, f"answer(msync({_AT}, @LENGTH@ * (size_t)PAGE, MS_SYNC));")),
-    "msync-pages": Snippet(
-        (_SOME, "answer(msync_pages(&m, @FIRST@, @LENGTH@));"),
-        r"""
-/* One call a page; the first error ends it, since it is reported once. */
-static int msync_pages(const struct mapping *m, int first, int pages)
-{
-	for (int page = first - m->first; page < first - m->first + pages; page++)
-		if (msync(m->address + (long)page * PAGE, PAGE, MS_SYNC))
-			return -1;
-	return 0;
-}
-""",
+SYNCS: dict[str, Code] = {
+    "msync": _c(_SOME, f"answer(msync({_AT}, @LENGTH@ * (size_t)PAGE, MS_SYNC));"),
+    "msync-pages": _c(_SOME, "answer(msync_pages(&m, @FIRST@, @LENGTH@));"),
+    "async-fsync": _c(_FILE, "answer(msync(m.address, m.bytes, MS_ASYNC) || fsync(m.fd));"),
+    "fsync": _c(_FILE, "answer(fsync(m.fd));"),
+    "fsync-other": _c(_FILE, "answer(fsync(m.other_fd));"),
+    "fdatasync": _c(_FILE, "answer(fdatasync(m.fd));"),
+    "syncfs": _c(_ALL, "answer(syncfs(m.fd));"),
+    "sync": _c(_ALL, "sync();", "answer(0);"),
+    "sync-file-range": _c(
+        "/* Promises nothing, but uses up the error that is to be reported. */",
+        "sync_file_range(m.fd, @FIRST@ * (off_t)PAGE, @LENGTH@ * (off_t)PAGE, SYNC_FILE_RANGE_WAIT_BEFORE |",
+        "\t\tSYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER);",
     ),
-    "async-fsync": Snippet((_FILE, "answer(msync(m.address, m.bytes, MS_ASYNC) || fsync(m.fd));")),
-    "fsync": Snippet((_FILE, "answer(fsync(m.fd));")),
-    "fsync-other": Snippet((_FILE, "answer(fsync(m.other_fd));")),
-    "fdatasync": Snippet((_FILE, "answer(fdatasync(m.fd));")),
-    "syncfs": Snippet((_ALL, "answer(syncfs(m.fd));")),
-    "sync": Snippet((_ALL, "sync();", "answer(0);")),
-    "sync-file-range": Snippet(
-        (
-            "/* Promises nothing, but uses up the error that is to be reported. */",
-            "sync_file_range(m.fd, @FIRST@ * (off_t)PAGE, @LENGTH@ * (off_t)PAGE, SYNC_FILE_RANGE_WAIT_BEFORE |",
-            "\t\tSYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER);",
-        )
-    ),
-    "nothing": Snippet(()),
+    "nothing": _c(),
 }
 
-DISTURBANCES: dict[str, Snippet] = {
-    "gate": Snippet(("gate(&m);",)),
-    "background": Snippet(
-        ("write_back(&m);",),
-        r"""
-/*
- * What the flusher does 30 seconds later. SYNC_FILE_RANGE_WRITE reports no
- * error; another descriptor waits, so that m->fd still has it to report.
- */
-static void write_back(const struct mapping *m)
-{
-	for (int pass = 0; pass < 2; pass++) {
-		int fd, calls = PAGES + 1;
-
-		while (calls-- && sync_file_range(m->fd, 0, 0, SYNC_FILE_RANGE_WRITE))
-			;	/* it ends at the first page that fails */
-		fd = opened(m);
-		sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WAIT_BEFORE);
-		close(fd);
-	}
-}
-""",
+DISTURBANCES: dict[str, Code] = {
+    "gate": _c("gate(&m);"),
+    "background": _c("write_back(&m);"),
+    "grow": _c("grow(&m);"),
+    "mprotect": _c(
+        'must(!mprotect(m.address, m.bytes, PROT_READ), "mprotect");',
+        'must(!mprotect(m.address, m.bytes, PROT_READ | PROT_WRITE), "mprotect");',
     ),
-    "grow": Snippet(
-        ("grow(&m);",),
-        r"""
-/* Extend the file to the end of the mapping. */
-static void grow(const struct mapping *m)
-{
-	long size = (long)(m->first + m->pages) * PAGE;
-
-	must(state->size[m->file] >= size || !ftruncate(m->fd, size), "ftruncate");
-	state->size[m->file] = size;
-}
-""",
-    ),
-    "mprotect": Snippet(
-        (
-            'must(!mprotect(m.address, m.bytes, PROT_READ), "mprotect");',
-            'must(!mprotect(m.address, m.bytes, PROT_READ | PROT_WRITE), "mprotect");',
-        )
-    ),
-    "mremap": Snippet(
-        ("move(&m);",),
-        r"""
-static void move(struct mapping *m)
-{
-	char *place = mmap(NULL, m->bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	char *moved = mremap(m->address, m->bytes, m->bytes, MREMAP_MAYMOVE | MREMAP_FIXED, place);
-
-	if (moved != MAP_FAILED)
-		m->address = moved;
-}
-""",
-    ),
-    "fork": Snippet(
-        ("fork_and_wait();",),
-        r"""
-/* A child inherits the mapping, not its lock, and exits. */
-static void fork_and_wait(void)
-{
-	pid_t pid = fork();
-
-	if (!pid)
-		_exit(FINE);
-	must(waitpid(pid, NULL, 0) == pid, "fork");
-}
-""",
-    ),
-    "munlock": Snippet(("munlock(m.address, m.bytes);",)),
-    "relock": Snippet(("munlock(m.address, m.bytes);", _MLOCK)),
-    "dontneed": Snippet(("madvise(m.address, m.bytes, MADV_DONTNEED);",)),
-    "pageout": Snippet(("madvise(m.address, m.bytes, 21 /* MADV_PAGEOUT */);",)),
-    "reopen": Snippet(("munmap(m.address, m.bytes);", "close(m.fd);", "close(m.other_fd);", "@OPEN@", "@PIN@")),
+    "mremap": _c("move(&m);"),
+    "fork": _c("fork_and_wait();"),
+    "munlock": _c("munlock(m.address, m.bytes);"),
+    "relock": _c("munlock(m.address, m.bytes);", _MLOCK),
+    "dontneed": _c("madvise(m.address, m.bytes, MADV_DONTNEED);"),
+    "pageout": _c("madvise(m.address, m.bytes, 21 /* MADV_PAGEOUT */);"),
+    "reopen": _c("munmap(m.address, m.bytes);", "close(m.fd);", "close(m.other_fd);", "@OPEN@", "@PIN@"),
 }

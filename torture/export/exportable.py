@@ -100,11 +100,6 @@ class Exportable:
         return None
 
     @property
-    def size_mib(self) -> int:
-        """The size of the filesystem."""
-        return self.filesystem.size_mib
-
-    @property
     def mkfs(self) -> tuple[str, ...]:
         """mkfs and its options; the device is to follow."""
         return (*self.filesystem.mkfs, *self.plan.mkfs_options)
@@ -119,12 +114,12 @@ class Exportable:
         """The promise that is broken, in a sentence or two."""
         if self.finding is None:
             return f"{PROMISES['store']} {PROMISES['sync']}"
-        return LATE if self.finding.kind == "late" else PROMISES[self.finding.promise]
+        return promise_of(self.finding)
 
-    @property
-    def title(self) -> str:
-        """What goes wrong, in one line."""
-        return title(self.plan, self.finding)
+
+def promise_of(finding: Finding) -> str:
+    """The promise that a finding breaks, in words."""
+    return LATE if finding.kind == "late" else PROMISES[finding.promise]
 
 
 def title(plan: Plan, finding: Finding | None) -> str:

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from torture.campaign.artefacts import FINDINGS, tool_versions
+from torture.campaign.recorded import stored
 from torture.draw.arm import Arm
 from torture.errors import BadRequest
 from torture.plan import Plan
 from torture.reproduce.subject import FINDING, Subject, find_subject, read_finding
-from torture.results.groups import Key, deduplicated, gather, key_of
-from torture.results.store import STORE, Trial, stored
+from torture.results.groups import Key, deduplicated, gather, key_in
+from torture.results.store import STORE, Trial
 from torture.results.versions import Versions
 from torture.rig.record import Record
 from verify import codec
@@ -112,7 +113,7 @@ def _of_trial(run: Path, number: int, subject: Subject, kind: str) -> Failure:
         finding=finding,
         directory=subject.directory,
         versions=_versions({**subject.recorded, **tool_versions(trial)}),
-        frequency=_frequency(trials, key_of(trial, finding)) if finding else None,
+        frequency=_frequency(trials, key_in(trial.plan, finding)) if finding else None,
     )
 
 

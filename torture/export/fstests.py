@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from torture.export.c import write_files
 from torture.export.exportable import EIO, ENOSPC, POWER_CUT, Exportable, cannot
 from torture.export.program import comment, write_program
 from torture.export.quoting import SH, Code, joined, plain, template
@@ -40,11 +41,7 @@ def write_fstests(exportable: Exportable, directory: Path, *, old: bool) -> list
         directory / "src" / "Makefile.line": f"LINUX_TARGETS += {HELPER}\n",
         **({home / "group.line": f"{NUMBER} {groups}\n"} if old else {}),
     }
-    for path, text in texts.items():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-    (home / NUMBER).chmod(0o755)
-    return list(texts)
+    return write_files(texts, home / NUMBER)
 
 
 def write_test(exportable: Exportable, *, old: bool) -> Code:
@@ -64,7 +61,7 @@ def write_test(exportable: Exportable, *, old: bool) -> Code:
         NEEDS=joined(needs),
         MKFS=joined(map(plain, mkfs), " "),
         MOUNT=joined(map(plain, mount_options), ","),
-        MIB=exportable.size_mib,
+        MIB=exportable.filesystem.size_mib,
         BLOCK=exportable.filesystem.block_bytes,
         FREE=exportable.free_blocks,
         MOUNT_IT=names[0],

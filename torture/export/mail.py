@@ -9,7 +9,7 @@ from pathlib import Path
 from textwrap import TextWrapper
 
 from torture.errors import BadRequest
-from torture.export.exportable import LATE, PROMISES, circumstance, title
+from torture.export.exportable import circumstance, promise_of, title
 from torture.export.failure import Failure, evidence
 from torture.export.quoting import mail_header
 from torture.filesystems import filesystem
@@ -50,7 +50,7 @@ def write_mail(failure: Failure) -> str:
             _folded([_summary(plan, finding)]),
             _section("Kernel and configuration", _configuration(failure)),
             _section("Steps", (f"{number}. {step}" for number, step in enumerate(_steps(plan, finding), 1))),
-            _section("Expected", [finding.expected, f"The promise: {_promise(finding)}"]),
+            _section("Expected", [finding.expected, f"The promise: {promise_of(finding)}"]),
             _section("Found", _found(finding)),
             _section("Frequency", _frequency(failure)),
             _section("First bad page", _dump(plan, finding, directory)),
@@ -71,14 +71,7 @@ def _subject(plan: Plan, finding: Finding) -> str:
 
 def _summary(plan: Plan, finding: Finding) -> str:
     pinned = f" ({finding.pin})" if finding.pin not in ("", "none") else ""
-    reported = (
-        f"The loss was reported by {finding.reported}." if finding.reported else "Nothing was reported to the application."
-    )
-    return f"{title(plan, finding)}. The stores went through a shared file mapping{pinned}. {reported}"
-
-
-def _promise(finding: Finding) -> str:
-    return LATE if finding.kind == "late" else PROMISES[finding.promise]
+    return f"{title(plan, finding)}. The stores went through a shared file mapping{pinned}. The loss was {finding.told}."
 
 
 def _configuration(failure: Failure) -> Iterator[str]:
@@ -138,8 +131,7 @@ def _found(finding: Finding) -> Iterator[str]:
     if finding.pages:
         last = finding.first_page + finding.pages - 1
         yield f"{finding.name}, pages {finding.first_page}..{last}, sectors {finding.sectors:#x} of each page"
-    reported = f"reported by {finding.reported}" if finding.reported else "not reported"
-    yield f"seen by the {finding.read} read; {reported}"
+    yield f"seen by the {finding.read} read; {finding.told}"
 
 
 def _frequency(failure: Failure) -> Iterator[str]:
@@ -186,19 +178,17 @@ def _content(plan: Plan, finding: Finding, directory: Path) -> bytes | None:
 
 
 def _made(plan: Plan, finding: Finding, directory: Path, seen: Span) -> bytes:
-    content = bytearray(plan.page_bytes)
-    if seen.look is Look.OWN:
-        stamp.fill(
-            content,
-            run=plan.stamp_run,
-            file=_content_file(directory, finding.file),
-            first_page=finding.first_page,
-            generation=seen.generation,
-            writer=seen.writer,
-            kind=stamp.Kind.STORE if seen.generation else stamp.Kind.BASE,
-            page_bytes=plan.page_bytes,
-        )
-    return bytes(content)
+    if seen.look is not Look.OWN:
+        return bytes(plan.page_bytes)
+    return stamp.page(
+        run=plan.stamp_run,
+        file=_content_file(directory, finding.file),
+        page=finding.first_page,
+        generation=seen.generation,
+        writer=seen.writer,
+        kind=stamp.Kind.STORE if seen.generation else stamp.Kind.BASE,
+        page_bytes=plan.page_bytes,
+    )
 
 
 def _content_file(directory: Path, file: int) -> int:

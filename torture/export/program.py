@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from textwrap import wrap
 
-from torture.export.c_snippets import ACCESSES, DISTURBANCES, PINS, SYNCS, Snippet, access_code
-from torture.export.exportable import Exportable
+from torture.export.c_snippets import ACCESSES, DISTURBANCES, PINS, SYNCS, functions
+from torture.export.exportable import Exportable, title
 from torture.export.files import ALTERNATIONS, FILES
-from torture.export.quoting import C, Code, Value, blocks, joined, template
+from torture.export.quoting import C, Code, Value, blocks, joined, sections, template
 from torture.plan import FilePlan
 from torture.report.summary import first_line
 from verify.printable import printable
@@ -19,34 +20,15 @@ _CRASHES = "What was stored after the last sync before the fault may be lost; ev
 
 _ROW = Code("\t{ @NAME@, @FILE@, @PAGES@, @SIZE@, @WRITTEN@, @STRIDE@, @MAY_STORE@ },")
 
-_LAID_OUT = Code("""
-/* @ABOUT@ */
-fd = create(files[@ROW@].name);
-@LINES@
-finish(fd);""")
-
+_PIECES = sections("pieces.c.in")
 _OPEN = Code("m.fd = opened(&m);\nm.other_fd = opened(&m);")
-_WORKER = Code("""\
-/* @ABOUT@ */
-static void worker_@WORKER@(void)
-{
-	struct mapping m = { @INDEX@, @ROW@, -1, -1, @FIRST@, @PAGES@, 0, NULL };
-?other|	struct mapping other;
-
-@OPEN@
-@PIN@
-?other|	other = m;
-?other|	other.fd = opened(&m);
-?other|	map(&other, 0);	/* not pinned */
-
-@STEPS@
-}""")
 
 
 def write_program(exportable: Exportable, name: str, used_by: str) -> Code:
     """The whole program. `used_by` is the script that gives it its steps."""
     plan = exportable.plan
     rows, snippets = list(_rows(exportable)), list(_snippets(exportable))
+    called = _each_once(map(functions, snippets))
     laid_out = joined(_laid_out(row, file).indented() for row, file in _numbered(exportable))
     return C.render(
         template("program.c.in"),
@@ -67,11 +49,11 @@ def write_program(exportable: Exportable, name: str, used_by: str) -> Code:
         clones="clone" in laid_out,
         LAID_OUT=laid_out,
         stores=any(op.kind == "store" for worker in plan.workers for op in worker.ops),
-        PUT_FUNCTIONS=blocks(access_code(worker.access for worker in plan.workers)),
-        answers=any("answer(" in snippet.steps for snippet in snippets),
+        PUT_FUNCTIONS=blocks(_each_once(ACCESSES[worker.access].functions for worker in plan.workers)),
+        answers=any("answer(" in snippet for snippet in snippets),
         gated=exportable.gated,
-        functions=any(snippet.code for snippet in snippets),
-        FUNCTIONS=blocks(dict.fromkeys(snippet.functions for snippet in snippets if snippet.code)),
+        functions=bool(called),
+        FUNCTIONS=blocks(called),
         WORKER_FUNCTIONS=blocks(_worker(exportable, number, worker) for number, worker in enumerate(plan.workers)),
         WORKER_NAMES=joined((C.render(Code("worker_@WORKER@"), WORKER=worker.worker) for worker in plan.workers), ", "),
         MEMLOCK=plan.memlock_bytes if plan.memlock_bytes >= 0 else Code("RLIM_INFINITY"),
@@ -81,12 +63,11 @@ def write_program(exportable: Exportable, name: str, used_by: str) -> Code:
 
 def comment(exportable: Exportable) -> list[str]:
     """What the program is about, as lines of at most 76 columns, for any kind of comment."""
-    paragraphs = [exportable.title, f"The promise: {exportable.promise}"]
+    paragraphs = [title(exportable.plan, exportable.finding), f"The promise: {exportable.promise}"]
     if exportable.crashes:
         paragraphs.append(_CRASHES)
     if finding := exportable.finding:
-        report = f"The sync had said {finding.reported.split(' ')[-1]}." if finding.reported else "Nobody was told."
-        paragraphs.append(f"Seen: expected {finding.expected}, found {first_line(finding.found)}. {report}")
+        paragraphs.append(f"Seen: expected {finding.expected}, found {first_line(finding.found)}; {finding.told}.")
     lines: list[str] = []
     for paragraph in paragraphs:
         lines += [*wrap(printable(paragraph), _COMMENT_COLUMNS), ""]
@@ -132,20 +113,20 @@ def _numbered(exportable: Exportable) -> Iterator[tuple[int, FilePlan]]:
 def _laid_out(row: int, file: FilePlan) -> Code:
     lines = C.render(FILES[file.layout].lines, ROW=row, PAGES=file.pages)
     about = C.remark(f"file {file.file}: {file.layout}")
-    return C.render(_LAID_OUT, ABOUT=about, ROW=row, LINES=lines)
+    return C.render(_PIECES["laid_out"], ABOUT=about, ROW=row, LINES=lines)
 
 
 # -- workers -------------------------------------------------------------------------------------------------------
 
 
-def _snippets(exportable: Exportable) -> Iterator[Snippet]:
+def _snippets(exportable: Exportable) -> Iterator[Code]:
     """What the workers do, but for the stores."""
     for worker in exportable.plan.workers:
         yield PINS[worker.pin]
         yield from (_snippet(op) for op in worker.ops if op.kind != "store")
 
 
-def _snippet(op: Op) -> Snippet:
+def _snippet(op: Op) -> Code:
     return SYNCS[op.name] if op.kind == "sync" else DISTURBANCES[op.kind]
 
 
@@ -153,7 +134,7 @@ def _worker(exportable: Exportable, number: int, worker: WorkerPlan) -> Code:
     last = worker.first_page + worker.pages - 1
     pages = f"file {worker.file}, pages {worker.first_page} to {last}"
     return C.render(
-        _WORKER,
+        _PIECES["worker"],
         ABOUT=C.remark(f"Worker {worker.worker}: {pages}, pin {worker.pin}, access path {worker.access}."),
         WORKER=worker.worker,
         INDEX=number,
@@ -162,12 +143,16 @@ def _worker(exportable: Exportable, number: int, worker: WorkerPlan) -> Code:
         PAGES=worker.pages,
         other=ACCESSES[worker.access].target == "other",
         OPEN=_OPEN.indented(),
-        PIN=PINS[worker.pin].steps.indented(),
+        PIN=PINS[worker.pin].indented(),
         STEPS=joined(step.indented() for op in worker.ops if (step := _step(worker, op))),
     )
 
 
+def _each_once(pieces: Iterable[Iterable[Code]]) -> dict[Code, None]:
+    return dict.fromkeys(chain.from_iterable(pieces))
+
+
 def _step(worker: WorkerPlan, op: Op) -> Code:
-    steps = ACCESSES[worker.access].store if op.kind == "store" else _snippet(op).steps
+    steps = ACCESSES[worker.access].store if op.kind == "store" else _snippet(op)
     first, length = (op.first_page, op.pages) if op.pages else (worker.first_page, worker.pages)
-    return C.render(steps, FIRST=first, LENGTH=length, OPEN=_OPEN, PIN=PINS[worker.pin].steps)
+    return C.render(steps, FIRST=first, LENGTH=length, OPEN=_OPEN, PIN=PINS[worker.pin])

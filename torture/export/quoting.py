@@ -84,6 +84,11 @@ def template(name: str) -> Code:
     return Code(Path(__file__).with_name(name).read_text(encoding="utf-8"))
 
 
+def sections(name: str) -> dict[str, Code]:
+    """The pieces of such a file that stand from `?name{` to `?}`, by name."""
+    return {part[2]: Code(part[4].removesuffix("\n")) for part in _CONDITIONAL.finditer(template(name))}
+
+
 def joined(parts: Iterable[Code], between: str = "\n") -> Code:
     """Pieces of code as one."""
     return Code(between.join(parts))

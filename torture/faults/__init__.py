@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from torture.errors import BadRequest
@@ -48,8 +49,10 @@ from torture.faults.space.thin_queue import ThinQueue
 from torture.faults.undrawn.frozen import Frozen
 from torture.faults.undrawn.grown import Grown
 from torture.plan import FaultSpec
+from verify.codec import shown
 
 _TOGETHER = "+"
+_NUMBER = re.compile(r"-?[0-9]{1,18}")
 
 FAULTS: dict[str, type[Fault]] = {
     fault.name: fault
@@ -102,7 +105,7 @@ UNDRAWN: dict[str, type[Fault]] = {fault.name: fault for fault in (EdquotQgroup,
 def fault_class(name: str) -> type[Fault]:
     """The class called `name`; BadRequest names the faults there are."""
     if name not in FAULTS and name not in UNDRAWN:
-        raise BadRequest(f"unknown fault {name!r}", f"known are {', '.join(FAULTS)}")
+        raise BadRequest(f"unknown fault {shown(name)}", f"known are {', '.join(FAULTS)}")
     return FAULTS.get(name) or UNDRAWN[name]
 
 
@@ -137,8 +140,8 @@ def _parse_one(text: str) -> FaultSpec:
     parameters: dict[str, int | str] = {}
     for pair in filter(None, rest.split(",")):
         key, equals, value = pair.partition("=")
-        if not equals or not value.lstrip("-").isdigit():
-            raise BadRequest(f"cannot read {pair!r} in fault {text!r}", "the form is NAME:KEY=NUMBER,KEY=NUMBER")
+        if not equals or not _NUMBER.fullmatch(value):
+            raise BadRequest(f"cannot read {shown(pair)} in fault {shown(text)}", "the form is NAME:KEY=NUMBER,KEY=NUMBER")
         parameters[key] = int(value)
     spec = FaultSpec(name, parameters)
     make(spec)

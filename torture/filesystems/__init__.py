@@ -8,6 +8,7 @@ from __future__ import annotations
 from torture.errors import BadRequest
 from torture.filesystems import btrfs, ext, f2fs, jfs, reiserfs, tmpfs, xfs
 from torture.filesystems.base import Filesystem, Recovery
+from verify.codec import shown
 
 __all__ = ["FILESYSTEMS", "USUAL", "Filesystem", "Recovery", "filesystem"]
 
@@ -24,5 +25,5 @@ USUAL = tuple(row.name for row in sorted(_ROWS, key=lambda row: row.usual) if ro
 def filesystem(name: str) -> Filesystem:
     """The row called `name`; BadRequest names the rows there are."""
     if name not in FILESYSTEMS:
-        raise BadRequest(f"unknown filesystem {name!r}", f"known are {', '.join(FILESYSTEMS)}")
+        raise BadRequest(f"unknown filesystem {shown(name)}", f"known are {', '.join(FILESYSTEMS)}")
     return FILESYSTEMS[name]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from devicemapper import mounts
-from devicemapper.block_stat import kernel_name
+from devicemapper.in_use import kernel_name
 from torture.errors import StepFailed
 
 

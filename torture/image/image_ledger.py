@@ -11,13 +11,13 @@ from pathlib import Path
 from devicemapper import tools
 from torture.crash.outcome import STATES, AsOf, findings, read_states
 from torture.crash.replay import KEPT_STATE
-from torture.errors import BadRequest
+from torture.errors import BadRequest, BrokenTool
 from torture.filesystems import FILESYSTEMS, Filesystem, filesystem
 from torture.lab.disk import image_chunks
 from verify import ledger, oracle, stamp
 from verify.completed import completed
 from verify.ledger_file import LedgerError, read_ledger
-from verify.observation import Missing, Page, read_observations
+from verify.observation import Missing, ObservationError, Page, read_observations
 from verify.stamp import SECTOR_BYTES, Kind, Look, SectorLook, Span
 
 _PROBE_TIMEOUT_S = 20.0
@@ -49,7 +49,10 @@ def kept_position(image: Path, judged_by: Ledger) -> int | None:
         return None
     expected = AsOf(judged_by.records)
     failing = (seen.position for seen in read_states(states) if findings(seen, expected.position(seen.position)))
-    return next(failing, None)
+    try:
+        return next(failing, None)
+    except (OSError, ObservationError) as error:
+        raise BadRequest(f"cannot tell when the power went: {error}", "give --position, or another image") from error
 
 
 def load_ledger(path: Path) -> Ledger:
@@ -101,7 +104,10 @@ def check_belongs(image: Path, judged_by: Ledger, directory: Path) -> None:
     """
     run = judged_by.begin.run
     files = [record.file for record in judged_by.records if isinstance(record, ledger.File)]
-    seen = list(chain.from_iterable(read_observations(directory / f"cold-{file}.jsonl") for file in files))
+    try:
+        seen = list(chain.from_iterable(read_observations(directory / f"cold-{file}.jsonl") for file in files))
+    except (OSError, ObservationError) as error:
+        raise BrokenTool(f"the guest did not read image {image} as it should: {error}", "try another kernel") from error
     runs = {run for each in seen if isinstance(each, Span) and each.look == Look.OWN}
     runs |= {view.run for each in seen if isinstance(each, Page) for view in each.sectors if _is_written(view)}
     if run in runs or (not runs and not all(isinstance(each, Missing) for each in seen)):

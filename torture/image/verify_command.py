@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from torture import options as options_for
+from torture.campaign.recorded import stored
 from torture.campaign.run_directory import temporary
 from torture.errors import BadRequest
 from torture.filesystems.words import check_words
@@ -24,9 +25,10 @@ from torture.report import summary
 from torture.report.formats import FORMATS, TEXT, exit_code
 from torture.report.terminal import echo
 from torture.reproduce.subject import Subject, find_subject
-from torture.results.store import STORE, Trial, find_run, stored, trial_directory
+from torture.results.store import STORE, find_run, trial_directory
 from torture.rig.record import LEDGER, Record
 from torture.trial.examination import EXAMINATION, Examination
+from verify import codec
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,17 +94,13 @@ def _verify_stored(subject: Path, results: Path, options: dict[str, Any], form: 
         return _verify_one(find_subject(subject, results), form)
     directory = find_run(subject, results)
     trials, facts = stored(directory)
-    again = [_judged_again(directory, trial) for trial in trials]
+    again = [replace(trial, verdict=judge(trial.plan, trial_directory(directory, trial))) for trial in trials]
     for old, new in zip(trials, again, strict=True):
         if old.verdict.outcome != new.verdict.outcome:
             was, now = old.verdict.outcome.value, new.verdict.outcome.value
             echo(f"trial {old.number}: was {was}, now {now}", err=True)
     echo(FORMATS[form](again, facts))
     return exit_code(again, facts)
-
-
-def _judged_again(directory: Path, trial: Trial) -> Trial:
-    return replace(trial, verdict=judge(trial.plan, trial_directory(directory, trial)))
 
 
 def _verify_one(found: Subject, form: str) -> int:
@@ -164,7 +162,7 @@ def _examined(wanted: _Wanted, results: Path, scratch: Path) -> _Judged:
         row = choose_filesystem(wanted.image, copy, wanted.filesystem)
         check_words(row.name, row.words, (), wanted.mount_options, ("", "--mount-options"))
         examination = Examination(row.name, wanted.mount_options, not wanted.unmounted or expected.crash)
-        (directory / EXAMINATION).write_text(examination.to_json())
+        (directory / EXAMINATION).write_text(codec.encode(examination))
         shutil.copyfile(wanted.ledger.path, directory / LEDGER)
         (lab,) = make_labs(wanted.lab, [wanted.kernel], scratch, None, run_id=run_id, results=run).values()
         kernel = look_at(replace(lab, image=copy), directory)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mmap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,14 +12,12 @@ from torture.lab.guest_lab import GuestLab
 from torture.lab.local import LocalLab
 from torture.lab.qemu import QemuLab, is_boot_image
 from torture.lab.uml import UmlLab
-from torture.rig.machine import has_device_mapper
 
 UML, QEMU, LOCAL = "uml", "qemu", "local"
 _WITH_KERNEL: Mapping[str, type[GuestLab]] = {UML: UmlLab, QEMU: QemuLab}
 LAB_CLASSES: Mapping[str, type[GuestLab] | type[LocalLab]] = {**_WITH_KERNEL, LOCAL: LocalLab}
 LABS = tuple(LAB_CLASSES)
 """What `--lab` takes."""
-CANARY_WITH_DEVICE_MAPPER, CANARY_WITHOUT = "lying-disk", "stale-disk"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +54,7 @@ def make_labs(
     if lab == LOCAL:
         if any(choice != KernelChoice("", ()) for choice in kernels):
             raise BadRequest("--kernel and --kernel-arg choose a guest's kernel", "leave them out with --lab local")
-        labs = {LOCAL: local_lab(run_id, results, scratch, destroy)}
+        labs = {LOCAL: LocalLab(run_id, results, scratch, destroy)}
     else:
         if destroy:
             raise BadRequest("--destroy gives a device to the local lab", "use it with --lab local")
@@ -72,23 +69,11 @@ def all_labs(kernel: str, run_id: str, results: Path, scratch: Path) -> list[Lab
     """Every lab with its default kernel; with a `kernel`, only the one that it is for. They may not be able to run."""
     names = [lab_for(kernel)] if kernel else [UML, QEMU]
     guests = [guest_lab(name, run_id, results, scratch, KernelChoice(kernel, ())) for name in names]
-    return [*guests, *([] if kernel else [local_lab(run_id, results, scratch, None)])]
+    return [*guests, *([] if kernel else [LocalLab(run_id, results, scratch)])]
 
 
 def guest_lab(name: str, run_id: str, results: Path, scratch: Path, choice: KernelChoice) -> GuestLab:
     """Guests of one kernel in the lab `name`."""
     kind = _WITH_KERNEL[name]
     path = kind.check_kernel(choice.path) if choice.path else ""
-    return kind(run_id, results, scratch, mmap.PAGESIZE, path, choice.arguments)
-
-
-def local_lab(run_id: str, results: Path, scratch: Path, device: Path | None) -> LocalLab:
-    """Agents on this kernel."""
-    return LocalLab(run_id, results, scratch, mmap.PAGESIZE, device)
-
-
-def canary_fault(lab: str) -> str:
-    """The plant that works in a lab."""
-    if lab != LOCAL or has_device_mapper(""):
-        return CANARY_WITH_DEVICE_MAPPER
-    return CANARY_WITHOUT
+    return kind(run_id, results, scratch, path, choice.arguments)

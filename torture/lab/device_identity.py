@@ -3,7 +3,6 @@ wipe another device that has the name by then."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -42,7 +41,8 @@ class DeviceIdentity:
     def differences(self, now: DeviceIdentity) -> tuple[str, ...]:
         """What is different about the device that has the name now: `FIELD was VALUE and is VALUE`, none if it may be the
         same."""
-        return tuple(_differences(self, now))
+        values = [(field.name, getattr(self, field.name), getattr(now, field.name)) for field in fields(self)]
+        return tuple(f"{name} was {was!r} and is {is_now!r}" for name, was, is_now in values if was != is_now)
 
 
 def check_same(recorded: DeviceIdentity, before: Path, now: DeviceIdentity, device: Path) -> None:
@@ -56,9 +56,6 @@ def check_same(recorded: DeviceIdentity, before: Path, now: DeviceIdentity, devi
             f"--destroy {device} is not the device that the run began on: {', '.join(wrong)}",
             "give that one, or start a new run",
         )
-
-
-_FIELDS = fields(DeviceIdentity)
 
 
 def identify(device: Path) -> DeviceIdentity:
@@ -75,13 +72,6 @@ def identify(device: Path) -> DeviceIdentity:
         partition=partition,
         loop_file=_loop_file(disk),
     )
-
-
-def _differences(before: DeviceIdentity, now: DeviceIdentity) -> Iterator[str]:
-    for field in _FIELDS:
-        was, is_now = getattr(before, field.name), getattr(now, field.name)
-        if was != is_now:
-            yield f"{field.name} was {was!r} and is {is_now!r}"
 
 
 def _first(system: Path, *names: str) -> str:

@@ -7,6 +7,7 @@ since every plan has a run number of its own.
 from __future__ import annotations
 
 import gzip
+import mmap
 import os
 import shutil
 import zlib
@@ -37,15 +38,15 @@ def make_guest_home(scratch: Path, run_id: str, index: int) -> Path:
     return home
 
 
-def provide_disk(path: Path, image: Path | None, page_bytes: int) -> None:
+def provide_disk(path: Path, image: Path | None) -> None:
     """The disk of a new guest: `image`, which is moved there, or one that is full of stamps."""
     if image is None:
-        make_disk(path, 0, page_bytes)
+        make_disk(path)
     else:
         image.rename(path)
 
 
-def make_disk(path: Path, run: int, page_bytes: int) -> None:
+def make_disk(path: Path) -> None:
     """Write DISK_MIB of stamps to a new file or a given device; MissingRequirement if the file has no room."""
     given = path.is_block_device()
     free = shutil.disk_usage(path.parent).free
@@ -58,13 +59,13 @@ def make_disk(path: Path, run: int, page_bytes: int) -> None:
         for chunk in range(DISK_MIB):
             stamp.fill(
                 content,
-                run=run,
+                run=0,
                 file=stamp.FOREIGN_FILE,
-                first_page=chunk * (_CHUNK_BYTES // page_bytes),
+                first_page=chunk * (_CHUNK_BYTES // mmap.PAGESIZE),
                 generation=0,
                 writer=_DISK_WRITER,
                 kind=stamp.Kind.FOREIGN,
-                page_bytes=page_bytes,
+                page_bytes=mmap.PAGESIZE,
             )
             disk.write(content)
 

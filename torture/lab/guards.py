@@ -13,12 +13,12 @@ import os
 import time
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from devicemapper import in_use, tools
 from torture.errors import BadRequest, BrokenTool
 from torture.lab.device_identity import DeviceIdentity, identify
+from verify.closing import Closing
 from verify.descriptors import opened
 
 _UNUSED = "only a device that nobody uses can be destroyed"
@@ -30,7 +30,7 @@ _MEMBERS = {"zfs_member", "bcache", "ceph_bluestore", "stratis", "drbd", "VMFS",
 """What libblkid counts neither as raid nor as crypto, and is a part of something larger all the same."""
 
 
-class Claim:
+class Claim(Closing):
     """A block device that the user gave up: nobody else can claim it from `__enter__` on.
 
     Until `begin` the kernel refuses every exclusive user (O_EXCL of open(2)). From then on the run is to mount it, so the
@@ -58,9 +58,6 @@ class Claim:
             self.close()
             raise
         return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.close()
 
     def close(self) -> None:
         """Let go of it."""

@@ -91,7 +91,6 @@ class GuestLab(ABC):
     """The directory of the run: the only one of the host that a guest may write to."""
     scratch: Path
     """Where the run has a directory for disks."""
-    page_bytes: int
     kernel: str = ""
     """Its path; "" is the lab's default."""
     kernel_arguments: tuple[str, ...] = ()
@@ -156,7 +155,7 @@ class GuestLab(ABC):
 
     def _files(self, index: int) -> GuestFiles:
         home = make_guest_home(self.scratch, self.run_id, index)
-        provide_disk(home / DISKS[0], self.image, self.page_bytes)
+        provide_disk(home / DISKS[0], self.image)
         for spare in DISKS[1:]:
             with open(home / spare, "xb") as hole:
                 hole.truncate(SPARE_MIB << 20)

@@ -14,9 +14,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
 
 from devicemapper import tools
+from verify.closing import Closing
 
 RUNNING, CLEANING = "running", "cleaning up"
 """What a lock is held for; it stands in the lock."""
@@ -42,7 +42,7 @@ class Held(Exception):
         return f"another process holds it, {self.purpose}"
 
 
-class Home:
+class Home(Closing):
     """An open home. Invariant: `descriptor` is a directory of this user, and no link led to it."""
 
     def __init__(self, path: Path, descriptor: int) -> None:
@@ -93,12 +93,6 @@ class Home:
             if descriptor >= 0:
                 os.close(descriptor)
         self._lock = self.descriptor = -1
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
 
 
 def open_home(path: Path) -> Home | None:

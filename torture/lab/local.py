@@ -32,7 +32,6 @@ class LocalLab:
     """The directory of the run."""
     scratch: Path
     """Where the run has a directory for disk images."""
-    page_bytes: int
     device: Path | None = None
     """A block device that the user gave up, instead of images and loop devices."""
     image: Path | None = None
@@ -62,7 +61,7 @@ class LocalLab:
         if self.device:
             guards.check_again(self.device)
         disk = self.device or home / "disk.img"
-        provide_disk(disk, self.image, self.page_bytes)
+        provide_disk(disk, self.image)
         tag = f"{runs.GUEST}={self.run_id}/{index}"
         name, _, value = tag.partition("=")
         console = self.results / f"console-{index}.log"

@@ -6,23 +6,23 @@ Helper processes of User-mode Linux rename themselves and outlive their parent; 
 from __future__ import annotations
 
 import os
-import select
 import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from devicemapper import tools
+from torture.rig.blocked import state
+
 _GONE_TIMEOUT_S = 10.0
+_PAUSE_S = 0.2
 
 
 def tagged(tag: str) -> Iterator[int]:
     """Processes other than this one that have the variable `tag` (NAME=VALUE, or NAME= for any value)."""
     wanted = tag.encode()
     for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            variables = (entry / "environ").read_bytes().split(b"\0")
-        except OSError:
-            continue  # gone, or somebody else's
+        variables = _variables(entry.name)
         any_value = wanted.endswith(b"=")
         found = any(variable == wanted or (any_value and variable.startswith(wanted)) for variable in variables)
         if found and int(entry.name) != os.getpid():
@@ -31,11 +31,15 @@ def tagged(tag: str) -> Iterator[int]:
 
 def environment(pid: int) -> dict[str, str]:
     """The variables of a process, as they are at one moment (an execve(2) changes them all); none if it is gone."""
+    return dict(os.fsdecode(variable).partition("=")[::2] for variable in _variables(pid))
+
+
+def _variables(pid: int | str) -> list[bytes]:
+    """None if it is gone, or somebody else's."""
     try:
-        variables = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+        return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
     except OSError:
-        return {}
-    return dict(os.fsdecode(variable).partition("=")[::2] for variable in variables)
+        return []
 
 
 def variable(pid: int, name: str) -> str:
@@ -93,16 +97,8 @@ def _of_user(user: int) -> Iterator[int]:
     """Processes whose real uid is `user`, but for those that ended and only wait to be waited for."""
     for entry in Path("/proc").glob("[0-9]*"):
         pid = int(entry.name)
-        if _uids(pid)[:1] == [user] and not _has_ended(pid):
+        if _uids(pid)[:1] == [user] and state(pid) not in ("Z", ""):
             yield pid
-
-
-def _has_ended(pid: int) -> bool:
-    """Whether a process is a zombie, or gone."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except OSError:
-        return True
 
 
 def kill(find: Callable[[], Iterator[int]]) -> set[int]:
@@ -116,17 +112,5 @@ def kill(find: Callable[[], Iterator[int]]) -> set[int]:
             except ProcessLookupError:
                 continue  # ended between the look and the signal
             killed.add(pid)
-        _wait_for_any(left)
+        tools.exited(left[0], _PAUSE_S)  # zombies have no environment and are not seen again
     return killed
-
-
-def _wait_for_any(pids: list[int]) -> None:
-    """Wait briefly for one of `pids` to end; zombies have no environment and are not seen again."""
-    try:
-        descriptor = os.pidfd_open(pids[0])
-    except OSError:
-        return  # it is gone
-    try:
-        select.select([descriptor], [], [], 0.2)
-    finally:
-        os.close(descriptor)

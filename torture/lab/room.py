@@ -1,4 +1,4 @@
-"""Whether something can be written where a run is to write, asked before anything is made there.
+"""Whether something can be written where a run is to write, asked before anything else is made there.
 
 Scratch directories may be writable by everybody, so the probe has no name that others could take first, or point at
 another file.
@@ -15,9 +15,10 @@ PROBE_BYTES = 1 << 20
 
 
 def probe_room(directory: Path) -> None:
-    """Write PROBE_BYTES to a file of `directory` that nobody sees (O_TMPFILE of open(2); where the filesystem has none,
-    one that O_EXCL made and that is unlinked at once). BrokenTool if that fails."""
+    """Write PROBE_BYTES to a file of `directory`, which is made if it is not there, that nobody sees (O_TMPFILE of open(2);
+    where the filesystem has none, one that O_EXCL made and that is unlinked at once). BrokenTool if that fails."""
     try:
+        directory.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=directory, buffering=0) as probe:
             left = memoryview(bytes(PROBE_BYTES))
             while left:

@@ -12,7 +12,6 @@ import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
-from types import TracebackType
 
 from devicemapper.errors import BlockStackError
 from torture.errors import BadRequest, BrokenTool
@@ -64,7 +63,7 @@ class Hold(AbstractContextManager["Hold"]):
         self._home = self._taken()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, *exception: object) -> None:
         with suppress(OSError, BlockStackError):
             self._home.remove()
         self._home.close()

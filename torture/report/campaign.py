@@ -15,7 +15,8 @@ from torture.report.campaign_time import render as render_time
 from torture.report.coverage import render as render_coverage
 from torture.report.matrix import render as render_matrix
 from torture.report.matrix import short_label
-from torture.report.summary import KINDS, MEANING, count, first_line, one_item, overall
+from torture.report.summary import KINDS, MEANING, count, first_line, one_item, overall, planted
+from torture.results.believed import believed
 from torture.results.groups import Group, distinct
 from torture.results.known import Known, excused, without_known
 from torture.results.statistics import wilson
@@ -32,7 +33,8 @@ SHORT = 90
 
 def render(trials: Sequence[Trial], facts: dict[str, Any], known: Sequence[Known], today: date) -> str:
     """The whole page."""
-    unexplained = without_known(trials, known, today)
+    unexplained = believed(without_known(trials, known, today))
+    trials = believed(trials)
     parts = (
         _opening(trials, facts),
         render_matrix(trials, unexplained),
@@ -47,13 +49,11 @@ def render(trials: Sequence[Trial], facts: dict[str, Any], known: Sequence[Known
 
 def _opening(trials: Sequence[Trial], facts: dict[str, Any]) -> Iterator[str]:
     canaries = [trial for trial in trials if trial.is_canary]
-    found = sum(trial.verdict.outcome == Outcome.passed for trial in canaries)
     counted = Counter(trial.verdict.outcome.value for trial in trials if not trial.is_canary)
     counts = ", ".join(f"{number} {name}" for name, number in counted.most_common())
     kernels = ", ".join(dict.fromkeys(f"{trial.kernel} ({trial.release})" for trial in trials if trial.release))
     yield one_item(f"Campaign {facts.get('run', '')}, seed {facts.get('seed', '')}, kernel {kernels}.")
-    planted = f"{found} of {len(canaries)} planted losses found" if canaries else "no planted loss was tried"
-    yield f"{len(trials) - len(canaries)} trials ({counts}); {planted}."
+    yield f"{len(trials) - len(canaries)} trials ({counts}); {planted(canaries)}."
     for trial in canaries:
         if trial.verdict.missed_canary:
             yield f"STOPPED: trial {trial.number} did not find its planted loss, so nothing above or below is proven clean."
@@ -79,12 +79,12 @@ def _findings(unexplained: Sequence[Trial]) -> Iterator[str]:
 
 def _finding(number: int, group: Group, kernel: str) -> Iterator[str]:
     key = group.key
-    reported = f"reported by {group.example.reported}" if group.example.reported else "not reported"
     shared = ", ".join(f"{name} {value}" for name, value in sorted(group.shared.items()) if value)
     yield one_item(f"{number}. {key.kind}: {kernel}{_place(group)}: {KINDS[key.kind]}")
+    found = _shorten(first_line(group.example.found), SHORT)
     sentences = (
         f"Seen in {_rates(group)}: {group.control}.",
-        f"Expected {group.example.expected}, found {_shorten(first_line(group.example.found), SHORT)}; {reported}.",
+        f"Expected {group.example.expected}, found {found}; {group.example.told}.",
         f"All have {shared or 'nothing in common'}. See `torture show RUN --trial {group.trial}`.",
     )
     yield fill(" ".join(sentences), WIDTH, initial_indent="   ", subsequent_indent="   ")

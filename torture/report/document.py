@@ -8,6 +8,7 @@ from datetime import date
 from typing import Any
 
 from torture.report.summary import overall
+from torture.results.believed import believed
 from torture.results.groups import gather
 from torture.results.known import excused, known_of, without_known
 from torture.results.store import Trial
@@ -16,7 +17,8 @@ from torture.results.store import Trial
 def document(trials: Sequence[Trial], facts: dict[str, Any]) -> dict[str, Any]:
     """Facts about the run, every trial, each distinct finding once, and the known ones, which do not count."""
     known, today = known_of(facts), date.today()
-    outcome = overall(without_known(trials, known, today))
+    unexplained = believed(without_known(trials, known, today))
+    outcome = overall(unexplained)
     return {
         **facts,
         "outcome": outcome.value,
@@ -37,7 +39,7 @@ def document(trials: Sequence[Trial], facts: dict[str, Any]) -> dict[str, Any]:
                 "evidence": trial.evidence,
                 "findings": [asdict(finding) for finding in trial.verdict.findings],
             }
-            for trial in trials
+            for trial in believed(trials)
         ],
         "findings": [
             {
@@ -47,7 +49,7 @@ def document(trials: Sequence[Trial], facts: dict[str, Any]) -> dict[str, Any]:
                 "losing_pins": sorted(group.losing_pins),
                 "control": group.control,
             }
-            for group in gather(without_known(trials, known, today))
+            for group in gather(unexplained)
         ],
         "known_findings": [
             {**asdict(entry), "trials": [trial.number for trial in shown]}

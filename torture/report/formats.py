@@ -9,6 +9,7 @@ from typing import Any
 
 from torture.report import campaign, summary
 from torture.report.document import document
+from torture.results.believed import believed
 from torture.results.known import known_of, without_known
 from torture.results.store import Trial
 
@@ -20,7 +21,7 @@ def _text(trials: Sequence[Trial], facts: dict[str, Any]) -> str:
     """The summary of a run, or of a campaign."""
     if facts["config"]["endless"]:
         return campaign.render(list(trials), facts, known_of(facts), date.today())
-    return summary.render(trials).rstrip()
+    return summary.render(believed(trials)).rstrip()
 
 
 def _json(trials: Sequence[Trial], facts: dict[str, Any]) -> str:
@@ -34,4 +35,4 @@ FORMATS: Mapping[str, Format] = {TEXT: _text, "json": _json}
 
 def exit_code(trials: Sequence[Trial], facts: dict[str, Any]) -> int:
     """Of the worst outcome (design.md section 2); findings that are known, and not expired, do not count."""
-    return summary.overall(without_known(list(trials), known_of(facts), date.today())).exit_code
+    return summary.overall(believed(without_known(list(trials), known_of(facts), date.today()))).exit_code

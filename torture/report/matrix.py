@@ -21,7 +21,7 @@ Place = tuple[str, str, str]
 
 LEGEND = (
     'Trials by fault and filesystem. "80:27": all 80 were clean, so at 95 % it fails less often than 1 in 27. "known":',
-    'nothing was found but what is known. "n/a": it cannot be run. "?": no trial could be judged. "-": not tried yet.',
+    'nothing was found but what is known. "n/a": it cannot be run. "?": none could be judged, or believed. "-": not tried.',
 )
 
 
@@ -81,7 +81,7 @@ def _cells(trials: Sequence[Trial], unexplained: Sequence[Trial]) -> dict[Place,
 def _word(before: Counter[Outcome], after: Counter[Outcome]) -> str:
     judged = {outcome: number for outcome, number in after.items() if outcome.is_judged}
     if not judged:
-        return "?" if before[Outcome.unknown] else "n/a"
+        return "?" if after[Outcome.unknown] else "n/a"
     trials, outcome = sum(judged.values()), worst(judged)
     if outcome is not Outcome.passed:
         return "FAIL" if outcome is Outcome.failed else outcome.value

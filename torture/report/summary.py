@@ -23,7 +23,7 @@ MEANING = {
 
 KINDS = {
     "late": "stores were accepted, then lost; only the sync told",
-    "lost": "accepted stores are gone, and nobody was told",
+    "lost": "accepted stores are gone",
     "torn": "pages are a mix of generations that no promise allows",
     "misdirected": "pages hold what was stored elsewhere",
     "exposed": "stale disk content shows in the file",
@@ -141,7 +141,7 @@ def _finding(number: int, group: Group) -> str:
     when = "After the remount" if key.read == "cold" else "Before the unmount"
     seen = f"{amount}{count(len(group.trials), 'trial')}{f' (pins: {pins})' if pins else ''}"
     sentences = [
-        f"{seen}; {f'reported by {example.reported}' if example.reported else 'not reported to the application'}.",
+        f"{seen}; {example.told}.",
         f"{when}: expected {example.expected}, found {first_line(example.found)}.",
         f"Broken: the {key.promise} promise. {group.control[0].upper()}{group.control[1:]}.",
         f"See trial {group.trial}.",
@@ -180,12 +180,17 @@ def _goes_without_saying(trial: Trial) -> bool:
 
 def _closing(trials: Sequence[Trial]) -> str:
     canaries = [trial for trial in trials if trial.is_canary]
-    found = sum(trial.verdict.outcome == Outcome.passed for trial in canaries)
     outcome = overall(trials)
     counted = Counter(trial.verdict.outcome.value for trial in trials if not trial.is_canary)
     counts = ", ".join(f"{number} {name}" for name, number in counted.items())
-    planted = f"{found} of {len(canaries)} planted losses found" if canaries else "no canary was run"
-    return f"{len(trials) - len(canaries)} trials ({counts}); {planted}.\n{outcome_line(outcome)}"
+    return f"{len(trials) - len(canaries)} trials ({counts}); {planted(canaries)}.\n{outcome_line(outcome)}"
+
+
+def planted(canaries: Iterable[Trial]) -> str:
+    """What became of the losses that were planted, of those that the kernels could plant."""
+    outcomes = [trial.verdict.outcome for trial in canaries if trial.verdict.outcome is not Outcome.notrun]
+    found = outcomes.count(Outcome.passed)
+    return f"{found} of {len(outcomes)} planted losses found" if outcomes else "no loss was planted"
 
 
 def detail(trial: Trial, directory: Path) -> str:
@@ -215,7 +220,7 @@ def finding_line(finding: Finding) -> str:
     return (
         f"{finding.kind} ({finding.promise}, {finding.read}): {finding.name or 'filesystem'} pages {pages}"
         f" sectors {finding.sectors:#x}: expected {finding.expected}, found {finding.found}"
-        + (f"; reported by {finding.reported}" if finding.reported else "; not reported")
+        f"; {finding.told}"
     )
 
 

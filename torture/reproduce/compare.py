@@ -18,7 +18,7 @@ from torture.plan import Plan
 from torture.plan_check import check
 from torture.reproduce.signature import in_order, keys, was_judged
 from torture.reproduce.verdict import Counts, Judged, judge, overall, table
-from torture.results.groups import Key
+from torture.results.groups import Key, could_show
 from torture.results.statistics import wilson
 from torture.results.store import Task, Trial
 
@@ -161,16 +161,11 @@ class Comparison:
     def _count(self, key: Key | None) -> Counts:
         tried, seen = {Arm.A: 0, Arm.B: 0}, {Arm.A: 0, Arm.B: 0}
         for trial in self.trials:
-            if was_judged(trial) and (key is None or self._could_show(trial, key)):
+            if was_judged(trial) and (key is None or could_show(self._plans_of[trial.number], key)):
                 tried[trial.arm] += 1
                 found = self._keys(trial)
                 seen[trial.arm] += key in found if key else bool(found)
         return Counts(key, seen[Arm.A], tried[Arm.A], seen[Arm.B], tried[Arm.B])
-
-    def _could_show(self, trial: Trial, key: Key) -> bool:
-        plan = self._plans_of[trial.number]
-        place = (plan.filesystem, plan.fault_names)
-        return place == (key.filesystem, key.fault) and any(key.layout in ("", file.layout) for file in plan.files)
 
 
 def render(comparison: Comparison) -> str:

@@ -145,4 +145,4 @@ def _drawn(options: dict[str, Any]) -> Iterator[Plan]:
     request = options_for.request({**options, "count": 1, "control": False, "memlock_bytes": -1, "plan_files": ()})
     request = replace(request, canary=False)
     for turn in count():
-        yield from (item.plan for item in draw(replace(request, seed=request.seed + turn), ""))
+        yield from (item.plan for item in draw(replace(request, seed=request.seed + turn)))

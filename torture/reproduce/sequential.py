@@ -25,10 +25,6 @@ class Tally:
     seen: int = 0
     tried: int = 0
 
-    def plus(self, shown: bool) -> Tally:
-        """With one more trial."""
-        return Tally(self.seen + shown, self.tried + 1)
-
 
 @dataclass(frozen=True, slots=True)
 class RateTest:

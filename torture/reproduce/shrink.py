@@ -12,8 +12,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Literal
 
 from torture.draw.arm import Arm
+from torture.errors import BadRequest
 from torture.plan import Plan
 from torture.plan_check import read_plan
 from torture.reproduce.factors import variations
@@ -25,6 +27,7 @@ from torture.results.store import Task, Trial
 ENOUGH_FAILURES = 4
 FEWEST_TRIALS = 5
 MOST_TRIALS = 60
+Phase = Literal["measure", "search", "vary", "confirm", "done"]
 
 
 @dataclass(slots=True)
@@ -33,8 +36,7 @@ class Position:
 
     plan: str
     """The smallest plan yet, as JSON."""
-    phase: str = "measure"
-    """Then "search", "vary", "confirm" and "done"."""
+    phase: Phase = "measure"
     shrinker: int = 0
     """The place in SHRINKERS of the one at work."""
     took: bool = False
@@ -43,6 +45,14 @@ class Position:
     """What was made simpler, in words."""
     sure: float = 0.0
     """The rate at which the plan failed when it was measured; see RateTest."""
+
+    def __post_init__(self) -> None:
+        """BadRequest for what no search stores."""
+        is_measured = self.phase in ("search", "vary", "confirm")
+        if not 0 <= self.sure < 1 or (is_measured and not self.sure):
+            raise BadRequest(
+                f"sure: {self.sure} is out of range", "allowed is more than 0, once it is measured, to less than 1"
+            )
 
 
 class Shrink:
@@ -221,7 +231,7 @@ class Shrink:
         position.shrinker, position.took = 0, False
         return True
 
-    def _enter(self, phase: str) -> bool:
+    def _enter(self, phase: Phase) -> bool:
         self.position.phase = phase
         return True
 

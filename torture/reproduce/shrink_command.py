@@ -11,6 +11,7 @@ import click
 
 from torture import options as options_for
 from torture.campaign import execution, run_directory
+from torture.campaign.recorded import fact, stored
 from torture.campaign.run_directory import RunDirectory
 from torture.campaign.setting import check_repeated
 from torture.errors import BadRequest
@@ -30,7 +31,7 @@ from torture.reproduce.shared_options import (
 )
 from torture.reproduce.signature import Likeness, likeness
 from torture.reproduce.subject import Subject, find_subject
-from torture.results.store import find_run, stored
+from torture.results.store import find_run
 from verify.finding import FindingKind
 from verify.outcome import Outcome
 
@@ -99,12 +100,12 @@ def _carry_on(run: RunDirectory, time_limit_s: float, as_json: bool) -> int:
     """Search from where the store says it stands."""
     facts = run.store.facts()
     search = shrinking.Shrink(
-        read_plan(facts["original"]),
+        read_plan(fact(facts, "original", str)),
         next(iter(run.labs)),
-        Likeness(**facts["target"]) if facts["target"] else None,
+        fact(facts, "target", Likeness | None),
         before=run.store.trials(),
         first_number=1 + max((task.number for task in run.store.tasks()), default=0),
-        position=shrinking.Position(**facts["position"]),
+        position=fact(facts, "position", shrinking.Position),
         remember=lambda position: run.store.describe(position=asdict(position), target=_plain(search.target)),
         say=lambda text: echo(text, err=True),
     )

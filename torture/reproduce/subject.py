@@ -7,18 +7,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from torture.campaign.recorded import fact, stored
 from torture.campaign.run_config import RunConfig
 from torture.errors import BadRequest
 from torture.lab.choose import LOCAL, UML, KernelChoice, kernel_label
 from torture.lab.uml import PACKAGED_KERNEL
 from torture.plan import Plan
 from torture.plan_check import read_plan
+from torture.reproduce.shrink import Position
 from torture.reproduce.signature import in_order, keys, signature
 from torture.results.groups import Key
-from torture.results.store import STORE, Trial, stored, trial_directory
+from torture.results.store import STORE, Trial, trial_directory
 from torture.results.versions import VERSIONS, Versions
 from verify import codec
-from verify.descriptors import read_kept
+from verify.descriptors import read_kept, read_text
 from verify.finding import Finding
 from verify.outcome import Outcome
 
@@ -61,7 +63,7 @@ def find_subject(given: Path, results: Path) -> Subject:
 
 def _run_and_number(path: Path) -> tuple[Path, int] | None:
     """RUN/3, RUN/00003 and RUN/trials/00003 name the third trial."""
-    if not path.name.isdigit():
+    if not path.name.isdecimal():
         return None
     run = path.parent.parent if path.parent.name == "trials" else path.parent
     return (run, int(path.name)) if (run / STORE).is_file() else None
@@ -90,7 +92,7 @@ def _of_shrink(run: Path, facts: dict[str, Any]) -> Subject:
     config = RunConfig.from_dict(facts["config"])
     kernel = config.kernels[0]
     return Subject(
-        plan=read_plan(facts["position"]["plan"]),
+        plan=read_plan(fact(facts, "position", Position).plan),
         origin=str(run),
         lab=config.lab,
         kernel=kernel,
@@ -100,9 +102,10 @@ def _of_shrink(run: Path, facts: dict[str, Any]) -> Subject:
 
 def _lab_facts(facts: dict[str, Any], kernel: str) -> dict[str, str]:
     try:
-        return codec.from_plain(dict[str, dict[str, str]], facts.get("labs"))[kernel]
-    except (codec.Malformed, KeyError) as error:
-        raise BadRequest(f"the store does not say what lab had the kernel {kernel!r}: {error}", _FORMS) from error
+        labs: dict[str, dict[str, str]] = fact(facts, "labs")
+        return labs[kernel]
+    except KeyError:
+        raise BadRequest(f"the store does not say what lab had the kernel {kernel!r}", _FORMS) from None
 
 
 def _first_failure(run: Path, trials: Sequence[Trial]) -> Trial:
@@ -161,6 +164,6 @@ def differences(recorded: dict[str, str], now: dict[str, str]) -> list[str]:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return read_text(path)
     except (OSError, UnicodeDecodeError) as error:
         raise BadRequest(f"cannot read {path}: {error}", _FORMS) from error

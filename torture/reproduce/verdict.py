@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from torture.reproduce.fisher import exact, smallest_visible
 from torture.reproduce.signature import describe
+from torture.results.fisher import exact, smallest_visible
 from torture.results.groups import Key
 from torture.results.statistics import wilson
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from torture.results.believed import place_of, unproven
 from torture.results.store import Trial
 from verify.outcome import Outcome, outcome_of, worst
 
@@ -20,12 +21,16 @@ class Cell:
 
 
 def outcomes(trials: Iterable[Trial]) -> dict[Cell, Outcome]:
-    """The worst outcome of each cell; canaries are left out, they judge the tool and not the filesystem."""
+    """The worst outcome of each cell; canaries are left out, they judge the tool and not the filesystem. Where none found
+    its planted loss, no cell is clean."""
+    trials = list(trials)
+    blind = unproven(trials)
     gathered: dict[Cell, list[Outcome]] = {}
     for trial in trials:
         if not trial.is_canary:
             for cell, outcome in of_trial(trial):
-                gathered.setdefault(cell, []).append(outcome)
+                is_blind = outcome is Outcome.passed and place_of(trial) in blind
+                gathered.setdefault(cell, []).append(Outcome.unknown if is_blind else outcome)
     return {cell: worst(seen) for cell, seen in gathered.items()}
 
 

@@ -6,8 +6,10 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from torture.draw.arm import Arm, arm_of
+from torture.draw.arm import arm_of
 from torture.plan import Plan
+from torture.results.blame import blame
+from torture.results.known import OF_FINDING
 from torture.results.store import Trial
 from verify.finding import Finding
 
@@ -42,17 +44,8 @@ class Group:
     seen: Counter[str] = field(default_factory=Counter)
     tried: Counter[str] = field(default_factory=Counter)
     shared: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def control(self) -> str:
-        """What the control arm says of the pin, in words."""
-        if not self.tried[Arm.control]:
-            return "no control arm was run"
-        if self.seen[Arm.control]:
-            return "the control arm, without a pin, shows it too: the pin is not to blame"
-        if self.losing_pins == {""}:
-            return "the control arm, without a pin, does not show it"
-        return "only pinned mappings lose it; the control arm, without a pin, does not"
+    control: str = ""
+    """What both arms say of the pin, in words (torture.results.blame)."""
 
 
 def gather(trials: Iterable[Trial]) -> list[Group]:
@@ -66,7 +59,9 @@ def gather(trials: Iterable[Trial]) -> list[Group]:
         for finding in deduplicated(trial.verdict.findings):
             _count(groups, trial, finding)
     for group in groups.values():
-        group.tried = Counter(_arm(trial) for trial in trials if was_tried(trial, group.key))
+        could = [trial for trial in trials if was_tried(trial, group.key)]
+        group.tried = Counter(arm_of(trial.plan) for trial in could)
+        group.control = blame(could, group.trials, group.losing_pins).words
     return list(groups.values())
 
 
@@ -97,16 +92,12 @@ def _merged(groups: list[Group], trials: Sequence[Trial]) -> Group:
         losing_pins=set().union(*(group.losing_pins for group in groups)),
         shared=dict(set.intersection(*(set(group.shared.items()) for group in groups))),
     )
-    could = (trial for trial in trials if not trial.is_canary and any(was_tried(trial, group.key) for group in groups))
+    could = [trial for trial in trials if not trial.is_canary and any(was_tried(trial, group.key) for group in groups)]
     for trial in could:
-        merged.tried[_arm(trial)] += 1
-        merged.seen[_arm(trial)] += trial.number in merged.trials
+        merged.tried[arm_of(trial.plan)] += 1
+        merged.seen[arm_of(trial.plan)] += trial.number in merged.trials
+    merged.control = blame(could, merged.trials, merged.losing_pins).words
     return merged
-
-
-def key_of(trial: Trial, finding: Finding) -> Key:
-    """The signature of a finding of `trial`."""
-    return key_in(trial.plan, finding)
 
 
 def key_in(plan: Plan, finding: Finding) -> Key:
@@ -123,21 +114,17 @@ def key_in(plan: Plan, finding: Finding) -> Key:
 
 
 def _count(groups: dict[Key, Group], trial: Trial, finding: Finding) -> None:
-    key = key_of(trial, finding)
+    key = key_in(trial.plan, finding)
     group = groups.setdefault(key, Group(key, finding, trial.number))
     group.pages += finding.pages
     if trial.number not in group.trials:
-        group.seen[_arm(trial)] += 1
+        group.seen[arm_of(trial.plan)] += 1
     group.trials.add(trial.number)
     group.losing_pins.add(finding.pin)
-    values = {"pin": finding.pin, "access": finding.access, "layout": finding.layout}
+    values = {name: getattr(finding, name) for name in OF_FINDING}
     if group.trials == {trial.number} and not group.shared:
         group.shared.update(values)
     group.shared = {name: value for name, value in group.shared.items() if values[name] == value}
-
-
-def _arm(trial: Trial) -> str:
-    return arm_of(trial.plan)
 
 
 def deduplicated(findings: Iterable[Finding]) -> list[Finding]:
@@ -149,10 +136,10 @@ def deduplicated(findings: Iterable[Finding]) -> list[Finding]:
 
 def was_tried(trial: Trial, key: Key) -> bool:
     """Whether the trial was judged and could have shown the finding."""
-    plan = trial.plan
-    return (
-        trial.verdict.outcome.is_judged
-        and plan.filesystem == key.filesystem
-        and plan.fault_names == key.fault
-        and any(key.layout in ("", file.layout) for file in plan.files)
-    )
+    return trial.verdict.outcome.is_judged and could_show(trial.plan, key)
+
+
+def could_show(plan: Plan, key: Key) -> bool:
+    """Whether a trial of the plan could show the finding."""
+    place = (plan.filesystem, plan.fault_names)
+    return place == (key.filesystem, key.fault) and any(key.layout in ("", file.layout) for file in plan.files)

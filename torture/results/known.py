@@ -10,8 +10,10 @@ from typing import Any, get_args
 
 from torture.dimensions import DIMENSIONS, NO_SYNC, Scope, Values
 from torture.draw.combination import CELL
+from torture.errors import BadRequest
 from torture.plan import Plan
 from torture.results.store import Trial
+from verify.codec import shown
 from verify.finding import Finding, FindingKind, Promise
 from verify.outcome import outcome_of
 from workloads.plan import WorkerPlan
@@ -39,6 +41,17 @@ class Known:
     """A part of what was expected."""
     found: str = ""
     """A part of what was found, such as a line of the kernel log."""
+
+    def __post_init__(self) -> None:
+        """BadRequest for a day or a dimension that there is not."""
+        if unknown := self.values.keys() - DIMENSIONS.keys():
+            raise BadRequest(
+                f"dimension {shown(', '.join(sorted(unknown)))} is unknown", f"known are {', '.join(DIMENSIONS)}"
+            )
+        try:
+            date.fromisoformat(self.expires)
+        except ValueError:
+            raise BadRequest(f"{shown(self.expires)} is no day", "write YYYY-MM-DD") from None
 
     @property
     def title(self) -> str:

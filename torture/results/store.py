@@ -9,44 +9,61 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Annotated, Any, TypeVar
 
 from torture.draw.arm import Arm
 from torture.errors import BadRequest, BrokenTool
 from torture.judge import Verdict
 from torture.plan import Plan
 from torture.plan_check import read_plan
+from torture.results.store_file import open_to_read, open_to_write, rows
 from verify import codec
+from verify.codec import shown
 from verify.finding import Finding
+from verify.numbers import Within
 from verify.outcome import Outcome
 
-SCHEMA_VERSION = 3
 STORE = "store.sqlite"
+"""Its name in the directory of a run."""
+_REFUSALS = (sqlite3.Error, UnicodeDecodeError)
+"""The latter when SQLite quotes a damaged schema."""
+_Number = Annotated[int, Within(1, 2**31 - 1)]
 
-_SCHEMA = """
-CREATE TABLE run (key TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE task (
-    number INTEGER PRIMARY KEY,
-    arm TEXT NOT NULL,
-    kernel TEXT NOT NULL,
-    plan TEXT NOT NULL
-);
-CREATE TABLE result (
-    number INTEGER PRIMARY KEY REFERENCES task(number),
-    outcome TEXT NOT NULL,
-    reason TEXT NOT NULL,
-    findings TEXT NOT NULL,
-    missed_canary INTEGER NOT NULL,
-    phases TEXT NOT NULL,
-    seconds REAL NOT NULL,
-    release TEXT NOT NULL,
-    evidence TEXT NOT NULL
-);
-"""
+
+@dataclass(frozen=True, slots=True)
+class _TaskRow:
+    """A row of the table of tasks."""
+
+    number: _Number
+    arm: Arm
+    kernel: str
+    plan: str
+
+
+@dataclass(frozen=True, slots=True)
+class _TrialRow(_TaskRow):
+    """A task and its result; what is text here is JSON in part."""
+
+    outcome: Outcome
+    reason: str
+    findings: str
+    missed_canary: Annotated[int, Within(0, 1)]
+    phases: str
+    seconds: float
+    release: str
+    evidence: str
+
+
+@dataclass(frozen=True, slots=True)
+class _FactRow:
+    """A fact about the run."""
+
+    key: str
+    value: str
 
 
 class _Numbered:
@@ -98,41 +115,34 @@ class Trial(_Numbered):
     """The label of the kernel that ran it."""
 
 
-class Store(AbstractContextManager["Store"]):
-    """Reads and writes a run's store. Used from the thread that opened it; closed at the end of a `with`."""
+R = TypeVar("R", bound=_TaskRow)
 
-    def __init__(self, directory: Path, *, create: bool = False) -> None:
-        path = directory / STORE
-        if not create and not path.is_file():
+
+class Store(AbstractContextManager["Store"]):
+    """A run's store, to be read; the run itself makes it (`create`) or goes on with it (`resume`), and writes to it too.
+
+    Used from the thread that opened it; closed at the end of a `with`. BadRequest for what is no store, or holds what no
+    run stores; it names the row and the field.
+    """
+
+    def __init__(self, directory: Path, *, create: bool = False, resume: bool = False) -> None:
+        self._path = directory / STORE
+        if not create and not self._path.is_file():
             raise BadRequest(f"{directory} is not the directory of a run", f"it has no {STORE}")
-        try:
-            self._connection = sqlite3.connect(path, isolation_level=None)
-            if create:
-                self._connection.executescript(_SCHEMA)
-                self._connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
-            self._check_version(path)
-            self._connection.execute("PRAGMA journal_mode=WAL")
-            self._connection.execute("PRAGMA synchronous=FULL")
-            self._connection.execute("PRAGMA foreign_keys=ON")
-        except sqlite3.Error as error:
-            raise BrokenTool(f"cannot use {path}: {error}", "free some space, or give another --results") from error
+        self._opened = ExitStack()
+        if create or resume:
+            with self._written("use", ", or give another --results"):
+                self._connection = self._opened.enter_context(closing(open_to_write(self._path, create=create)))
+        else:
+            with self._read():
+                self._connection = self._opened.enter_context(open_to_read(self._path))
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
-    def _check_version(self, path: Path) -> None:
-        (version,) = self._connection.execute("PRAGMA user_version").fetchone()
-        if version != SCHEMA_VERSION:
-            self.close()
-            reader = "an older checkout" if version < SCHEMA_VERSION else "a newer version"
-            raise BadRequest(
-                f"{path} is a store of trials that has schema {version}, this version of torture reads {SCHEMA_VERSION}",
-                f"{reader} of torture, such as the one that wrote it, reads it",
-            )
-
     def close(self) -> None:
         """Close the file."""
-        self._connection.close()
+        self._opened.close()
 
     def describe(self, **facts: Any) -> None:
         """Store facts about the run, each as JSON under its name."""
@@ -141,8 +151,14 @@ class Store(AbstractContextManager["Store"]):
                 self._connection.execute("INSERT OR REPLACE INTO run VALUES (?, ?)", (key, json.dumps(value)))
 
     def facts(self) -> dict[str, Any]:
-        """What `describe` stored."""
-        return {key: json.loads(value) for key, value in self._connection.execute("SELECT * FROM run")}
+        """What `describe` stored, as plain data."""
+        facts = {}
+        for plain in self._rows("SELECT * FROM run"):
+            with self._read("a fact"):
+                row = codec.from_plain(_FactRow, plain)
+            with self._read(f"fact {shown(row.key)}"):
+                facts[row.key] = codec.parse(row.value)
+        return facts
 
     def schedule(self, task: Task) -> None:
         """Store a task that is about to be handed out; one that was stored before stays as it is."""
@@ -153,9 +169,10 @@ class Store(AbstractContextManager["Store"]):
     def tasks(self, *, unfinished: bool = False) -> Iterator[Task]:
         """All tasks in order of number, or those without a result."""
         condition = "WHERE number NOT IN (SELECT number FROM result)" if unfinished else ""
-        rows = self._connection.execute(f"SELECT number, arm, kernel, plan FROM task {condition} ORDER BY number")
-        for number, arm, kernel, plan in rows:
-            yield Task(number, Arm(arm), read_plan(plan), kernel)
+        for row in self._numbered(_TaskRow, f"SELECT * FROM task {condition} ORDER BY number"):
+            with self._read(f"task {row.number}, plan"):
+                plan = read_plan(row.plan)
+            yield Task(row.number, row.arm, plan, row.kernel)
 
     def add(self, trial: Trial) -> None:
         """Store the result of a scheduled task."""
@@ -175,41 +192,61 @@ class Store(AbstractContextManager["Store"]):
 
     def trials(self) -> Iterator[Trial]:
         """All finished trials in the order of their numbers."""
-        joined = "SELECT * FROM task JOIN result USING (number) ORDER BY number"
-        for row in self._connection.execute(joined):
-            number, arm, kernel, plan, outcome, reason, findings, missed, phases, seconds, release, evidence = row
-            yield Trial(
-                number=number,
-                arm=Arm(arm),
-                plan=read_plan(plan),
-                verdict=Verdict(Outcome(outcome), reason, _findings(number, findings), bool(missed)),
-                phases=json.loads(phases),
-                seconds=seconds,
-                release=release,
-                evidence=tuple(json.loads(evidence)),
-                kernel=kernel,
-            )
+        for row in self._numbered(_TrialRow, "SELECT * FROM task JOIN result USING (number) ORDER BY number"):
+            place = f"trial {row.number}"
+            with self._read(f"{place}, plan"):
+                plan = read_plan(row.plan)
+            with self._read(f"{place}, findings"):
+                findings = codec.decode(tuple[Finding, ...], row.findings)
+            with self._read(f"{place}, phases"):
+                phases = codec.decode(dict[str, float], row.phases)
+            with self._read(f"{place}, evidence"):
+                evidence = codec.decode(tuple[str, ...], row.evidence)
+            verdict = Verdict(row.outcome, row.reason, findings, bool(row.missed_canary))
+            yield Trial(row.number, row.arm, plan, verdict, phases, row.seconds, row.release, evidence, kernel=row.kernel)
+
+    def _numbered(self, kind: type[R], query: str) -> Iterator[R]:
+        """Checked rows in the order of their numbers, none of which is there twice (a damaged file can go round)."""
+        before = 0
+        for plain in self._rows(query):
+            with self._read(f"row {plain['number']}"):
+                row = codec.from_plain(kind, plain)
+                if row.number <= before:
+                    raise codec.Malformed(f"it stands behind row {before}", "the file is damaged")
+            yield row
+            before = row.number
+
+    def _rows(self, query: str) -> Iterator[dict[str, object]]:
+        with self._read():
+            yield from rows(self._connection, query)
+
+    @contextmanager
+    def _read(self, place: str = "") -> Iterator[None]:
+        """Whatever cannot be read is a BadRequest that says where."""
+        try:
+            yield
+        except (codec.Malformed, BadRequest) as error:
+            raise BadRequest(f"{self._path}, {place}: {error.wrong}" if place else error.wrong, error.allowed) from None
+        except (*_REFUSALS, OSError) as error:
+            raise BadRequest(f"cannot read {self._path}: {error}", "give the directory of a run") from error
+
+    @contextmanager
+    def _written(self, verb: str, remedy: str) -> Iterator[None]:
+        try:
+            yield
+        except _REFUSALS as error:
+            raise BrokenTool(f"cannot {verb} {self._path}: {error}", f"free some space on that disk{remedy}") from error
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        try:
-            self._connection.execute("BEGIN IMMEDIATE")
-            yield
-            self._connection.execute("COMMIT")
-        except sqlite3.Error as error:
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
-            raise BrokenTool(
-                f"cannot write the results: {error}",
-                "free some space on that disk; what was stored before is intact",
-            ) from error
-
-
-def _findings(number: int, text: str) -> tuple[Finding, ...]:
-    try:
-        return codec.decode(tuple[Finding, ...], text)
-    except codec.Malformed as error:
-        raise BadRequest(f"findings of trial {number}, {error.wrong}", error.allowed) from None
+        with self._written("write", "; what was stored before is intact"):
+            try:
+                self._connection.execute("BEGIN IMMEDIATE")
+                yield
+                self._connection.execute("COMMIT")
+            finally:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
 
 
 def find_run(given: Path, results: Path) -> Path:
@@ -227,9 +264,3 @@ def trial_directory(run: Path, trial: Trial) -> Path:
         if each.is_symlink():
             raise BadRequest(f"{each} is a symbolic link", "allowed is a directory, as a run leaves it")
     return directory
-
-
-def stored(directory: Path) -> tuple[list[Trial], dict[str, Any]]:
-    """Trials and facts of a stored run."""
-    with Store(directory) as store:
-        return list(store.trials()), store.facts()

@@ -20,11 +20,12 @@ def blocked_among(pids: Iterable[int]) -> frozenset[int]:
     for wait_s in _LOOKS_AFTER_S:
         if blocked:
             time.sleep(wait_s)
-            blocked = frozenset(pid for pid in blocked if _state(pid) == "D")
+            blocked = frozenset(pid for pid in blocked if state(pid) == "D")
     return blocked
 
 
-def _state(pid: int) -> str:
+def state(pid: int) -> str:
+    """The letter that proc(5) has for the state of a process, "" if it is gone."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except OSError:

@@ -13,7 +13,6 @@ import os
 import struct
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from verify.ledger import FsError
@@ -48,7 +47,7 @@ class FsErrors:
             self.missing = f"fanotify_init: {os.strerror(ctypes.get_errno())}"
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, *exception: object) -> None:
         if self._descriptor >= 0:
             os.close(self._descriptor)
 

@@ -16,7 +16,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from torture.filesystems.base import Filesystem, Quota
@@ -58,17 +57,8 @@ def _kernel_keeps(quota: Quota) -> bool:
 class _Limits(ctypes.Structure):
     """struct if_dqblk; limits in KiB."""
 
-    _fields_ = (
-        ("hard_kib", ctypes.c_uint64),
-        ("soft_kib", ctypes.c_uint64),
-        ("used_bytes", ctypes.c_uint64),
-        ("hard_inodes", ctypes.c_uint64),
-        ("soft_inodes", ctypes.c_uint64),
-        ("used_inodes", ctypes.c_uint64),
-        ("block_time", ctypes.c_uint64),
-        ("inode_time", ctypes.c_uint64),
-        ("valid", ctypes.c_uint32),
-    )
+    _names = ("hard_kib", "soft_kib", "used_bytes", "hard_inodes", "soft_inodes", "used_inodes", "block_time", "inode_time")
+    _fields_ = (*((name, ctypes.c_uint64) for name in _names), ("valid", ctypes.c_uint32))
 
 
 def used_bytes(device: Path, kind: Kind, owner: int) -> int:
@@ -122,7 +112,7 @@ class QuotaWarnings:
         self._socket: Any = DQuotSocket()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, *exception: object) -> None:
         self._socket.close()
 
     def come(self) -> Iterator[Warning]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from torture.faults import FAULTS
 from torture.faults.base import Fault
@@ -30,10 +30,6 @@ class Capabilities:
     faults: Mapping[str, Reasons]
     layouts: Mapping[str, Reasons]
     disturbances: Mapping[str, Reasons]
-
-    def to_json(self) -> dict[str, object]:
-        """Plain data."""
-        return asdict(self)
 
 
 def probe(machine: Machine) -> Capabilities:

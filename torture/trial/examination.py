@@ -34,19 +34,10 @@ class Examination:
     mount_options: tuple[str, ...]
     crashed: bool
 
-    def to_json(self) -> str:
-        """One line."""
-        return codec.encode(self)
-
-    @staticmethod
-    def from_json(text: str) -> Examination:
-        """The inverse of `to_json`."""
-        return codec.decode(Examination, text)
-
 
 def examine(machine: Machine, directory: Path, announce: Announce) -> Record:
     """Examine the image that is the machine's disk, as `directory` asks; everything seen is left there."""
-    wanted = Examination.from_json((directory / EXAMINATION).read_text())
+    wanted = codec.decode(Examination, (directory / EXAMINATION).read_text())
     record, kernel_log = Record(kernel=platform.release()), KernelLog()
     try:
         _look(wanted, machine, directory, record, announce)

@@ -103,4 +103,4 @@ def _memory_missing(plan: Plan) -> str:
         workload.check_memory(mapped, workload.mem_available_bytes(Path("/proc/meminfo").read_text())),
         workload.check_memlock(locked, attainable_memlock_bytes(plan.memlock_bytes)),
     )
-    return "; ".join(str(requirement) for requirement in lacking if requirement)
+    return "; ".join(filter(None, lacking))

@@ -18,7 +18,6 @@ from pathlib import Path
 from random import Random
 
 from devicemapper import in_use, mounts, tools
-from devicemapper.block_stat import kernel_name
 from devicemapper.device import MappedDevice
 from devicemapper.errors import BlockStackError
 from devicemapper.loop import LoopDevice
@@ -32,7 +31,7 @@ from torture.filesystems.mounted import look
 from torture.plan import Plan
 from torture.rig import block_evidence, remount
 from torture.rig.fs_errors import FsErrors
-from torture.rig.kernel_log import KernelLog, alarms
+from torture.rig.kernel_log import KernelLog, alarms, data_races
 from torture.rig.machine import Machine
 from torture.rig.record import COMMANDS, KERNEL_LOG, LEDGER, POWER_OFF, Record
 from torture.rig.scene import Scene
@@ -154,7 +153,9 @@ class _Trial:
         lines = self.kernel_log.since()
         with open(self.directory / KERNEL_LOG, "a", encoding="utf-8") as log:
             log.writelines(f"{line}\n" for line in lines)
-        self.record.alarms += alarms(lines)
+        sound_disk = not any(fault.targets or fault.canary or fault.may_lose_unsynced for fault in self.faults)
+        self.record.alarms += alarms(lines, sound_disk=sound_disk)
+        self.record.evidence += data_races(lines)
         if not self.kernel_log.readable:
             self.record.evidence.append("the kernel log could not be read, so its alarms are not known")
         self.record.tainted = self.kernel_log.tainted
@@ -185,7 +186,7 @@ class _Trial:
             tables = [fault.table(str(disk), length_sectors) for fault in self.faults]
             decisive = [table for table, fault in zip(tables, self.faults, strict=True) if fault.targets]
             mapped = stack.enter_context(MappedDevice(name, (decisive or tables)[-1]))
-        self.devices = [kernel_name(path) for path in (disk, *([mapped.path] if mapped else []))]
+        self.devices = [in_use.kernel_name(path) for path in (disk, *([mapped.path] if mapped else []))]
         mount_point = self.machine.work / "mnt"
         mount_point.mkdir(exist_ok=True)
         writer = stack.enter_context(LedgerWriter(self.directory / LEDGER))

@@ -24,7 +24,7 @@ from verify.ledger_file import read_ledger
 from workloads import worker
 from workloads.limits import UNLIMITED
 from workloads.plan import WorkerPlan
-from workloads.worker import WorkerProcess, WorkerReport
+from workloads.worker import Task, WorkerProcess, WorkerReport
 
 WORKER_TIMEOUT_S = 60.0
 POLL_S = 0.001
@@ -84,8 +84,8 @@ class Workers:
         options = [fault.options(scene.filesystem) for fault in self._faults]
         memlock_bytes = [each.memlock_bytes for each in options if each.memlock_bytes is not None]
         fsize_bytes = [each.fsize_bytes for each in options if each.fsize_bytes is not None]
-        return worker.start(
-            *(replace(spec, path=str(scene.files_directory / spec.path)) for spec in crew),
+        task = Task(
+            plans=tuple(replace(spec, path=str(scene.files_directory / spec.path)) for spec in crew),
             run=scene.plan.stamp_run,
             ledger_path=scene.ledger_path,
             uid=scene.uid,
@@ -95,6 +95,7 @@ class Workers:
             page_bytes=scene.plan.page_bytes,
             mount_point=scene.mount_point,
         )
+        return worker.start(task)
 
     # -- amid ----------------------------------------------------------------------------------------------------
 

@@ -92,7 +92,7 @@ def test_an_interrupt_ends_the_command(monkeypatch: pytest.MonkeyPatch, tmp_path
             time.sleep(0.01)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(tools, "_exited", interrupted)
+    monkeypatch.setattr(tools, "exited", interrupted)
     with pytest.raises(KeyboardInterrupt):
         tools.run(["sh", "-c", f"echo $$ > {tmp_path}/pid; sleep 60; true"], timeout_s=30)
     _await_end(int((tmp_path / "pid").read_text()))

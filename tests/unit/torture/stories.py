@@ -26,7 +26,7 @@ PAGES = 4
 def plan(fault: str = "none", pin: str = "mlock") -> Plan:
     """One file with a hole, one worker."""
     request = Request({"filesystem": ("ext4",), "layout": ("hole",)}, workers=1, pages=PAGES, canary=False)
-    drawn = draw(request, "lying-disk")[0].plan
+    drawn = draw(request)[0].plan
     workers = tuple(replace(worker, pin=pin) for worker in drawn.workers)
     return replace(drawn, faults=(FaultSpec(fault, {}),), workers=workers)
 

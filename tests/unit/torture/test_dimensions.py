@@ -109,16 +109,16 @@ def test_a_campaign_includes_and_excludes_it(tmp_path: Path) -> None:
 
 def test_it_is_drawn_with_every_value_of_every_other_dimension_as_far_as_that_offers_it() -> None:
     request = replace(whole_space(), count=150, seed=1).having(filesystem=("xfs", "ext2"), fault=("none", "enospc"))
-    plans = [item.plan for item in draw(request, "lying-disk") if item.arm == "pinned"]
+    plans = [item.plan for item in draw(request) if item.arm == "pinned"]
     met = {pair for plan in plans for one in combinations_of(plan) for pair in one.pairs() if pair[2] == "colour"}
     assert met == {pair for pair in possible(asdict(request)) if pair[2] == "colour"}
     assert ("filesystem", "xfs", "colour", "green") in met and ("filesystem", "ext2", "colour", "green") not in met
 
 
 def test_the_matrix_has_it_as_plain_as_was_asked_for() -> None:
-    assert {colour for item in draw(Request(), "lying-disk") for colour in colours(item.plan)} == {"red"}
+    assert {colour for item in draw(Request()) for colour in colours(item.plan)} == {"red"}
     green = Request({"colour": ("green",)}, canary=False)
-    assert {colour for item in draw(green, "") for colour in colours(item.plan)} == {"green"}
+    assert {colour for item in draw(green) for colour in colours(item.plan)} == {"green"}
 
 
 def test_it_counts_for_coverage() -> None:
@@ -143,7 +143,7 @@ def shrunk(rule: object) -> Shrink:
     request = Request(
         {"filesystem": ("xfs",), "layout": ("written",), "fault": ("none",), "colour": ("green",)}, canary=False
     )
-    search = Shrink(draw(request, "")[0].plan, "fake", None)
+    search = Shrink(draw(request)[0].plan, "fake", None)
     follow_fast(search, {"fake": FakeLab(rule)})  # type: ignore[arg-type]
     return search
 
@@ -164,7 +164,7 @@ def test_the_factors_name_it_where_it_matters() -> None:
 def test_every_row_is_whole(row: Dimension) -> None:
     """What is put into a plan is what is read from it."""
     assert {*row.usual, row.plainest} <= set(row.values) and row.seldom <= set(row.values)
-    plan = draw(Request(canary=False), "")[0].plan
+    plan = draw(Request(canary=False))[0].plan
     assert row.holders(plan) and all(row.value(plan, worker) in row.values for worker in plan.workers)
     for worker in row.holders(plan):
         before = combination_of(plan, worker)

@@ -91,7 +91,7 @@ def config(tmp_path: Path, **changes: Any) -> RunConfig:
 def a_run(stored: RunConfig, **facts: object) -> Path:
     """The directory of a run that has ended, and in whose store somebody wrote."""
     directory = execution.carry_out(stored, lambda _: None).directory
-    with Store(directory) as store:
+    with Store(directory, resume=True) as store:
         store.describe(**facts)
     return directory
 
@@ -234,7 +234,8 @@ def test_no_place_comes_from_a_store(tmp_path: Path, booted: list[object], place
     elsewhere = replace(stored, scratch=home.parent)
     for facts in ({"run": str(home)}, {"run": "home", "config": elsewhere.to_dict()}, {"run": 1}, {"run": None}):
         run = a_run(stored, **facts)
-        assert "the directory of a run has its name" in refused("resume", run, *places)
+        said = refused("resume", run, *places)
+        assert "the directory of a run has its name" in said or "fact 'run': found" in said
         assert (home / "work").read_text() == "of years"
 
 
@@ -243,7 +244,7 @@ def test_results_that_lie_where_a_store_says_its_disks_are_stay(
 ) -> None:
     stored = config(tmp_path)
     run = a_run(stored)
-    with Store(run) as store:
+    with Store(run, resume=True) as store:
         store.describe(config=replace(stored, scratch=tmp_path / "victim", results=tmp_path / "elsewhere").to_dict())
     (tmp_path / "victim" / run.name).mkdir(parents=True)
     (tmp_path / "victim" / run.name / "work").write_text("of years")

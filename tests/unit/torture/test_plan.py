@@ -7,14 +7,15 @@ from dataclasses import replace
 
 import pytest
 
-from torture.draw.matrix import draw, is_canary
+from torture.draw.arm import Arm
+from torture.draw.matrix import draw
 from torture.draw.request import Request
 from torture.errors import BadRequest
 from torture.plan import FaultSpec, Plan
 
 
 def some_plans() -> list[Plan]:
-    return [item.plan for item in draw(Request(seed=7), "lying-disk")]
+    return [item.plan for item in draw(Request(seed=7))]
 
 
 def test_a_plan_survives_json() -> None:
@@ -37,7 +38,7 @@ def test_a_plan_names_itself_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_control_arm_differs_in_nothing_but_the_pin() -> None:
-    plan = next(plan for plan in some_plans() if not plan.is_control and not is_canary(plan))
+    plan = next(item.plan for item in draw(Request()) if item.arm is Arm.pinned)
     control = plan.control()
     assert control.is_control
     assert [replace(worker, pin="none") for worker in plan.workers] == list(control.workers)

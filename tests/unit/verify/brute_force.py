@@ -46,6 +46,7 @@ class Truth:
     excused: frozenset[Any]
     acked: bool
     reported: bool
+    """That the store that was accepted last is lost."""
 
 
 def truth_at(records: list[Record], base: Content, page: int, byte: int) -> Truth:
@@ -178,7 +179,9 @@ def truth(deeds: list[Deed], base: Any, emptied: Any) -> Truth:
     excused = set()
     if last_sure and all(deed.state == "failed" for deed in last_sure):
         excused = durable | (set() if "acked" in states else {emptied})
-    return Truth(frozenset(latest), frozenset(durable), frozenset(excused), "acked" in states, "failed" in states)
+    last = max((deed for deed in deeds if deed.sure), key=lambda deed: deed.began, default=None)
+    reported = last is not None and last.state == "failed"
+    return Truth(frozenset(latest), frozenset(durable), frozenset(excused), "acked" in states, reported)
 
 
 WHAT = ["store", "store", "store", "sync", "sync", "swap", "zero", "resize"]

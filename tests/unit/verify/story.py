@@ -59,10 +59,16 @@ class Story:
             self.records.append(ledger.Stored(worker, refused))
 
     def sync(
-        self, errno: int = 0, *, kind: str = "msync", files: Sequence[int] = (1,), pages: tuple[int, int] = (0, 0)
+        self,
+        errno: int = 0,
+        *,
+        kind: str = "msync",
+        files: Sequence[int] = (1,),
+        pages: tuple[int, int] = (0, 0),
+        worker: int = 1,
     ) -> None:
-        self.records.append(ledger.Sync(1, kind, tuple(files), *pages))
-        self.records.append(ledger.Synced(1, errno))
+        self.records.append(ledger.Sync(worker, kind, tuple(files), *pages))
+        self.records.append(ledger.Synced(worker, errno))
 
     def alter(self, alteration: ledger.Resize | ledger.Zeroed, errno: int = 0) -> None:
         self.records += [alteration, ledger.Altered(alteration.worker, errno)]

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.unit.verify import reference
 from tests.unit.verify.brute_force import PAGES, Truth, base_of, ledgers, truth_at
 from tests.unit.verify.story import RUN
-from verify import checker, ledger, oracle, reader, reference
+from verify import checker, ledger, oracle, reader
 from verify.finding import Finding
 from verify.history import BASE, ZERO, Content
 from verify.ledger import Record

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from verify import reference, stamp
+from tests.unit.verify import reference
+from verify import stamp
 from verify.stamp import Kind, Look, SectorLook, Span
 
 U32 = st.integers(0, 2**32 - 1)

@@ -25,7 +25,7 @@ from workloads.pins import PINS
 from workloads.plan import Op, WorkerPlan
 from workloads.servant import SERVICES, Client, Servant, root_of_mount
 from workloads.unsupported import Unsupported
-from workloads.worker import WorkerProcess
+from workloads.worker import Task, WorkerProcess
 
 PAGE = mmap.PAGESIZE
 PAGES = 8
@@ -209,7 +209,8 @@ def run_worker(directory: Path, layout: str, *ops: Op, pin: str = "mlock") -> tu
         for record in made:
             writer.append(record)
     plan = WorkerPlan(1, 5, str(directory / "f"), 0, PAGES, pin, "store", ops)
-    with worker.start(plan, run=RUN, ledger_path=path, uid=UID, gid=GID, memlock_bytes=-1, page_bytes=PAGE) as process:
+    task = Task((plan,), run=RUN, ledger_path=path, uid=UID, gid=GID, memlock_bytes=-1, page_bytes=PAGE)
+    with worker.start(task) as process:
         report = process.wait_finished(TIMEOUT_S)
         if report.state == "unsupported":
             pytest.skip(report.error)
@@ -258,14 +259,7 @@ def test_a_servant_does_what_the_worker_may_not(name: str, directory: Path) -> N
 def begun(plan: WorkerPlan, path: Path, mount_point: Path | None) -> WorkerProcess:
     """A worker on a filesystem that is mounted there."""
     return worker.start(
-        plan,
-        run=RUN,
-        ledger_path=path,
-        uid=UID,
-        gid=GID,
-        memlock_bytes=-1,
-        page_bytes=PAGE,
-        mount_point=mount_point,
+        Task((plan,), RUN, path, uid=UID, gid=GID, memlock_bytes=-1, page_bytes=PAGE, mount_point=mount_point)
     )
 
 

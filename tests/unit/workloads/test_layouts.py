@@ -12,6 +12,8 @@ import pytest
 from verify import stamp
 from verify.descriptors import opened
 from verify.ledger import Base, File
+from verify.observation import Missing
+from verify.reader import observe_file
 from workloads import layouts, libc
 from workloads.layouts import CLONE_ID_OFFSET, LAYOUTS
 from workloads.unsupported import Unsupported
@@ -86,6 +88,8 @@ def test_a_snapshotted_file_shares_all_blocks_with_its_snapshot(scratch: Callabl
     assert (mount_point / target.name).read_bytes() == (mount_point / clone.name).read_bytes()
     assert EXTENT_SHARED & extent_flags(mount_point / target.name)[0]
     assert (mount_point / clone.name).stat().st_mode & 0o022 == 0
+    shown = list(observe_file(Path(target.name), run=RUN, content_file=3, page_bytes=4096, beneath=mount_point))
+    assert not [each for each in shown if isinstance(each, Missing)], "the reader follows no links"
 
 
 @pytest.mark.root

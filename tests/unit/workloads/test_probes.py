@@ -45,20 +45,14 @@ def run_workers(
         writer.append(ledger.Begin(ledger.LEDGER_VERSION, RUN, PAGE, ""))
         for file in made:
             writer.append(file)
-    plans = [
+    plans = tuple(
         WorkerPlan(number, number, str(directory / str(number)), 0, PAGES, pin, "store", ops)
         for number, ops in enumerate(steps, 1)
-    ]
-    with worker.start(
-        *plans,
-        run=RUN,
-        ledger_path=path,
-        uid=UID,
-        gid=GID,
-        memlock_bytes=-1,
-        page_bytes=PAGE,
-        mount_point=mount_point,
-    ) as process:
+    )
+    task = worker.Task(
+        tuple(plans), RUN, path, uid=UID, gid=GID, memlock_bytes=-1, page_bytes=PAGE, mount_point=mount_point
+    )
+    with worker.start(task) as process:
         report = process.wait_finished(TIMEOUT_S)
         assert report.state == "finished", report.error
         process.end()  # and its servant, which holds the mount

@@ -21,7 +21,7 @@ from workloads import libc, worker
 from workloads.access import ACCESSES, SecondProcess
 from workloads.children import in_child
 from workloads.plan import Op, WorkerPlan
-from workloads.worker import WorkerProcess
+from workloads.worker import Task, WorkerProcess
 
 PAGE = mmap.PAGESIZE
 RUN = 0xFEDC_BA98_7654_3210
@@ -48,13 +48,7 @@ def start(ledger_path: Path) -> Iterator[Start]:
         given = {"worker": 1, "file": 5, "pin": "mlock", "access": "store", **fields}
         plan = WorkerPlan(path=str(path), first_page=first_page, pages=pages, ops=ops, **given)
         process = worker.start(
-            plan,
-            run=RUN,
-            ledger_path=ledger_path,
-            uid=UID,
-            gid=GID,
-            memlock_bytes=memlock_bytes,
-            page_bytes=PAGE,
+            Task((plan,), RUN, ledger_path, uid=UID, gid=GID, memlock_bytes=memlock_bytes, page_bytes=PAGE)
         )
         started.append(process)
         return process
@@ -279,8 +273,9 @@ from pathlib import Path
 from workloads import worker
 from workloads.plan import Op, WorkerPlan
 plan = WorkerPlan(1, 5, sys.argv[1], 0, 1, "none", "store", (Op("gate", name="a"),))
-process = worker.start(plan, run=1, ledger_path=Path(sys.argv[2]), uid=int(sys.argv[3]), gid=int(sys.argv[4]),
-                       memlock_bytes=-1, page_bytes=int(sys.argv[5]))
+task = worker.Task((plan,), run=1, ledger_path=Path(sys.argv[2]), uid=int(sys.argv[3]), gid=int(sys.argv[4]),
+                   memlock_bytes=-1, page_bytes=int(sys.argv[5]))
+process = worker.start(task)
 assert process.wait_gate("a", 20)
 holder = os.fork()
 if holder == 0:

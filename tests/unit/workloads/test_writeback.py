@@ -20,37 +20,47 @@ EXT4 = ["mkfs.ext4", "-q", "-b", "4096", "-E", "nodiscard,lazy_itable_init=0", "
 Scratch = Callable[[list[str], int], Path]
 
 
-@pytest.fixture(params=["cachestat", "other descriptor"])
+def refuse(descriptor: int) -> libc.CacheStat:
+    raise OSError(errno.ENOSYS, "Function not implemented")
+
+
+@pytest.fixture(params=["cachestat", "FIEMAP", "O_DIRECT"])
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Both ways of waiting, that of kernels before 6.5 by having cachestat refused."""
-
-    def refuse(descriptor: int) -> libc.CacheStat:
-        raise OSError(errno.ENOSYS, "Function not implemented")
-
+    """All ways of waiting, those of kernels before 6.5, and of filesystems without FIEMAP, by having the others refused."""
     if request.param == "cachestat":
         request.getfixturevalue("cached")
     else:
         monkeypatch.setattr(writeback, "wait_by_cachestat", refuse)
+    if request.param == "O_DIRECT":
+        monkeypatch.setattr(writeback, "write_and_wait", refuse)
     return str(request.param)
 
 
 @pytest.fixture
-def dirty(scratch: Scratch) -> Iterator[MappedFile]:
-    """A file on ext4 with all pages dirty, on a disk that has no room for them yet: a sparse image on a tmpfs."""
+def clean(scratch: Scratch) -> Iterator[MappedFile]:
+    """A mapped hole on ext4, on a disk that has no room for it yet: a sparse image on a tmpfs."""
     path = scratch(EXT4, 64) / "f"
     path.touch()
     os.truncate(path, PAGES * PAGE)
     os.sync()
     with MappedFile(path, file=1, first_page=0, pages=PAGES, page_bytes=PAGE) as place:
         place.map()
-        place.view[:] = b"x" * PAGES * PAGE
         yield place
 
 
 @pytest.fixture
-def broken_disk(dirty: MappedFile, fill: Callable[[Path], None]) -> Iterator[None]:
+def dirty(clean: MappedFile, request: pytest.FixtureRequest) -> MappedFile:
+    """All pages of it dirty. If the disk is to be broken it is by then: somebody else's sync(2) may come at any time."""
+    if "broken_disk" in request.fixturenames:
+        request.getfixturevalue("broken_disk")
+    clean.view[:] = b"x" * PAGES * PAGE
+    return clean
+
+
+@pytest.fixture
+def broken_disk(clean: MappedFile, fill: Callable[[Path], None]) -> Iterator[None]:
     """Leaves no room in the tmpfs for what the filesystem has not written yet."""
-    ballast = dirty.path.parent.parent / "ballast"
+    ballast = clean.path.parent.parent / "ballast"
     fill(ballast)
     yield
     ballast.unlink()
@@ -73,8 +83,8 @@ def test_its_error_is_still_the_workers_to_hear(dirty: MappedFile) -> None:
 
 
 @pytest.mark.root
-@pytest.mark.usefixtures("cached", "broken_disk")
-def test_waiting_by_cachestat_leaves_the_error_unseen(dirty: MappedFile) -> None:
+@pytest.mark.usefixtures("way", "broken_disk")
+def test_waiting_leaves_the_error_unseen(dirty: MappedFile) -> None:
     """A descriptor opened after background writeback still hears of the error, as after the flusher's own."""
     write_back(dirty)
     with descriptors.opened(dirty.path) as late:
@@ -125,24 +135,6 @@ def test_waits_after_each_pass_until_nothing_is_under_writeback(
     monkeypatch.setattr(libc, "sync_file_range", lambda *_: steps.append("write"))
     write_back(place)
     assert steps == ["write", "poll", "poll", "poll", "write", "poll", "poll"]
-
-
-def test_before_linux_6_5_another_descriptor_waits_after_each_pass(
-    new_file: Callable[[int], Path], opened: Callable[..., MappedFile], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    place = opened(new_file(PAGES), PAGES)
-    steps: list[tuple[bool, int]] = []
-
-    def refuse(descriptor: int) -> libc.CacheStat:
-        raise OSError(errno.ENOSYS, "Function not implemented")
-
-    def note(descriptor: int, offset_bytes: int, length_bytes: int, flags: int) -> None:
-        steps.append((descriptor == place.descriptor, flags))
-
-    monkeypatch.setattr(libc, "cachestat", refuse)
-    monkeypatch.setattr(libc, "sync_file_range", note)
-    write_back(place)
-    assert steps == [(True, libc.SYNC_FILE_RANGE_WRITE), (False, libc.SYNC_FILE_RANGE_WAIT_BEFORE)] * 2
 
 
 def test_pages_that_stay_dirty_do_not_hold_it_up(

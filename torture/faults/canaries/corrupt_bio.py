@@ -9,23 +9,20 @@ from __future__ import annotations
 import mmap
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import ClassVar
 
-from devicemapper.table import Segment, Table
-from devicemapper.targets import Flakey
 from torture.errors import NotRun
 from torture.faults.base import Parameter, Proof
 from torture.faults.canaries.planted import Damage, Place, Planted, leave, stamped, stored_places, stored_whole_only
 from torture.faults.io_errors.data_sectors import data_sectors
 from torture.faults.io_errors.failing_writes import refusing
-from torture.faults.power.dropping import flakey_table
+from torture.faults.power.dropping import OnFlakey, changed
 from torture.rig.scene import Scene
 from verify.descriptors import opened
 from verify.stamp import SECTOR_BYTES
 
 
-class CorruptBio(Damage):
+class CorruptBio(Damage, OnFlakey):
     """The byte is the `byte`th of each write; a page takes part in as many writes as the filesystem makes of it."""
 
     name = "corrupt-bio"
@@ -41,14 +38,10 @@ class CorruptBio(Damage):
 
     _damaged: tuple[Planted, ...] = ()
 
-    def table(self, disk: str, length_sectors: int) -> Table:
-        """A flakey target that is always up."""
-        return flakey_table(disk, length_sectors)
-
     def strike(self, scene: Scene) -> None:
         """From before the first store to the unmount."""
         broken = refusing(str(scene.disk), scene.length_sectors, data_sectors(scene))
-        scene.swap(Table(tuple(map(self._corrupting, broken.segments))))
+        scene.swap(changed(broken, features=self._features()))
 
     def before_reading(self, scene: Scene) -> None:
         """Note where the stored pages lie, while the filesystem is mounted."""
@@ -71,11 +64,6 @@ class CorruptBio(Damage):
 
     def _features(self) -> tuple[str, ...]:
         return (f"corrupt_bio_byte {self.values['byte']} w {self.values['value']} 0",)
-
-    def _corrupting(self, segment: Segment) -> Segment:
-        if not isinstance(segment.target, Flakey):
-            return segment
-        return replace(segment, target=replace(segment.target, features=self._features()))
 
     def _differing(self, scene: Scene) -> Iterator[Planted]:
         page = memoryview(mmap.mmap(-1, scene.plan.page_bytes))

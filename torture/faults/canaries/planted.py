@@ -103,20 +103,17 @@ def planted(directory: Path) -> tuple[Planted, ...]:
     return codec.decode(tuple[Planted, ...], read_kept(path)) if path.exists() else ()
 
 
-def stamped(place: Place, scene: Scene, *, page: int, generation: int, kind: stamp.Kind = stamp.Kind.STORE) -> bytearray:
+def stamped(place: Place, scene: Scene, *, page: int, generation: int, kind: stamp.Kind = stamp.Kind.STORE) -> bytes:
     """A whole page of stamps of the file, or of no file for the kind FOREIGN."""
-    content = bytearray(scene.plan.page_bytes)
-    stamp.fill(
-        content,
+    return stamp.page(
         run=scene.plan.stamp_run,
         file=stamp.FOREIGN_FILE if kind is stamp.Kind.FOREIGN else place.file,
-        first_page=page,
+        page=page,
         generation=generation,
         writer=place.writer,
         kind=kind,
         page_bytes=scene.plan.page_bytes,
     )
-    return content
 
 
 def _places(scene: Scene) -> Iterator[Place]:

@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import ClassVar
 
-from devicemapper.table import Segment, Table
-from devicemapper.targets import Flakey
 from torture.faults.base import Parameter
 from torture.faults.io_errors.eio_once import EioOnce
 from torture.faults.io_errors.failing_writes import RefusedWrites
+from torture.faults.power.dropping import changed
 from torture.rig.scene import Scene
 from verify import ledger
 
@@ -62,8 +60,7 @@ class EioFlapping(EioOnce):
 
     def _load(self, scene: Scene) -> None:
         seconds = self.values["seconds"]
-        table = Table(tuple(_flapping(each, seconds) for each in self._broken(scene).segments))
-        scene.dm.exchange_table(table)
+        scene.dm.exchange_table(changed(self._broken(scene), up_s=seconds, down_s=seconds))
         self._began_s = time.monotonic()
 
     def _wait(self, odd: bool) -> None:
@@ -75,9 +72,3 @@ class EioFlapping(EioOnce):
             return
         ahead = 1 if interval % 2 != odd else 2
         time.sleep(ahead * seconds - within + _MARGIN_S)
-
-
-def _flapping(segment: Segment, seconds: int) -> Segment:
-    if not isinstance(segment.target, Flakey):
-        return segment
-    return replace(segment, target=replace(segment.target, up_s=seconds, down_s=seconds))

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import ClassVar
 
 from devicemapper.table import Table
-from torture.faults.base import SHUT_DOWN, Fault, Proof
+from torture.faults.base import SHUT_DOWN, Proof
 from torture.faults.io_errors.failing_writes import RefusedWrites, refusing
-from torture.faults.power.dropping import flakey_table
+from torture.faults.power.dropping import OnFlakey
 from torture.rig.scene import Scene
 from verify import ledger
 
 
-class EioWrites(Fault):
+class EioWrites(OnFlakey):
     """What was stored may be lost, but then no sync may say that it is safe. The filesystem may shut itself down."""
 
     name = "eio-writes"
@@ -25,10 +25,6 @@ class EioWrites(Fault):
     excused_errnos = SHUT_DOWN
 
     _refused: RefusedWrites
-
-    def table(self, disk: str, length_sectors: int) -> Table:
-        """A flakey target that is always up."""
-        return flakey_table(disk, length_sectors)
 
     def strike(self, scene: Scene) -> None:
         """Refuse from now on. Syncs still prove what they say: that is the point."""

@@ -12,9 +12,8 @@ from devicemapper.block_stat import block_stat
 from devicemapper.table import Segment, Table
 from devicemapper.targets import Flakey, Linear, Target
 from torture.faults.base import Proof
+from torture.faults.power.dropping import FOREVER_S
 from torture.rig.scene import Scene
-
-FOREVER_S = 180
 
 
 def refusing(disk: str, length_sectors: int, ranges: Iterable[tuple[int, int]]) -> Table:

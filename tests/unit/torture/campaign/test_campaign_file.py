@@ -69,6 +69,9 @@ def test_every_part_arrives(tmp_path: Path) -> None:
         (WELL_KNOWN + "[[known]]\nreason = 's'\n", 6, "expires"),
         (WELL_KNOWN + "[[known]]\nreason = 's'\ncause = 's'\n", 8, "cause"),
         ("[budget]\ntrials = 1\n[include]\nfault = ['enospc:blocks=1']\n", 4, "fault"),
+        (f"[budget]\ntime = '{'9' * 400}d'\n", 2, "time"),
+        ("kernel = [1]\n[budget]\ntrials = 1\n", 1, "kernel"),
+        ("known = ['']\n[budget]\ntrials = 1\n", 1, "known"),
         ("[budget]\ntrials = 1\n[include]\nfault = ['lying-disk']\n", 4, "fault"),
     ],
 )
@@ -116,7 +119,7 @@ def test_a_known_finding_that_has_expired_is_said(tmp_path: Path) -> None:
     assert "known finding 'ext2' counts again since 2020-01-01" in done.stderr
 
 
-@pytest.mark.parametrize("content", [None, b"seed = ", b"\xff\xfe"])
+@pytest.mark.parametrize("content", [None, b"seed = ", b"\xff\xfe", b"seed = " + b"[" * 9999, b"seed = " + b"9" * 9999])
 def test_what_is_no_campaign_file_is_refused(tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / "c.toml"
     if content is not None:

@@ -11,6 +11,7 @@ import pytest
 
 from tests.unit.torture.fake_lab import FakeLab
 from torture.campaign import run_config
+from torture.campaign.recorded import stored
 from torture.campaign.run_config import RunConfig
 from torture.campaign.run_directory import held, opened, recorded, reopened, temporary
 from torture.draw.request import Request
@@ -18,7 +19,6 @@ from torture.errors import BadRequest, BrokenTool, MissingRequirement
 from torture.lab import clean
 from torture.lab.homes import LOCK, is_held
 from torture.lab.run_id import ENVIRONMENT
-from torture.results.store import stored
 
 
 @pytest.fixture

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 
 from tests.unit.torture.stories import finding
-from torture.campaign.confirm import shape_of
+from torture.campaign.confirm import FEWEST_REPEATS
 from torture.campaign.schedule import CONFIRM_EVERY, FixedList, Schedule
 from torture.draw.combination import combinations_of
 from torture.draw.request import Request, whole_space
 from torture.judge import Verdict
+from torture.results.blame import ENOUGH, shape_of
 from torture.results.known import Known
 from torture.results.store import Task, Trial
 from verify.finding import Finding
@@ -23,7 +25,7 @@ REQUEST = Request({"filesystem": ("ext4", "ext2")}, seed=5)
 
 
 def schedule(**options: object) -> Schedule:
-    return Schedule(REQUEST, {"packaged": "lying-disk"}, **options)  # type: ignore[arg-type]
+    return Schedule(REQUEST, ["packaged"], **options)  # type: ignore[arg-type]
 
 
 def result(task: Task, *findings: Finding) -> Trial:
@@ -90,7 +92,7 @@ def test_a_finding_whose_trials_take_minutes_does_not_starve_the_rest() -> None:
 
 def test_a_finding_gets_its_control_arm_before_anything_else() -> None:
     wide = replace(whole_space(), pairwise=False, seed=3).having(filesystem=("ext4",), fault=("shutdown",))
-    source = Schedule(wide, {"packaged": "lying-disk"})
+    source = Schedule(wide, ["packaged"])
     tasks = follow(source, 40, "ext4")
     first = next(task for task in tasks if task.arm == "pinned")
     repeats = [task for task in tasks if task.arm == "repeat"]
@@ -101,18 +103,19 @@ def test_a_finding_gets_its_control_arm_before_anything_else() -> None:
 
 def test_control_arms_of_findings_are_run_before_the_budget_of_findings_ends_it() -> None:
     wide = replace(whole_space(), pairwise=False, seed=3).having(filesystem=("ext4",), fault=("shutdown",))
-    source = Schedule(wide, {"packaged": "lying-disk"}, most_findings=1)
+    source = Schedule(wide, ["packaged"], most_findings=1)
     tasks = []
     while (task := source.next()) is not None:
         tasks.append(task)
         source.finished(result(task, *[finding()] * (task.arm == "pinned")))
-    assert [task.arm for task in tasks] == ["canary", "pinned", "repeat"]
+    assert [task.arm for task in tasks] == ["canary", "pinned", *["repeat"] * FEWEST_REPEATS]
+    assert Counter(task.plan.is_control for task in tasks[1:]) == {False: ENOUGH, True: ENOUGH}
     assert tasks[2].plan == tasks[1].plan.control()
 
 
 def test_the_whole_space_is_reached_whatever_the_matrix_has() -> None:
     wide = replace(whole_space(), pairwise=False, seed=3).having(filesystem=("ext4", "xfs"))
-    tasks = follow(Schedule(wide, {"packaged": "lying-disk"}), 260)
+    tasks = follow(Schedule(wide, ["packaged"]), 260)
     combinations = [combination for task in tasks if not task.is_canary for combination in combinations_of(task.plan)]
     for name, values in wide.values.items():
         assert {combination[name] for combination in combinations} == set(values) - {"snapshotted"}
@@ -121,7 +124,7 @@ def test_the_whole_space_is_reached_whatever_the_matrix_has() -> None:
 def test_slow_faults_come_less_often_and_hopeless_ones_hardly_ever() -> None:
     faults = ("eio-writes", "replay", "shutdown")
     wide = replace(whole_space(), pairwise=False, seed=3).having(filesystem=("ext4",), fault=faults)
-    source = Schedule(wide, {"packaged": "lying-disk"})
+    source = Schedule(wide, ["packaged"])
     tried: Counter[str] = Counter()
     for _ in range(120):
         task = source.next()
@@ -148,7 +151,7 @@ def test_budgets_end_it() -> None:
     hunting = schedule(most_findings=1)
     while (task := hunting.next()) is not None:
         hunting.finished(result(task, finding()))
-        assert task.number < 10
+        assert task.number < 20
     assert hunting.next() is None
 
 
@@ -177,7 +180,7 @@ def test_a_resumed_campaign_does_not_forget_what_it_looked_into(killed_after: in
 
 
 def test_several_kernels_get_every_plan() -> None:
-    source = Schedule(REQUEST, {"one": "lying-disk", "two": "lying-disk"})
+    source = Schedule(REQUEST, ["one", "two"])
     tasks = [task for task in follow(source, 44) if not task.is_canary]
     by_kernel = {lab: [task.plan for task in tasks if task.kernel == lab] for lab in ("one", "two")}
     assert by_kernel["one"] == by_kernel["two"]
@@ -186,10 +189,40 @@ def test_several_kernels_get_every_plan() -> None:
 def test_a_fixed_list_leaves_out_what_is_done() -> None:
     from torture.draw.matrix import draw
 
-    drawn = draw(REQUEST, "lying-disk")
-    source = FixedList(drawn, "packaged", done=[1, 2])
+    drawn = draw(REQUEST)
+    done = [result(Task(number, item.arm, item.plan, "packaged")) for number, item in enumerate(drawn[:2], 1)]
+    source = FixedList(drawn, "packaged", done)
     task = source.next()
     assert task is not None and (task.number, task.plan) == (3, drawn[2].plan)
+
+
+def _not_planted(task: Task) -> Trial:
+    return replace(result(task), verdict=Verdict(Outcome.notrun, "the kernel has no dm-flakey", ()))
+
+
+@pytest.mark.parametrize("endless", [True, False])
+def test_a_loss_that_cannot_be_planted_gives_way_to_another(endless: bool) -> None:
+    """A resumed run neither forgets nor repeats it."""
+    from torture.draw.matrix import draw
+
+    def source(done: Sequence[Trial] = ()) -> FixedList | Schedule:
+        return schedule(finished=done) if endless else FixedList(draw(REQUEST), "packaged", done)
+
+    first = source()
+    task = first.next()
+    assert task is not None and task.plan.fault_names == "lying-disk"
+    first.finished(_not_planted(task))
+    instead = first.next()
+    assert instead is not None and (instead.plan.filesystem, instead.plan.fault_names) == ("ext4", "stale-disk")
+    assert instead.is_canary and instead.number != task.number
+    if not endless:
+        assert source([_not_planted(task)]).next() == instead
+        again = source([_not_planted(task), result(instead)]).next()
+        assert again is not None and again.plan.filesystem == "ext2"
+    last = _not_planted(instead)
+    first.finished(last)
+    following = first.next()
+    assert following is not None and following.plan.filesystem == "ext2"
 
 
 def test_a_missed_canary_ends_the_campaign() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from torture.dimensions import DIMENSIONS
+from torture.draw.arm import Arm
 from torture.draw.matrix import Drawn, draw
 from torture.draw.request import Request
 from torture.plan import Plan
@@ -12,7 +13,7 @@ from torture.plan import Plan
 
 def drawn(**options: object) -> list[Drawn]:
     values = {name: options.pop(name) for name in DIMENSIONS if name in options}
-    return draw(Request(values, **options), "lying-disk")  # type: ignore[arg-type]
+    return draw(Request(values, **options))  # type: ignore[arg-type]
 
 
 def kinds(plan: Plan) -> set[str]:
@@ -30,7 +31,7 @@ def test_canaries_come_first_one_for_each_filesystem() -> None:
 
 
 def test_every_pinned_plan_is_followed_by_its_control_arm() -> None:
-    items = [item for item in drawn() if not item.is_canary]
+    items = [item for item in drawn() if item.arm is not Arm.canary]
     for pinned, control in zip(items[::2], items[1::2], strict=True):
         assert (pinned.arm, control.arm) == ("pinned", "control")
         assert pinned.plan.control() == control.plan

@@ -9,6 +9,7 @@ from itertools import combinations
 import pytest
 
 from torture.dimensions import DIMENSIONS
+from torture.draw.arm import Arm
 from torture.draw.matrix import Drawn, draw
 from torture.draw.request import Request, whole_space
 from torture.filesystems import filesystem
@@ -29,7 +30,7 @@ def wide(count: int, **fields: object) -> Request:
 
 
 def plans(request: Request) -> list[Plan]:
-    return [item.plan for item in draw(request, "lying-disk")]
+    return [item.plan for item in draw(request)]
 
 
 def values(plan: Plan, worker: WorkerPlan) -> dict[str, str]:
@@ -93,7 +94,7 @@ def test_interesting_plans_come_first() -> None:
 
 
 def test_count_is_the_number_of_plans_and_each_pinned_one_has_its_control_arm() -> None:
-    items: list[Drawn] = draw(wide(30, control=True), "lying-disk")
+    items: list[Drawn] = draw(wide(30, control=True))
     assert sum(item.arm == "pinned" for item in items) == sum(item.arm == "control" for item in items) == 30
 
 
@@ -156,8 +157,8 @@ def test_xfs_is_not_frozen_while_its_metadata_cannot_be_written() -> None:
 def test_plans_that_are_given_are_run_as_they_are() -> None:
     given = plans(wide(3))
     request = Request(plans=tuple(plan.to_json() for plan in given), control=False)
-    items = draw(request, "lying-disk")
-    assert [item.plan for item in items if not item.is_canary] == given
+    items = draw(request)
+    assert [item.plan for item in items if item.arm is not Arm.canary] == given
     assert {item.plan.filesystem for item in items} == {plan.filesystem for plan in given}
 
 

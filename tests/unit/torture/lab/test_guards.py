@@ -272,7 +272,7 @@ def test_who_comes_after_the_claim_is_seen_before_each_mkfs(attach: Attach, plac
         with pytest.raises(BrokenTool, match="is not the run's alone any more"):
             guards.check_again(device)
         with pytest.raises(OSError, match="busy"):
-            make_disk(device, 0, 4096)
+            make_disk(device)
 
 
 def test_the_run_that_has_claimed_the_device_does_not_hinder_itself(attach: Attach) -> None:

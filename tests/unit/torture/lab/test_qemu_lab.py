@@ -24,7 +24,7 @@ def image(tmp_path: Path) -> Path:
 
 
 def lab(home: Path, kernel: str = "") -> QemuLab:
-    return QemuLab("run", home / "results", home / "scratch", os.sysconf("SC_PAGE_SIZE"), kernel)
+    return QemuLab("run", home / "results", home / "scratch", kernel)
 
 
 def test_the_kernel_decides_the_lab(image: Path, tmp_path: Path) -> None:

@@ -104,7 +104,7 @@ def test_a_script_survives_the_command_line_of_a_kernel(text: str) -> None:
 @pytest.mark.parametrize("name", ["my disk", "a,b", "x=y", "quo\"te's", "größe", "$HOME", "line\nbreak", "100%\\n"])
 def test_no_path_of_the_host_is_on_the_command_line(name: str, tmp_path: Path) -> None:
     """`--scratch "/d/my disk"` once formatted the file /d/my."""
-    lab = UmlLab("run", tmp_path / name / "results", tmp_path / name / "scratch", 4096)
+    lab = UmlLab("run", tmp_path / name / "results", tmp_path / name / "scratch")
     arguments = " ".join(lab._arguments(7)).split()
     assert [word for word in arguments if word.startswith("ubd")] == [
         "ubd0t=disk.img",

@@ -34,13 +34,16 @@ FACTS: dict[str, Any] = {
 
 
 def page(trials: Sequence[Trial], *known: Known) -> str:
-    return render(trials, FACTS, known, TODAY)
+    """Of trials on kernels where the planted loss was found."""
+    canary = trial(0, PASSED, arm="canary")
+    canaries = [replace(canary, kernel=kernel) for kernel in dict.fromkeys(each.kernel for each in trials)]
+    return render([*canaries, *trials], FACTS, known, TODAY)
 
 
 def test_clean_cells_say_what_they_prove() -> None:
     text = page([trial(number, PASSED) for number in range(1, 81)])
     assert "none  80:27" in text
-    assert "Outcome: pass" in text and "80.0 per minute" in text and "busy 95% of the time" in text
+    assert "Outcome: pass" in text and "81.0 per minute" in text and "busy 95% of the time" in text
     assert "1 lost; the guest died" in text
 
 
@@ -81,6 +84,17 @@ def test_a_bad_night_fits_on_a_page() -> None:
     lines = page(trials).splitlines()
     assert len(lines) <= 60
     assert max(map(len, lines)) <= 124
+
+
+def test_without_a_canary_nothing_is_clean() -> None:
+    """Nor is what would be clean but for something known."""
+    entry = Known("it reserves nothing", "2027-01-01", {"filesystem": "ext4"}, kind="lost")
+    lacking = trial(1, Outcome.notrun, arm="canary")
+    for shown in (trial(2, PASSED), trial(3, FAILED, finding())):
+        text = render([lacking, shown], FACTS, [entry], TODAY)
+        assert "none  ?" in text and "no loss was planted" in text
+        assert "unknown - something could not be judged" in text and "exit code 5" in text
+    assert " 0 cells" in render([lacking, trial(2, PASSED)], FACTS, [entry], TODAY)
 
 
 def test_coverage_counts_what_was_judged_of_what_can_be() -> None:

@@ -9,11 +9,12 @@ import pytest
 from click.testing import CliRunner
 
 from tests.unit.torture.stories import finding, trial
+from torture.campaign.recorded import stored
 from torture.campaign.run_config import RunConfig
 from torture.cli import cli
 from torture.draw.request import Request
 from torture.report.formats import FORMATS
-from torture.results.store import Store, Task, stored
+from torture.results.store import Store, Task
 from verify.outcome import Outcome
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -9,13 +10,17 @@ import pytest
 from tests.unit.torture.stories import finding, plan, trial
 from torture.faults import FAULTS
 from torture.report import document
+from torture.report.formats import FORMATS, TEXT, exit_code
 from torture.report.summary import overall, render
 from torture.results.cells import Cell, outcomes
 from torture.results.groups import distinct, gather
+from torture.results.store import Trial
+from verify.finding import Finding
 from verify.outcome import Outcome
 from workloads.pins import PINS
 
 PASSED, FAILED, LATE = Outcome.passed, Outcome.failed, Outcome.late
+CANARY = trial(0, PASSED, arm="canary")
 
 
 def test_a_cell_has_its_worst_outcome() -> None:
@@ -24,7 +29,34 @@ def test_a_cell_has_its_worst_outcome() -> None:
 
 
 def test_a_finding_on_one_pin_does_not_stain_another() -> None:
-    assert outcomes([trial(1, FAILED, finding(pin="map-locked"))]) == {Cell("ext4", "hole", "mlock", "none"): PASSED}
+    trials = [CANARY, trial(1, FAILED, finding(pin="map-locked"))]
+    assert outcomes(trials) == {Cell("ext4", "hole", "mlock", "none"): PASSED}
+
+
+def test_no_cell_is_clean_where_the_canary_never_ran() -> None:
+    """Another filesystem's canary is none of it, nor that of another kernel."""
+    others = [replace(CANARY, kernel="other"), replace(CANARY, plan=replace(CANARY.plan, filesystem="xfs"))]
+    trials = [*others, trial(1, FAILED, finding(pin="map-locked"))]
+    assert outcomes(trials) == {Cell("ext4", "hole", "mlock", "none"): Outcome.unknown}
+
+
+@pytest.mark.parametrize("canary", [[], [Outcome.notrun], [Outcome.unknown]])
+def test_a_run_without_a_canary_that_was_found_does_not_pass(canary: list[Outcome]) -> None:
+    facts = {"config": {"endless": False}}
+    trials = [*(trial(1, outcome, arm="canary") for outcome in canary), trial(2, PASSED)]
+    assert exit_code(trials, facts) == Outcome.unknown.exit_code
+    assert json.loads(FORMATS["json"](trials, facts))["outcome"] == "unknown"
+    assert "1 unknown" in FORMATS[TEXT](trials, facts) and "the tool may be blind" in FORMATS[TEXT](trials, facts)
+
+
+def test_another_canary_that_was_found_does() -> None:
+    trials = [trial(1, Outcome.notrun, arm="canary"), CANARY, trial(2, PASSED)]
+    assert exit_code(trials, {"config": {"endless": False}}) == 0
+    assert "1 of 1 planted losses found" in render(trials)
+
+
+def test_what_reproduces_a_loss_needs_no_canary() -> None:
+    assert exit_code([trial(1, PASSED, arm="replay")], {"config": {"endless": False}}) == 0
 
 
 def test_canaries_are_no_results() -> None:
@@ -62,12 +94,59 @@ def test_a_loss_that_both_reads_saw_is_told_once() -> None:
 def test_the_pin_is_blamed_only_if_the_control_arm_is_clean() -> None:
     pinned, lost = trial(1, FAILED, finding()), finding(pin="none")
     (alone,) = gather([pinned])
-    (blamed,) = gather([pinned, trial(2, PASSED, arm="control")])
+    (blamed,) = gather(arms(PASSED))
     (cleared,) = gather([pinned, trial(2, FAILED, lost, arm="control")])
     (unclear,) = gather([pinned, trial(2, Outcome.unknown, arm="control")])
     assert alone.control == unclear.control == "no control arm was run"
-    assert blamed.control.startswith("only pinned mappings lose it")
-    assert "shows it too" in cleared.control
+    assert blamed.control == "with the pin 5 of 5 failed, without it 0 of 5: only pinned mappings lose it (p = 0.0079)"
+    assert cleared.control.endswith("without it 1 of 1: it is seen without a pin too, which is not to blame")
+
+
+def arms(control: Outcome, *shown: Finding, number: int = 5) -> list[Trial]:
+    """So many trials that lose with a pin, and as many without one."""
+    pinned = [trial(each, FAILED, finding()) for each in range(1, number + 1)]
+    return [CANARY, *pinned, *(trial(number + each, control, *shown, arm="control") for each in range(1, number + 1))]
+
+
+@pytest.mark.parametrize(
+    ("trials", "words"),
+    [
+        (arms(PASSED, number=1), "with the pin 1 of 1 failed, without it 0 of 1: too few to blame the pin"),
+        (arms(PASSED, number=4), "with the pin 4 of 4 failed, without it 0 of 4: too few to blame the pin"),
+        (
+            arms(FAILED, finding("hang", pin="none"), number=1),
+            "with the pin 1 of 1 failed, without it 1 of 1: too few to blame the pin",
+        ),
+        (
+            [*arms(PASSED), trial(20, FAILED, finding("torn", pin="none"), arm="control")],
+            "with the pin 5 of 5 failed, without it 1 of 6: too few to blame the pin",
+        ),
+        (
+            [*arms(PASSED, number=9), trial(20, FAILED, finding(pin="none"), arm="control")],
+            "with the pin 9 of 9 failed, without it 1 of 10: the pin makes it more frequent (p = 0.00012)",
+        ),
+    ],
+)
+def test_blame_needs_numbers_and_counts_all_that_the_control_arm_did(trials: list[Trial], words: str) -> None:
+    """The words stand in the document as in the summary."""
+    group = gather(trials)[0]
+    assert group.control == words
+    assert words in [each["control"] for each in document.document(trials, {})["findings"]]
+    assert words in " ".join(render(trials).replace("With the pin", "with the pin").split())
+
+
+def test_trials_of_other_plans_and_kernels_say_nothing_of_the_pin() -> None:
+    elsewhere = [replace(each, kernel="other") for each in arms(PASSED) if each.plan.is_control]
+    (group,) = gather([trial(1, FAILED, finding()), *elsewhere])
+    assert group.control == "no control arm was run"
+    other = [replace(each, kernel="", plan=replace(each.plan, mount_options=("sync",))) for each in elsewhere]
+    (group,) = gather([trial(1, FAILED, finding()), *other])
+    assert group.control == "no control arm was run"
+
+
+def test_an_unpinned_mapping_that_loses_beside_a_pinned_one_clears_the_pin() -> None:
+    (group,) = gather([*arms(PASSED), trial(20, FAILED, finding(pin="none"))])
+    assert group.control.endswith("the pin makes it more frequent (p = 0.0022)")
 
 
 @pytest.mark.parametrize(
@@ -107,7 +186,7 @@ def test_the_summary_says_what_was_lost_and_whether_anybody_was_told() -> None:
 
 def test_pins_that_fared_alike_share_a_row_and_others_do_not() -> None:
     lost = trial(3, FAILED, finding(pin="map-locked"), pin="map-locked")
-    text = render([trial(1, PASSED), trial(2, PASSED, arm="control"), lost])
+    text = render([CANARY, trial(1, PASSED), trial(2, PASSED, arm="control"), lost])
     assert "mlock, none  pass" in text
     assert "map-locked   FAIL" in text
 

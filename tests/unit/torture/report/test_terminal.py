@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 import torture
 from tests.unit.torture import stories
+from torture.campaign.recorded import stored
 from torture.campaign.run_config import RunConfig
 from torture.cli import main
 from torture.draw.arm import Arm
@@ -25,7 +26,7 @@ from torture.judge import Verdict
 from torture.report import campaign, summary
 from torture.report.terminal import echo
 from torture.results.known import Known
-from torture.results.store import Store, Task, Trial, stored
+from torture.results.store import Store, Task, Trial
 from verify.outcome import Outcome
 
 ATTACK = "\x1b[2J\x1b]0;owned\x07\rOutcome: pass\nOutcome: pass - every accepted store was there \N{RIGHT-TO-LEFT OVERRIDE}"

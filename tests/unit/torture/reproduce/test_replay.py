@@ -71,7 +71,7 @@ def test_what_cannot_be_found_says_what_may_be_given(tmp_path: Path) -> None:
         find_subject(tmp_path / "nothing", tmp_path)
 
 
-HERE = Path("/r"), Path("/s"), 4096
+HERE = Path("/r"), Path("/s")
 
 
 @pytest.mark.parametrize(

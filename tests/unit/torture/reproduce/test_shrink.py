@@ -33,7 +33,7 @@ from workloads.plan import WorkerPlan
 
 def large_plan() -> Plan:
     request = Request({"filesystem": ("xfs",), "fault": ("enospc",)}, canary=False, mount_options=("sync",))
-    return draw(request, "")[0].plan
+    return draw(request)[0].plan
 
 
 def stores(worker: WorkerPlan) -> int:

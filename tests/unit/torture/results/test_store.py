@@ -13,7 +13,8 @@ import pytest
 from tests.unit.torture.stories import finding, trial
 from torture.draw.arm import Arm
 from torture.errors import BadRequest, BrokenTool
-from torture.results.store import SCHEMA_VERSION, STORE, Store, Task, Trial
+from torture.results.store import STORE, Store, Task, Trial
+from torture.results.store_file import SCHEMA_VERSION
 from verify.outcome import Outcome
 
 
@@ -73,7 +74,7 @@ def test_a_finding_that_was_changed_is_refused(tmp_path: Path, old: str, new: st
         connection.execute("UPDATE result SET findings = replace(findings, ?, ?)", [old, new])
     with pytest.raises(BadRequest) as caught:
         list(store.trials())
-    assert f"findings of trial 7, {said}" in str(caught.value)
+    assert f"trial 7, findings: {said}" in str(caught.value)
 
 
 def test_what_was_added_survives_a_kill_at_once(tmp_path: Path) -> None:

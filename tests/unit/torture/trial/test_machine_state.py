@@ -12,7 +12,7 @@ from torture.errors import BadRequest
 from torture.lab import processes
 from torture.lab.run_id import ENVIRONMENT, new_run_id
 from torture.lab.uml import UmlLab
-from torture.rig.kernel_log import alarms
+from torture.rig.kernel_log import alarms, data_races
 
 
 def test_processes_are_found_and_ended_by_their_marker_and_no_others() -> None:
@@ -40,6 +40,14 @@ def test_processes_are_found_and_ended_by_their_marker_and_no_others() -> None:
         "Internal error: Oops: 0002 [#1]",
         "INFO: task umount:812 blocked for more than 120 seconds.",
         "WARNING: possible circular locking dependency detected",
+        "EXT4-fs (dm-0): This should not happen!! Data will be lost",
+        "Page cache invalidation failure on direct I/O.  Possible data corruption due to collision with buffered I/O!",
+        "kmemleak: 3 new suspected memory leaks (see /sys/kernel/debug/kmemleak)",
+        "rcu: INFO: rcu_sched self-detected stall on CPU",
+        "rcu: INFO: rcu_preempt detected stalls on CPUs/tasks:",
+        "rcu: INFO: rcu_preempt detected expedited stalls on CPUs/tasks: { 1-.... } 5 jiffies s: 9 root: 0x2/.",
+        "BUG: Bad page state in process python3  pfn:01234",
+        "BUG: Bad page map in process python3  pte:00000000 pmd:00000000",
     ],
 )
 def test_the_kernels_own_markers_are_alarms(line: str) -> None:
@@ -49,6 +57,19 @@ def test_the_kernels_own_markers_are_alarms(line: str) -> None:
 def test_a_filesystem_that_complains_of_a_broken_device_is_no_alarm() -> None:
     said = ["XFS (dm-0): log I/O error -5", "EXT4-fs error (device dm-0): ext4_find_entry", "Buffer I/O error on dev"]
     assert alarms(said) == []
+
+
+def test_a_loss_that_ext4_announces_on_a_broken_disk_is_no_alarm() -> None:
+    """The block that it lacks may have been refused by the fault; without one it is the filesystem's own."""
+    said = ["1.0 EXT4-fs (dm-0): This should not happen!! Data will be lost"]
+    assert alarms(said, sound_disk=False) == [] and alarms(said) == said
+
+
+def test_data_races_are_evidence_and_no_alarm() -> None:
+    race = "2.0 BUG: KCSAN: data-race in xfs_ilock / xfs_iunlock"
+    said = ["1.0 booted", race]
+    assert alarms(said) == []
+    assert data_races(said) == [f"the kernel reported a data race: {race}"]
 
 
 @pytest.mark.parametrize("content", [None, b"#!/bin/sh\n", b"text"])

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from torture.reproduce.fisher import exact, smallest_visible
+from torture.results.fisher import exact, smallest_visible
 
 
 def by_counting(a_seen: int, a_tried: int, b_seen: int, b_tried: int) -> float:

@@ -1,6 +1,6 @@
 """The stamp format in plain Python: slow, obvious, and what the native core is held against.
 
-Nothing but tests and readers of a strange dump need this module. It shares no code with the native core.
+Readers of a strange dump may need it too. It shares no code with the native core.
 """
 
 from struct import pack, unpack_from
