@@ -108,6 +108,11 @@ def system_directory(number: int) -> Path:
     return Path(f"/sys/dev/block/{os.major(number)}:{os.minor(number)}").resolve()
 
 
+def kernel_name(block_device: Path) -> str:
+    """The kernel's name of a block device, such as dm-0, whatever its node is called."""
+    return system_directory(block_device.stat().st_rdev).name
+
+
 def node(system: Path) -> Path:
     """The device node that devtmpfs has for a directory of sysfs ("!" stands for a slash there)."""
     return Path("/dev") / system.name.replace("!", "/")

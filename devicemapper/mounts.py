@@ -98,6 +98,8 @@ class Mount:
     source: str
     major: int
     minor: int
+    options: tuple[str, ...] = ()
+    """Those of the mount, then those of the filesystem."""
 
 
 @contextlib.contextmanager
@@ -190,9 +192,11 @@ def thaw(directory: Path) -> bool:
 def parse_mountinfo(line: str) -> Mount:
     """One line of mountinfo: `ID PARENT MAJOR:MINOR ROOT MOUNT_POINT OPTIONS [FIELD...] - FSTYPE SOURCE OPTIONS`."""
     before, _, after = line.partition(" - ")
-    _, _, number, _, place, *_ = before.split(" ")
+    _, _, number, _, place, flags, *_ = before.split(" ")
     major, minor = number.split(":")
-    return Mount(Path(unescape(place)), unescape(after.split(" ")[1]), int(major), int(minor))
+    _, source, own, *_ = after.split(" ")
+    options = (*flags.split(","), *own.split(","))
+    return Mount(Path(unescape(place)), unescape(source), int(major), int(minor), tuple(dict.fromkeys(options)))
 
 
 def unescape(word: str) -> str:

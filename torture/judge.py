@@ -15,14 +15,15 @@ from itertools import islice
 from pathlib import Path
 
 from torture.crash import outcome as crash
+from torture.crash.promised import promised
 from torture.faults import fault_class
 from torture.faults.canaries.planted import Planted, planted
 from torture.faults.gates import readable_warm
-from torture.filesystems import filesystem
+from torture.filesystems import Filesystem, filesystem
+from torture.filesystems.base import PROMISES
 from torture.plan import Plan
 from torture.rig.record import LEDGER, Record
 from verify import checker, ledger, oracle
-from verify.breach import MIXED_SECTOR
 from verify.circumstances import described
 from verify.completed import Completed, completed
 from verify.finding import Finding, of_filesystem
@@ -33,7 +34,6 @@ from verify.outcome import Outcome, outcome_of
 
 _MOST_PLANTED = 1 << 16
 """Damaged pages that are compared with those that were planted: some of each file."""
-_ALIEN = ("misdirected", "exposed", "corrupt")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,19 +78,30 @@ def _judge_run(plan: Plan, directory: Path, record: Record) -> Verdict:
     unfired = [f"{name} ({evidence})" for name, fired, evidence in record.proofs if not fired]
     if unfired:
         return Verdict(Outcome.unknown, f"the fault never fired: {', '.join(unfired)}", ())
+    row = found_filesystem(plan, record)
     if record.unmountable:
-        return Verdict(Outcome.failed, "the filesystem would not mount again", tuple(_unmountable(record)))
+        findings = [*_unmountable(record)]
+        return _judge_crashed(row, findings) if expected.crash else _verdict(row, findings)
     findings = [
         *described(of_files(plan, expected, directory), records),
-        *crash.first_failure(directory, records),
+        *crash.first_failure(directory, records, row),
         *_complaints(record),
         *_alarms(record),
     ]
     if any(fault_class(spec.name).canary for spec in plan.faults):
         return _judge_planted(directory, findings) or _judge_canary(stores, findings)
-    if expected.crash and not filesystem(plan.filesystem).has("journal"):
-        return _judge_without_journal(plan, findings)
-    return Verdict(outcome_of(findings), _reason(findings), tuple(findings))
+    return _judge_crashed(row, findings) if expected.crash else _verdict(row, findings)
+
+
+def found_filesystem(plan: Plan, record: Record) -> Filesystem:
+    """The filesystem of a trial, as it was found mounted."""
+    return filesystem(plan.filesystem).as_found(record.found)
+
+
+def _verdict(row: Filesystem, findings: Sequence[Finding], *, crashed: bool = False) -> Verdict:
+    """Of what was promised. That the sync promise is taken away is told, whether or not it was asked for."""
+    reason = "; ".join(filter(None, (_reason(findings), row.void(*PROMISES) if crashed else row.void("sync promise"))))
+    return Verdict(outcome_of(findings), reason, tuple(findings))
 
 
 def of_files(plan: Plan, expected: oracle.Expectations, directory: Path) -> Iterator[Finding]:
@@ -100,19 +111,14 @@ def of_files(plan: Plan, expected: oracle.Expectations, directory: Path) -> Iter
     yield from checker.check(expected, _observations(expected, directory, "cold"), "cold")
 
 
-def unshared(findings: Iterable[Finding]) -> Iterator[Finding]:
-    """Those that two files which claim the same block cannot explain."""
-    return (finding for finding in findings if finding.kind not in _ALIEN and finding.found != MIXED_SECTOR)
-
-
-def _judge_without_journal(plan: Plan, findings: Sequence[Finding]) -> Verdict:
-    """After a crash, files of a filesystem without a journal may claim blocks that others have by now: freed and handed
-    out again before the metadata of either reached the disk. What they show then breaks no promise that was made, nor what
-    fsck does to a block that one of them claims for metadata: it clears numbers in it that cannot be blocks."""
-    own = tuple(unshared(findings))
-    if findings and not own:
-        return Verdict(Outcome.notrun, f"{plan.filesystem} keeps no journal, and after a crash files share blocks", ())
-    return Verdict(outcome_of(own), _reason(own), own)
+def _judge_crashed(row: Filesystem, findings: Sequence[Finding]) -> Verdict:
+    """A trial after whose crash nothing was promised, or of which nothing is left to judge, is no pass."""
+    own = tuple(promised(row, findings))
+    if not own and row.void("sync promise"):
+        return Verdict(Outcome.notrun, row.void("sync promise"), ())
+    if not own and findings and not row.has("journal"):
+        return Verdict(Outcome.notrun, f"{row.name} keeps no journal, and after a crash files share blocks", ())
+    return _verdict(row, own, crashed=True)
 
 
 def judge_image(expected: oracle.Expectations, directory: Path) -> Verdict:

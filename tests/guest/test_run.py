@@ -127,3 +127,16 @@ def test_a_limit_too_small_to_pin_is_notrun_with_the_number(torture: Torture) ->
     reasons = {trial["reason"] for trial in run.document["trials"]}
     assert reasons == {"RLIMIT_MEMLOCK is too small for the pinned mapping: 32768 bytes needed, 4096 available"}
     assert run.exit_code == 4
+
+
+@pytest.mark.parametrize(
+    ("option", "words", "outcome", "reason"),
+    [
+        ("--mkfs-options", "-O ^has_journal", "pass", ""),
+        ("--mount-options", "barrier=0", "notrun", "the sync promise is void: mounted with barrier=0"),
+    ],
+)
+def test_what_options_take_away_is_not_judged(torture: Torture, option: str, words: str, outcome: str, reason: str) -> None:
+    run = torture("--fs", "ext4", "--fault", "power-cut", "--no-control", option, words)
+    trials = [trial for trial in run.document["trials"] if trial["arm"] != "canary"]
+    assert {(trial["outcome"], trial["reason"].startswith(reason)) for trial in trials} == {(outcome, True)}

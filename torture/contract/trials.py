@@ -13,7 +13,8 @@ from torture import judge
 from torture.contract.clauses import EXPERIMENTS
 from torture.contract.experiment import OVER_QUOTA, REOPEN, Experiment, Seen, Stage, unpinned
 from torture.contract.verdict import ARMS, ClauseVerdict, Entry, Judgement
-from torture.filesystems import Filesystem, filesystem
+from torture.crash.promised import promised
+from torture.filesystems import Filesystem
 from torture.plan import FaultSpec, FilePlan, Plan
 from torture.rig.record import LEDGER, Record
 from torture.trial.requirements import features_missing
@@ -110,7 +111,8 @@ def entries(cases: tuple[Case, ...], plan: Plan, directory: Path) -> Iterator[En
 def _findings(plan: Plan, records: list[ledger.Record], directory: Path) -> list[Finding]:
     expected = oracle.expectations(records)
     found = judge.of_files(plan, expected, directory)
-    return list(found if filesystem(plan.filesystem).has("journal") or not expected.crash else judge.unshared(found))
+    row = judge.found_filesystem(plan, Record.read(directory))
+    return list(promised(row, found) if expected.crash else found)
 
 
 def _seen(number: int, records: list[ledger.Record], findings: list[Finding]) -> Seen:

@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from torture.crash.promised import promised
+from torture.filesystems import Filesystem
 from verify import checker, codec, ledger, observation, oracle
 from verify.circumstances import described
 from verify.descriptors import lines
@@ -82,8 +84,9 @@ class AsOf:
         return self._expectations
 
 
-def findings(seen: StateSeen, expected: oracle.Expectations) -> list[Finding]:
-    """What is wrong with one state; each finding says in which."""
+def findings(seen: StateSeen, expected: oracle.Expectations, row: Filesystem | None = None) -> list[Finding]:
+    """What is wrong with one state; each finding says in which. `row` is what the filesystem was found to promise; None:
+    everything."""
     if seen.unmountable:
         found = [of_filesystem("unreadable", "sync", expected="mounts after the power loss", found=seen.unmountable)]
     else:
@@ -91,14 +94,15 @@ def findings(seen: StateSeen, expected: oracle.Expectations) -> list[Finding]:
     if seen.inconsistent:
         expected_words = "fsck is clean after the power loss and a mount"
         found.append(of_filesystem("fsck", "sync", expected=expected_words, found=seen.inconsistent))
-    return [replace(finding, found=f"{finding.found} (power lost: {seen.label})") for finding in found]
+    where = f" (power lost: {seen.label})"
+    return [replace(finding, found=f"{finding.found}{where}") for finding in (promised(row, found) if row else found)]
 
 
-def first_failure(directory: Path, records: Sequence[Record]) -> list[Finding]:
+def first_failure(directory: Path, records: Sequence[Record], row: Filesystem) -> list[Finding]:
     """The findings of the first state in `directory` that has any: it has the shortest prefix of the log."""
     expected = AsOf(records)
     for seen in read_states(directory / STATES):
-        if found := findings(seen, expected.position(seen.position)):
+        if found := findings(seen, expected.position(seen.position), row):
             return described(found, records[: seen.position])
     return []
 

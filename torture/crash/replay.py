@@ -21,6 +21,7 @@ from torture.crash.disk import Contents, CrashDisk, check_complete, keep_image
 from torture.crash.outcome import STATES, AsOf, StateSeen
 from torture.crash.states import CrashState, steps
 from torture.rig.scene import Scene
+from verify.finding import Finding
 from verify.ledger_file import read_ledger
 from verify.observation import Observation
 from verify.reader import observe_file
@@ -153,12 +154,12 @@ class Replay:
         began = self.tally.clock("build", began)
         seen = self._mount_and_read(state)
         began = self.tally.clock("mount, read, unmount", began)
-        bad = bool(outcome.findings(seen, self._expected.position(state.position)))
+        bad = bool(self._findings(seen))
         if not seen.unmountable and (bad or self.tally.checked % self._choice.fsck == 0):
             seen = StateSeen(seen.label, seen.position, "", self._complaint(), seen.files)
             began = self.tally.clock("fsck", began)
         self.tally.checked += 1
-        if found := outcome.findings(seen, self._expected.position(state.position)):
+        if found := self._findings(seen):
             self.tally.failing += 1
             if self.tally.failing == 1:
                 disk.build(state)
@@ -166,6 +167,9 @@ class Replay:
                 keep_image(self._mapped.path, self._scene.length_sectors, self._scene.directory / KEPT_STATE, foreign)
                 self._scene.note(f"the first failing crash state is kept in {KEPT_STATE}: {state}")
         return seen
+
+    def _findings(self, seen: StateSeen) -> list[Finding]:
+        return outcome.findings(seen, self._expected.position(seen.position), self._scene.filesystem)
 
     def _mount_and_read(self, state: CrashState) -> StateSeen:
         scene = self._scene

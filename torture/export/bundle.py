@@ -52,7 +52,7 @@ def _made(failure: Failure) -> dict[str, str]:
         made[FINDING] = codec.encode(failure.finding, indent=1) + "\n"
         made["mail.txt"] = write_mail(failure)
     try:
-        ready = Exportable.of(failure.plan, failure.finding)
+        ready = Exportable.of(failure.plan, failure.finding, failure.record.found)
         made |= {f"{PROGRAM}.c": write_program(ready, PROGRAM, SCRIPT), SCRIPT: write_script(ready)}
     except BadRequest as error:
         made["no-program.txt"] = f"{error}\n"

@@ -67,12 +67,12 @@ def _bundle(failure: Failure, archive: Path) -> str:
 
 
 def _c(failure: Failure, directory: Path) -> str:
-    script = write_c(Exportable.of(failure.plan, failure.finding), directory)[-1]
+    script = write_c(Exportable.of(failure.plan, failure.finding, failure.record.found), directory)[-1]
     return f"run it as root: sh {shlex.quote(str(script))} DEVICE"
 
 
 def _fstests(failure: Failure, directory: Path, *, old: bool = False) -> str:
-    written = write_fstests(Exportable.of(failure.plan, failure.finding), directory, old=old)
+    written = write_fstests(Exportable.of(failure.plan, failure.finding, failure.record.found), directory, old=old)
     listed = "\n".join(f"  {path}" for path in written)
     return f"copy these into fstests, and add the line to src/Makefile:\n{listed}"
 

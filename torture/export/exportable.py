@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Self
 
@@ -43,8 +44,9 @@ class Exportable:
     filesystem: Filesystem
 
     @classmethod
-    def of(cls, plan: Plan, finding: Finding | None) -> Self:
-        """BadRequest names the first thing in the plan or its finding that no program is written for."""
+    def of(cls, plan: Plan, finding: Finding | None, found: Iterable[str] = ()) -> Self:
+        """`found` is what the filesystem was found to be (of the trial's record). BadRequest names the first thing in
+        the plan or its finding that no program is written for."""
         if finding is not None:
             _check_finding(finding)
         for fault in plan.faults:
@@ -57,7 +59,7 @@ class Exportable:
                 raise cannot(f"layout {file.layout}")
         for worker in plan.workers:
             _check_worker(worker)
-        return cls(plan, finding, filesystem(plan.filesystem))
+        return cls(plan, finding, filesystem(plan.filesystem).as_found(found))
 
     @property
     def faults(self) -> frozenset[str]:

@@ -6,9 +6,10 @@ What it can do is an allow-list: nobody relies on what a row does not claim. Wha
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
+from torture.filesystems.mounted import Mounted, Reading
 from torture.filesystems.words import Words
 
 FEATURES: Mapping[str, str] = {
@@ -46,6 +47,17 @@ FEATURES: Mapping[str, str] = {
     "gives-up": "may try for ever to write metadata that the disk refuses",
 }
 """Every feature that a row may claim, and what is said of one that does not."""
+
+PROMISES: Mapping[str, str] = {
+    "store promise": "it is not there any more after an unmount",
+    "sync promise": "after a crash nothing need be there",
+    "order promise": "after a crash, what no sync vouches for may show stale blocks",
+}
+"""What every filesystem promises unless something takes it away, and what that means."""
+
+
+def _says_nothing(_mounted: Mounted) -> tuple[str, ...]:
+    return ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,9 +144,20 @@ class Filesystem:
     """It lives in memory, has no device, and is read again without an unmount between."""
     excused_pin_errnos: frozenset[int] = frozenset()
     """When it is full, a pin may fail with one of these."""
+    reading: Reading = field(default=_says_nothing, compare=False)
+    """What can be read of one that is mounted, besides its mount options."""
+    takes: Mapping[str, frozenset[str]] = field(default_factory=dict, hash=False)
+    """By what `torture.filesystems.mounted.look` may say of one: the features and promises that it then has not."""
+    possible: frozenset[str] = frozenset()
+    """All features that one can have if it is made and mounted with options; none: those of the row."""
+    unjournalled: Recovery | None = None
+    """The recovery of one that turns out to have no journal."""
+    lost: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """What this one has not, promises included, and why: as it was found mounted."""
 
     def __post_init__(self) -> None:
-        if unknown := self.features - FEATURES.keys():
+        taken = frozenset[str]().union(*self.takes.values()) - PROMISES.keys()
+        if unknown := (self.features | self.possible | taken) - FEATURES.keys():
             raise ValueError(f"{self.name} claims what is no feature: {', '.join(sorted(unknown))}")
 
     @property
@@ -154,7 +177,25 @@ class Filesystem:
 
     def lacking(self, *features: str) -> str:
         """Why what needs these cannot be had: the first that is not claimed, in words; "" if all are."""
-        return next((f"{self.name} {FEATURES[each]}" for each in features if not self.has(each)), "")
+        missing = next((each for each in features if not self.has(each)), None)
+        if missing is None:
+            return ""
+        return f"{self.name} {FEATURES[missing]}" + (f" ({self.lost[missing]})" if missing in self.lost else "")
+
+    def void(self, *promises: str) -> str:
+        """Why the first of these promises that is taken away does not hold, "" if all hold."""
+        return next((f"the {each} is void: {self.lost[each]}" for each in promises if each in self.lost), "")
+
+    def as_found(self, found: Iterable[str]) -> Filesystem:
+        """This row as what was read of one that is mounted corrects it; nothing was read of none."""
+        found = tuple(found)
+        lost = {each: what for what in found for each in self.takes.get(what, ())}
+        features = (self.possible or self.features) if found else self.features
+        return replace(self._having(features - lost.keys()), lost=lost)
+
+    def _having(self, features: frozenset[str]) -> Filesystem:
+        recovery = self.recovery if "journal" in features else self.unjournalled or self.recovery
+        return replace(self, features=features, recovery=recovery)
 
     def variant(
         self,
@@ -168,14 +209,14 @@ class Filesystem:
         """A named configuration of this row, `ext4:1k` for instance, as users of fstests know them: further options for
         mkfs (a later one wins) and mount, and the features that are lost by it."""
         return replace(
-            self,
+            self._having(self.features - without),
             name=f"{self.name}:{name}",
             mkfs=(*self.mkfs, *mkfs),
             mount_options=(*self.mount_options, *mount),
             usual=0,
             kernel_type=self.type,
             block_bytes=block_bytes or self.block_bytes,
-            features=self.features - without,
+            possible=self.possible or self.features,
         )
 
 
@@ -183,3 +224,7 @@ RANGES = frozenset({"keep-size", "punch", "zero-range"})
 """Claimed by those that know all modes of fallocate(2) that leave a file its length."""
 ON_DISK = frozenset({"direct", "freeze"})
 """Claimed by all that have a device."""
+UNFLUSHED = frozenset({"journal", "sync promise", "order promise"})
+"""Taken by all that keeps a filesystem from flushing the disk's cache: the disk may have anything of what was written."""
+READ_ONLY: Mapping[str, frozenset[str]] = {"mounted with ro": frozenset({"store promise"})}
+"""Taken from all."""

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from torture.filesystems.base import ON_DISK, RANGES, Check, Filesystem, Quota
+from collections.abc import Iterator
+from pathlib import Path
+
+from torture.filesystems.base import ON_DISK, RANGES, READ_ONLY, UNFLUSHED, Check, Filesystem, Quota
+from torture.filesystems.mounted import Mounted
 from torture.filesystems.words import FEATURES, LABEL, UUID, Words
 
 _PROFILE = "single dup raid(0|1|1c3|1c4|5|6|10)"
@@ -20,8 +24,14 @@ _WORDS = Words(  # mkfs.btrfs(8), btrfs(5)
     " (no)?datasum degraded discard(=(a?sync))? nodiscard (no)?enospc_debug (no)?flushoncommit"
     " fragment=(data|metadata|all) nologreplay max_inline=# metadata_ratio=# norecovery rescan_uuid_tree"
     " rescue=[a-z:]+ ref_verify skip_balance space_cache(=v[12])? nospace_cache (no)?ssd (no)?ssd_spread thread_pool=#"
-    " (no)?treelog usebackuproot user_subvol_rm_allowed",
+    " (no)?treelog usebackuproot user_subvol_rm_allowed (no)?inode_cache recovery",
 )
+
+
+def _read(mounted: Mounted) -> Iterator[str]:
+    for device in Path("/sys/fs/btrfs").glob(f"*/devices/{mounted.kernel_name}"):
+        yield from (f"made with {feature.name}" for feature in sorted((device.parents[1] / "features").iterdir()))
+
 
 BTRFS = Filesystem(
     name="btrfs",
@@ -41,6 +51,9 @@ BTRFS = Filesystem(
         )
     },
     words=_WORDS,
+    reading=_read,
+    # Without copies of data there are no checksums of it either, but fsync still is one: that takes nothing away.
+    takes={**READ_ONLY, "mounted with nobarrier": UNFLUSHED},
     few_inodes=(),  # inodes live in metadata, and run out with it
     xattr_bytes=15_000,  # nearly a leaf (nodesize 16 KiB, mkfs.btrfs(8))
 )

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from torture.filesystems.base import ON_DISK, RANGES, Check, Filesystem, Quota
+from collections.abc import Iterator
+from pathlib import Path
+
+from torture.filesystems.base import ON_DISK, RANGES, READ_ONLY, UNFLUSHED, Check, Filesystem, Quota
+from torture.filesystems.mounted import Mounted
 from torture.filesystems.words import ERRORS, FEATURES, LABEL, UUID, Words
 
+_NO_CHECKPOINTS = "mounted with checkpoint=disable"
+"""An unmount leaves what was there at the mount (Documentation/filesystems/f2fs.rst). mountinfo adds numbers."""
 _WORDS = Words(  # mkfs.f2fs(8), Documentation/filesystems/f2fs.rst
     {
         **dict.fromkeys(("-f", "-i", "-m", "-q", "-r"), ""),
@@ -23,8 +29,18 @@ _WORDS = Words(  # mkfs.f2fs(8), Documentation/filesystems/f2fs.rst
     f" (usr|grp|prj)quota (no)?quota alloc_mode=(default|reuse) fsync_mode=(posix|strict|nobarrier) {ERRORS}"
     " checkpoint=(enable|disable(:[0-9]+%?)?) (no)?checkpoint_merge compress_algorithm=[a-z0-9]+(:[0-9]+)?"
     " compress_log_size=# compress_(extension|mode)=[a-z0-9]+ compress_(chksum|cache) inlinecrypt atgc"
-    " discard_unit=(block|segment|section) memory=(normal|low)",
+    " discard_unit=(block|segment|section) memory=(normal|low) io_bits=# jqfmt=(vfsold|vfsv[01])"
+    " whint_mode=(off|user-based|fs-based)",
 )
+
+
+def _read(mounted: Mounted) -> Iterator[str]:
+    features = Path("/sys/fs/f2fs", mounted.kernel_name, "features")
+    if features.exists():
+        yield from (f"made with {feature}" for feature in features.read_text().replace(",", " ").split())
+    if any(option.startswith("checkpoint=disable") for option in mounted.options):
+        yield _NO_CHECKPOINTS
+
 
 F2FS = Filesystem(
     name="f2fs",
@@ -35,6 +51,14 @@ F2FS = Filesystem(
     usual=4,
     features=RANGES | ON_DISK | {"collapse", "reserves", "journal", "shutdown", "extents", "raw-data", "gives-up"},
     words=_WORDS,
+    reading=_read,
+    takes={
+        **READ_ONLY,
+        "mounted with nobarrier": UNFLUSHED,
+        "mounted with fsync_mode=nobarrier": frozenset({"sync promise"}),
+        "mounted with disable_roll_forward": frozenset({"sync promise"}),
+        _NO_CHECKPOINTS: frozenset({"store promise", "sync promise"}),
+    },
     quotas={
         "user": Quota(("-O", "extra_attr,quota"), ("usrquota",), module="quota_v2", kernel_symbol="v2_check_quota_file")
     },

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from torture.filesystems.base import ON_DISK, Check, Filesystem, Recovery
+from torture.filesystems.base import ON_DISK, READ_ONLY, Check, Filesystem, Recovery
 from torture.filesystems.words import ERRORS, LABEL, Words
 
 ROWS = (
@@ -17,6 +17,7 @@ ROWS = (
             {"-L": LABEL, "-O": "", "-q": "", "-s": "#"},
             f"iocharset=[a-z0-9-]+ (no)?integrity {ERRORS} (no)?quota (usr|grp)quota discard(=#)? nodiscard",
         ),
+        takes=READ_ONLY,
         features=ON_DISK | {"journal", "gives-up"},
         # jfs_fsck 1.1.15 cannot replay what Linux 6.1 logged, not even a plain write and fsync (LOGREDO error 274),
         # discards the journal and calls the result clean: see docs/kernel-behaviour.md.

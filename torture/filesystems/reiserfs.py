@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from torture.filesystems.base import ON_DISK, Check, Filesystem
+from torture.filesystems.base import ON_DISK, READ_ONLY, UNFLUSHED, Check, Filesystem
 from torture.filesystems.words import LABEL, UUID, Words
 
 _WORDS = Words(  # mkreiserfs(8), mount(8)
@@ -27,6 +27,11 @@ ROWS = (
         package="reiserfsprogs",
         size_mib=64,
         words=_WORDS,
+        takes={
+            **READ_ONLY,
+            "mounted with barrier=none": UNFLUSHED,
+            "mounted with data=writeback": frozenset({"order promise"}),
+        },
         features=ON_DISK | {"journal", "gives-up"},
     ),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 
-from torture.filesystems.base import Check, Filesystem
+from torture.filesystems.base import READ_ONLY, Check, Filesystem
 from torture.filesystems.words import Words
 
 ROWS = (
@@ -18,6 +18,7 @@ ROWS = (
         words=Words(  # tmpfs(5); it is memory of the machine, so its size stays below a gigabyte
             mount="size=[0-9]{1,3}[kKmM] nr_inodes=# huge=(never|always|within_size|advise) inode(32|64) noswap [ug]id=#"
         ),
+        takes=READ_ONLY,
         features=frozenset({"keep-size", "punch", "reserves"}),
         volatile=True,
         # A read fault of a hole allocates and charges the page (mm/shmem.c, shmem_get_folio_gfp), so that mlock

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-from torture.filesystems.base import ON_DISK, RANGES, Check, Filesystem, Quota
+import fcntl
+import struct
+from collections.abc import Iterator
+
+from torture.filesystems.base import ON_DISK, RANGES, READ_ONLY, Check, Filesystem, Quota
+from torture.filesystems.mounted import Mounted
 from torture.filesystems.words import LABEL, UUID, Words
+from verify.descriptors import opened
 
 _QUOTAS_OF_THE_KERNEL = "/proc/fs/xfs/xqm"
 """fs/xfs/xfs_stats.c, CONFIG_XFS_QUOTA."""
@@ -24,6 +30,18 @@ _WORDS = Words(  # mkfs.xfs(8), xfs(5)
     " (no)?ikeep inode(32|64) (no)?largeio (no)?barrier noalign norecovery nouuid (no)?quota ([ugp]|usr|grp|prj)quota"
     " [ugp]?qnoenforce swalloc wsync (no)?lifetime dax(=(always|never|inode))?",
 )
+_GEOMETRY, _GEOMETRY_BYTES = 0x8100587E, 256
+"""XFS_IOC_FSGEOMETRY and struct xfs_fsop_geom (fs/xfs/libxfs/xfs_fs.h)."""
+_FLAGS_BYTE, _REFLINK = 92, 1 << 20
+
+
+def _read(mounted: Mounted) -> Iterator[str]:
+    with opened(mounted.place) as descriptor:
+        geometry = fcntl.ioctl(descriptor, _GEOMETRY, bytes(_GEOMETRY_BYTES))
+    (flags,) = struct.unpack_from("=I", geometry, _FLAGS_BYTE)
+    yield f"made with reflink={int(bool(flags & _REFLINK))}"
+
+
 XFS = Filesystem(
     name="xfs",
     mkfs=("mkfs.xfs", "-q", "-f", "-K"),
@@ -41,6 +59,8 @@ XFS = Filesystem(
     words=_WORDS,
     few_inodes=("-i", "maxpct=1"),
     copy_options=("nouuid",),
+    reading=_read,
+    takes={**READ_ONLY, "made with reflink=0": frozenset({"reflink"})},
 )
 ROWS = (
     XFS,

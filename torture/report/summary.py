@@ -161,16 +161,21 @@ def first_line(text: str) -> str:
 
 
 def _unclear(trials: Iterable[Trial]) -> Iterator[str]:
-    """Why trials were not run or could not be judged, each reason once."""
-    for outcome in (Outcome.unknown, Outcome.notrun):
+    """Why trials were not run or could not be judged, and what a pass does not say, each reason once."""
+    for outcome in (Outcome.unknown, Outcome.notrun, Outcome.passed):
         reasons = Counter(
             f"{trial.plan.filesystem}, fault {trial.plan.fault_names}: {first_line(trial.verdict.reason)}"
             for trial in trials
-            if trial.verdict.outcome == outcome
+            if trial.verdict.outcome == outcome and not _goes_without_saying(trial)
         )
         if reasons:
             lines = [fill(f"{count} x {reason}", _WIDTH, subsequent_indent="    ") for reason, count in reasons.items()]
             yield "\n".join([f"{outcome.value}:", *(f"  {line}" for line in lines)])
+
+
+def _goes_without_saying(trial: Trial) -> bool:
+    verdict = trial.verdict
+    return verdict.outcome is Outcome.passed and (trial.is_canary or not verdict.reason)
 
 
 def _closing(trials: Sequence[Trial]) -> str:

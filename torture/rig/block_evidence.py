@@ -4,18 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from pathlib import Path
 
-from devicemapper.in_use import system_directory
 from devicemapper.status import Status
 
 MOST_UEVENTS = 12
 MOST_SEGMENTS = 6
-
-
-def kernel_name(block_device: Path) -> str:
-    """The kernel's name of a block device, such as dm-0, whatever its node is called."""
-    return system_directory(block_device.stat().st_rdev).name
 
 
 def uevents(events: Iterable[str], devices: Collection[str]) -> str:

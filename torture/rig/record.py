@@ -48,6 +48,8 @@ class Record:
     """Why the filesystem would not mount after the fault; "" if it did."""
     tainted: bool = False
     """The kernel warned or worse (/proc/sys/kernel/tainted changed), so its guest should not be used again."""
+    found: tuple[str, ...] = field(default=(), metadata=codec.OPTIONAL)
+    """Features and options of the filesystem as it was really made and mounted (torture.filesystems.mounted)."""
     version: Literal[1] = 1
 
     def write(self, directory: Path) -> None:

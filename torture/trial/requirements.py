@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
+from devicemapper import mounts, tools
 from torture.errors import NotRun
 from torture.faults.base import Fault
 from torture.filesystems import Filesystem
@@ -22,19 +24,41 @@ _LAYOUT_SHARE = 4
 
 def check(plan: Plan, row: Filesystem, faults: Sequence[Fault], machine: Machine) -> str:
     """Raise NotRun for the first requirement that is missing; returns the kernel release."""
-    reasons = [
+    _refuse(
         filesystem_missing(row, machine.modules),
         *(target_missing(target, machine) for fault in faults for target in sorted(fault.targets)),
-        *(disk_missing(row, fault) for fault in faults),
-        *(fault.missing(row, machine) for fault in faults),
-        *(stalling(plan, row, fault) for fault in faults),
-        features_missing(plan, row),
+        *_unable(plan, row, faults, machine),
         _space_missing(plan, row),
         _memory_missing(plan),
-    ]
+    )
+    return platform.release()
+
+
+def check_mounted(plan: Plan, row: Filesystem, faults: Sequence[Fault], machine: Machine) -> None:
+    """Raise NotRun for the first requirement that `row`, the filesystem as it was found mounted, does not meet."""
+    _refuse(row.void("store promise"), *_unable(plan, row, faults, machine))
+
+
+@contextmanager
+def refusable(plan: Plan) -> Iterator[None]:
+    """NotRun when mkfs or mount refuses the plan's own options: such a filesystem cannot be had here."""
+    try:
+        yield
+    except (tools.CommandFailed, mounts.MountFailed) as error:
+        if not (plan.mkfs_options or plan.mount_options):
+            raise
+        raise NotRun(f"the options of the plan are refused: {error}") from error
+
+
+def _refuse(*reasons: str) -> None:
     for reason in filter(None, reasons):
         raise NotRun(reason)
-    return platform.release()
+
+
+def _unable(plan: Plan, row: Filesystem, faults: Sequence[Fault], machine: Machine) -> Iterator[str]:
+    for fault in faults:
+        yield disk_missing(row, fault) or fault.missing(row, machine) or stalling(plan, row, fault)
+    yield features_missing(plan, row)
 
 
 def disk_missing(row: Filesystem, fault: Fault | type[Fault]) -> str:

@@ -8,10 +8,12 @@ the verdict is `torture.judge`'s, on the host, from what is left behind). A fail
 from __future__ import annotations
 
 import errno
+import os
 import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -25,6 +27,7 @@ from torture.errors import BadRequest, Hung, NotRun, StepFailed
 from torture.faults.base import Below, Fault, Proof
 from torture.faults.gates import readable_warm
 from torture.filesystems import Filesystem, filesystem
+from torture.filesystems.mounted import look
 from torture.plan import Plan
 from torture.rig import block_evidence, remount
 from torture.rig.fs_errors import FsErrors
@@ -115,7 +118,7 @@ class _Trial:
             self._mend_and_judge(scene, mounted)
 
     def go_on(self) -> None:
-        row = filesystem(self.plan.filesystem)
+        row = filesystem(self.plan.filesystem).as_found(self.record.found)
         self.faults = [faults.make(spec) for spec in self.plan.faults]
         self.files += (each for each in read_ledger(self.directory / LEDGER) if isinstance(each, ledger.File))
         with ExitStack() as stack:
@@ -183,7 +186,7 @@ class _Trial:
             tables = [fault.table(str(disk), length_sectors) for fault in self.faults]
             decisive = [table for table, fault in zip(tables, self.faults, strict=True) if fault.targets]
             mapped = stack.enter_context(MappedDevice(name, (decisive or tables)[-1]))
-        self.devices = [block_evidence.kernel_name(path) for path in (disk, *([mapped.path] if mapped else []))]
+        self.devices = [in_use.kernel_name(path) for path in (disk, *([mapped.path] if mapped else []))]
         mount_point = self.machine.work / "mnt"
         mount_point.mkdir(exist_ok=True)
         writer = stack.enter_context(LedgerWriter(self.directory / LEDGER))
@@ -215,8 +218,12 @@ class _Trial:
         further = [word for fault in self.faults for word in fault.options(row).mkfs]
         if self.machine.given:
             in_use.check(scene.block_device)
-        tools.run([*row.mkfs, *further, *self.plan.mkfs_options, str(scene.block_device)], timeout_s=MKFS_TIMEOUT_S)
-        self._mount(scene, mounted)
+        with requirements.refusable(self.plan):
+            tools.run([*row.mkfs, *further, *self.plan.mkfs_options, str(scene.block_device)], timeout_s=MKFS_TIMEOUT_S)
+            self._mount(scene, mounted)
+        self.record.found = look(scene.block_device, scene.mount_point, row.reading)
+        scene.filesystem = replace(row.as_found(self.record.found), block_bytes=os.statvfs(scene.mount_point).f_bsize)
+        requirements.check_mounted(self.plan, scene.filesystem, self.faults, self.machine)
         self.fs_errors.watch(scene.mount_point)
         if self.fs_errors.missing:
             scene.note(f"the kernel does not report FAN_FS_ERROR: {self.fs_errors.missing}")

@@ -14,7 +14,8 @@ from tests.unit.torture.stories import finding, leave, plan, ran
 from torture.crash.outcome import STATES, StateSeen
 from torture.errors import BrokenTool
 from torture.faults.canaries.planted import PLANTED, Planted
-from torture.judge import judge
+from torture.judge import Verdict, judge
+from torture.plan import Plan
 from torture.rig.record import LEDGER, RECORD, Record
 from verify import checker, codec, ledger
 from verify.breach import MIXED_SECTOR
@@ -201,3 +202,72 @@ def test_without_a_journal_files_may_share_blocks_after_a_crash(
     assert judge(the_plan, tmp_path).outcome is outcome
     monkeypatch.setattr(checker, "check", lambda *_: [finding("misdirected"), finding("lost")])
     assert judge(the_plan, tmp_path).outcome is Outcome.failed
+
+
+def crashed(directory: Path, the_plan: Plan, found: str, **fields: Any) -> Verdict:
+    """The verdict on a trial of a filesystem that was found mounted like this, and whose power went."""
+    leave(directory, the_plan, record=ran(found=("mounted with rw", found), **fields))
+    with LedgerWriter(directory / LEDGER) as out:
+        out.append(ledger.Struck("power-cut", crash=True))
+    return judge(the_plan, directory)
+
+
+@pytest.mark.parametrize(
+    ("filesystem", "found"),
+    [
+        ("ext4", "mounted with barrier=0"),
+        ("ext4:1k", "mounted with barrier=0"),
+        ("btrfs", "mounted with nobarrier"),
+        ("f2fs", "mounted with nobarrier"),
+        ("f2fs", "mounted with fsync_mode=nobarrier"),
+        ("f2fs", "mounted with disable_roll_forward"),
+        ("reiserfs", "mounted with barrier=none"),
+    ],
+)
+@pytest.mark.parametrize("fields", [{}, {"unmountable": "EUCLEAN"}, {"checked": [("fsck", False, "bad")]}])
+def test_what_an_option_voids_is_not_judged_and_no_pass(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, filesystem: str, found: str, fields: dict[str, Any]
+) -> None:
+    the_plan = replace(plan("power-cut"), filesystem=filesystem)
+    for findings in ([], [finding("lost", promise="sync")]):
+        monkeypatch.setattr(checker, "check", lambda *_, f=findings: f)
+        verdict = crashed(tmp_path, the_plan, found, **fields)
+        assert verdict == Verdict(Outcome.notrun, f"the sync promise is void: {found}", ())
+        (tmp_path / LEDGER).unlink()
+
+
+def test_a_void_sync_promise_takes_away_no_other(tmp_path: Path) -> None:
+    found = ("mounted with rw", "mounted with barrier=0")
+    leave(tmp_path, plan(), record=ran(found=found))
+    verdict = judge(plan(), tmp_path)
+    assert verdict.outcome is Outcome.passed and verdict.reason == "the sync promise is void: mounted with barrier=0"
+    (tmp_path / LEDGER).unlink()
+    leave(tmp_path, plan(), record=ran(found=found), cold=Look.ZERO)
+    assert judge(plan(), tmp_path).outcome is Outcome.failed
+
+
+def test_what_was_wrong_before_the_crash_is_judged_whatever_was_void(tmp_path: Path) -> None:
+    crash = plan("power-cut")
+    leave(tmp_path, crash, record=ran(found=("mounted with barrier=0",)), warm=Look.ZERO)
+    with LedgerWriter(tmp_path / LEDGER) as out:
+        out.append(ledger.Struck("power-cut", crash=True))
+    assert {each.read for each in judge(crash, tmp_path).findings} == {"warm"}
+
+
+def test_ordered_data_is_promised_where_no_option_takes_it_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stale, acked = finding("exposed", promise="store"), finding("exposed", promise="sync")
+    for option, shown, outcome in (
+        ("data=writeback", stale, Outcome.passed),
+        ("data=writeback", acked, Outcome.failed),
+        ("data=ordered", stale, Outcome.failed),
+    ):
+        monkeypatch.setattr(checker, "check", lambda *_, f=shown: [f])
+        verdict = crashed(tmp_path, plan("power-cut"), f"mounted with {option}")
+        assert verdict.outcome is outcome and ("order promise is void" in verdict.reason) is (option == "data=writeback")
+        (tmp_path / LEDGER).unlink()
+
+
+def test_a_journal_that_was_not_made_is_not_relied_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checker, "check", lambda *_: [finding("misdirected")])
+    verdict = crashed(tmp_path, plan("power-cut"), "running without a journal")
+    assert verdict.outcome is Outcome.notrun and "keeps no journal" in verdict.reason

@@ -48,7 +48,7 @@ class ReplayedCrashStates(Fault):
             return "the lab has no spare disks for a log of writes"
         if row.recovery or not row.has("journal"):
             return f"{row.name} does not recover by itself when it is mounted after a power loss"
-        return ""
+        return row.void("sync promise")
 
     def arm(self, scene: Scene) -> None:
         """Begin to log. What is on the disk now counts as durable."""

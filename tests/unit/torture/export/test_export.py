@@ -175,3 +175,10 @@ def test_what_only_the_warm_read_shows_has_no_program() -> None:
 def test_a_finding_about_no_content_has_no_program() -> None:
     with pytest.raises(BadRequest, match="kind fsck"):
         Exportable.of(*failure("xfs", "hole", kind="fsck"))
+
+
+def test_what_has_no_journal_is_recovered_by_the_script(tmp_path: Path) -> None:
+    case = failure("ext4", "unwritten", "power-cut")
+    for found, recovered in ((), False), (("running without a journal",), True):
+        script = write_c(Exportable.of(*case, found), tmp_path)[-1].read_text()
+        assert ("e2fsck -f -y" in script) is recovered
