@@ -29,6 +29,7 @@ from torture.results.store import STORE, find_run, trial_directory
 from torture.rig.record import LEDGER, Record
 from torture.trial.examination import EXAMINATION, Examination
 from verify import codec
+from verify.circumstances import described
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +170,9 @@ def _examined(wanted: _Wanted, results: Path, scratch: Path) -> _Judged:
         record = Record.read(directory)
         if record.state == "ran" and not record.hung and not record.unmountable:
             check_belongs(wanted.image, wanted.ledger, directory)
-        return _Judged(judge_image(expected, directory), row.name, kernel)
+        verdict = judge_image(expected, directory)
+        told = tuple(described(verdict.findings, wanted.ledger.records[: wanted.position]))
+        return _Judged(replace(verdict, findings=told), row.name, kernel)
 
 
 def look_at(lab: Lab, directory: Path) -> str:
