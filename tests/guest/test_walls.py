@@ -123,9 +123,9 @@ def _unwalled(monkeypatch: pytest.MonkeyPatch, *, landlock: bool, user: bool = T
         monkeypatch.setattr(guest_lab, "guest_user", lambda home: None)
 
 
-@pytest.mark.parametrize("name", ["my disk", "a,b=c", "quo\"te's é"])
-def test_any_path_will_do(name: str, tmp_path: Path) -> None:
+def test_any_path_will_do(tmp_path: Path) -> None:
     """`--scratch "/d/my disk"` formatted the file /d/my, and results were refused a path with a blank."""
+    name = "my disk/a,b=c/quo\"te's é"
     (tmp_path / "my").write_text("as it was")
     places = ["--scratch", str(tmp_path / name), "--results", str(tmp_path / name / "results")]
     plan = ["--seed", "1", "--fs", "ext4", "--fault", "killed-guest", "--pin", "mlock", "--layout", "hole", "--no-control"]
