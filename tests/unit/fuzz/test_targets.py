@@ -1,7 +1,7 @@
 """Each decoder meets mutations of what it should read: an answer or a sentence, in bounded memory and time.
 
 `python -m tests.unit.fuzz.test_targets NUMBER` gives so many inputs to every target, and says how they ended
-(docs/benchmarks.md has the figures of 10,000).
+(docs/benchmarks.md has figures).
 """
 
 from __future__ import annotations
