@@ -164,6 +164,12 @@ def classify(sector_bytes: Buffer) -> SectorView:
     return SectorView(SectorLook(look), *header)
 
 
+def is_foreign(sector_bytes: Buffer) -> bool:
+    """Whether a sector is a valid stamp of kind FOREIGN."""
+    view = classify(sector_bytes)
+    return view.look is SectorLook.STAMP and view.kind == Kind.FOREIGN
+
+
 def _check_place(buffer: Buffer, run: int, file: int, first_page: int, page_bytes: int) -> None:
     if page_bytes <= 0 or page_bytes % SECTOR_BYTES or page_bytes > MAX_PAGE_BYTES:
         raise ValueError(f"page_bytes {page_bytes} is not a multiple of {SECTOR_BYTES} up to {MAX_PAGE_BYTES}")

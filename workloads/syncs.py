@@ -33,7 +33,7 @@ class Sync:
     kind: str
     """What the ledger calls it (verify.ledger.Sync)."""
     scope: Scope
-    call: Callable[[MappedFile, int, int], object]
+    call: Callable[[MappedFile, int, int], None]
     """Gets the mapped file, first page and number of pages, and raises OSError if the sync failed."""
 
     def record(self, worker: int, mapped: MappedFile, first_page: int, pages: int) -> SyncRecord:
@@ -51,9 +51,8 @@ def _msync(mapped: MappedFile, first_page: int, pages: int) -> None:
     libc.msync(mapped.page_address(first_page), pages * mapped.page_bytes, libc.MS_SYNC)
 
 
-def _of_file(call: Callable[[int], object]) -> Callable[[MappedFile, int, int], object]:
-    """A call that gets the worker's descriptor and nothing else."""
-    return lambda mapped, first_page, pages: call(mapped.descriptor)
+def _fsync(mapped: MappedFile, first_page: int, pages: int) -> None:
+    os.fsync(mapped.descriptor)
 
 
 def _msync_pages(mapped: MappedFile, first_page: int, pages: int) -> None:
@@ -66,6 +65,14 @@ def _async_fsync(mapped: MappedFile, first_page: int, pages: int) -> None:
     """MS_ASYNC does nothing since 2.6.19 (mm/msync.c) but must not break what fsync does."""
     libc.msync(mapped.page_address(first_page), pages * mapped.page_bytes, libc.MS_ASYNC)
     os.fsync(mapped.descriptor)
+
+
+def _fdatasync(mapped: MappedFile, first_page: int, pages: int) -> None:
+    os.fdatasync(mapped.descriptor)
+
+
+def _syncfs(mapped: MappedFile, first_page: int, pages: int) -> None:
+    libc.syncfs(mapped.descriptor)
 
 
 def _sync(mapped: MappedFile, first_page: int, pages: int) -> None:
@@ -93,10 +100,10 @@ SYNCS = {
         Sync("msync", "msync", Scope.PAGES, _msync),
         Sync("msync-pages", "msync", Scope.PAGES, _msync_pages),
         Sync("async-fsync", "async_fsync", Scope.FILE, _async_fsync),
-        Sync("fsync", "fsync", Scope.FILE, _of_file(os.fsync)),
+        Sync("fsync", "fsync", Scope.FILE, _fsync),
         Sync("fsync-other", "fsync", Scope.FILE, _fsync_other),
-        Sync("fdatasync", "fdatasync", Scope.FILE, _of_file(os.fdatasync)),
-        Sync("syncfs", "syncfs", Scope.FILESYSTEM, _of_file(libc.syncfs)),
+        Sync("fdatasync", "fdatasync", Scope.FILE, _fdatasync),
+        Sync("syncfs", "syncfs", Scope.FILESYSTEM, _syncfs),
         Sync("sync", "sync", Scope.FILESYSTEM, _sync),
         Sync("sync-file-range", "sync_file_range", Scope.PAGES, _sync_file_range),
         Sync("nothing", "", Scope.NOTHING, _nothing),

@@ -138,8 +138,7 @@ def _without_foreign_stamps(chunk: bytearray) -> bytearray:
     page_bytes = os.sysconf("SC_PAGE_SIZE")
     zeros = bytes(page_bytes)
     for start in range(0, len(chunk), page_bytes):
-        header = stamp.classify(chunk[start : start + stamp.SECTOR_BYTES])
-        if header.look is stamp.SectorLook.STAMP and header.kind == stamp.Kind.FOREIGN:
+        if stamp.is_foreign(chunk[start : start + stamp.SECTOR_BYTES]):
             chunk[start : start + page_bytes] = zeros[: len(chunk) - start]
     return chunk
 

@@ -131,13 +131,8 @@ def keep_image(device: Path, length_sectors: int, image: Path, keep_foreign: boo
             os.preadv(reading, [view], first * SECTOR_BYTES)
             for at in range(0, len(view), mmap.PAGESIZE):
                 page = bytes(view[at : at + mmap.PAGESIZE])
-                if any(page) and (keep_foreign or not _is_foreign(page)):
+                if any(page) and (keep_foreign or not stamp.is_foreign(page[:SECTOR_BYTES])):
                     os.pwrite(writing.fileno(), page, first * SECTOR_BYTES + at)
-
-
-def _is_foreign(page: bytes) -> bool:
-    view = stamp.classify(page[:SECTOR_BYTES])
-    return view.look is stamp.SectorLook.STAMP and view.kind == stamp.Kind.FOREIGN
 
 
 def _sums(sector: int, content: memoryview) -> Iterator[tuple[int, int]]:

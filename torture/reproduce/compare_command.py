@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import chain, count
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
@@ -23,6 +23,7 @@ from torture.report.terminal import echo
 from torture.reproduce import compare as comparing
 from torture.reproduce.shared_options import (
     EXIT_INTERRUPTED,
+    F,
     how_to_repeat,
     jobs_option,
     json_option,
@@ -32,8 +33,6 @@ from torture.reproduce.shared_options import (
 from torture.reproduce.subject import Subject, find_subject
 from torture.reproduce.verdict import Effect, overall
 from verify.outcome import Outcome
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 
 def _arm_options(command: F) -> F:

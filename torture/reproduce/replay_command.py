@@ -20,15 +20,7 @@ from torture.plan_check import check
 from torture.report.terminal import echo
 from torture.reproduce import replay as replaying
 from torture.reproduce.compare_command import compare
-from torture.reproduce.shared_options import (
-    EXIT_INTERRUPTED,
-    chosen,
-    how_to_repeat,
-    jobs_option,
-    json_option,
-    run_config,
-    subject_argument,
-)
+from torture.reproduce.shared_options import EXIT_INTERRUPTED, again, chosen, how_to_repeat, run_config
 from torture.reproduce.shrink_command import shrink
 from torture.reproduce.subject import Subject, differences, find_subject
 from torture.results.store import Trial
@@ -36,13 +28,9 @@ from verify.outcome import Outcome
 
 
 @click.command()
-@subject_argument
-@options_for.places
-@options_for.setting
+@again
 @click.option("--times", type=click.IntRange(1, 100_000), default=10, show_default=True, help="Trials to run.")
 @click.option("--until-failure", is_flag=True, help="Stop at the first that fails as recorded.")
-@jobs_option
-@json_option
 def replay(subject: Path, results: Path, scratch: Path | None, as_json: bool, **options: Any) -> int:
     """Run the plan of a trial or finding again: how often it fails, and whether in the same way.
 

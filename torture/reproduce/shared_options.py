@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
+from torture import options as options_for
 from torture.campaign.run_config import MOST_JOBS, RunConfig
 from torture.campaign.setting import Setting, shell_word
 from torture.draw.request import Request
@@ -17,10 +19,19 @@ from torture.reproduce.subject import Subject
 
 EXIT_INTERRUPTED = 130
 
+F = TypeVar("F", bound=Callable[..., Any])
+
 subject_argument = click.argument("subject", type=click.Path(path_type=Path), metavar="RUN[/TRIAL]|FINDING|PLAN")
 jobs_option = click.option("--jobs", type=click.IntRange(1, MOST_JOBS), help="Guests at a time (default: the cores).")
 time_option = click.option("--time", "time_limit_s", type=click.FloatRange(min=1), help="Start no trial after SECONDS.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+
+
+def again(command: F) -> F:
+    """The options of a command that runs the plan of a subject again: which, where, how."""
+    for option in (json_option, jobs_option, options_for.setting, options_for.places, subject_argument):
+        command = option(command)
+    return command
 
 
 def run_config(

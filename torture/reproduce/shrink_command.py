@@ -20,15 +20,7 @@ from torture.plan_check import read_plan
 from torture.report.terminal import echo
 from torture.reproduce import shrink as shrinking
 from torture.reproduce import shrunk
-from torture.reproduce.shared_options import (
-    EXIT_INTERRUPTED,
-    chosen,
-    how_to_repeat,
-    jobs_option,
-    json_option,
-    run_config,
-    subject_argument,
-)
+from torture.reproduce.shared_options import EXIT_INTERRUPTED, again, chosen, how_to_repeat, run_config
 from torture.reproduce.signature import Likeness, likeness
 from torture.reproduce.subject import Subject, find_subject
 from torture.results.store import find_run
@@ -39,9 +31,7 @@ PURPOSE = "shrink"
 
 
 @click.command()
-@subject_argument
-@options_for.places
-@options_for.setting
+@again
 @click.option(
     "--time",
     "time_limit_s",
@@ -50,9 +40,7 @@ PURPOSE = "shrink"
     show_default=True,
     help="Start no trial after SECONDS; a shrink that is given as RUN goes on.",
 )
-@jobs_option
 @click.option("--finding-kind", type=click.Choice(get_args(FindingKind)), help="Which of its findings to keep.")
-@json_option
 def shrink(subject: Path, results: Path, scratch: Path | None, as_json: bool, **options: Any) -> int:
     """Find a smaller plan that fails as surely in the same way, and name the factors that matter.
 
