@@ -48,7 +48,7 @@ def origins(draw: st.DrawFn) -> Origin:
     return {"kind": kind, "generation": draw(st.integers(1, 2**32 - 1)), "writer": draw(U32)}
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(
     run=U64,
     file=U32,
@@ -101,7 +101,7 @@ def sectors(draw: st.DrawFn, run: int, file: int, page: int, index: int) -> byte
     return bytes(content)
 
 
-@settings(max_examples=150)
+@settings(max_examples=150, deadline=None)
 @given(data=st.data(), page_bytes=PAGE_BYTES)
 def test_scan_and_classify_see_what_the_reference_sees(data: st.DataObject, page_bytes: int) -> None:
     run, file, first = 11, 2, 7
@@ -128,7 +128,7 @@ def test_scan_and_classify_see_what_the_reference_sees(data: st.DataObject, page
         assert stamp.classify(content[at : at + 512]) == reference.classify(content[at : at + 512])
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(at=st.integers(0, 511), flip=st.integers(1, 255))
 def test_every_flipped_byte_is_seen(at: int, flip: int) -> None:
     content = bytearray(stamp.page(run=1, file=2, page=3, generation=4, writer=5))
