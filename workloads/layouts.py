@@ -120,7 +120,8 @@ def _reflinked(site: Site) -> tuple[File, ...]:
 
 
 def _snapshotted(site: Site) -> tuple[File, ...]:
-    """A file in a btrfs subvolume of its own, with a snapshot; the target's name is a symbolic link to it."""
+    """A file in a btrfs subvolume of its own, with a snapshot. The path that workers are told is a symbolic link to it;
+    who reads what a trial left follows none, so the ledger has the file itself."""
     volume, snapshot = (site.path.with_name(f"{site.path.name}.{kind}") for kind in ("volume", "snapshot"))
     with opened(site.path.parent, os.O_RDONLY | os.O_DIRECTORY) as parent:
         with refusable("snapshotted"):
@@ -133,7 +134,7 @@ def _snapshotted(site: Site) -> tuple[File, ...]:
     (snapshot / "file").chmod(CLONE_MODE)
     clone_name = f"{snapshot.name}/file"
     return (
-        site.record("snapshotted", base),
+        replace(site.record("snapshotted", base), name=f"{volume.name}/file"),
         File(site.file + CLONE_ID_OFFSET, clone_name, site.size_bytes, "snapshotted", "clone", site.file, base),
     )
 
