@@ -20,11 +20,16 @@ _NOT_RETURNED = "did not return"
 class _Act:
     """What a worker did between two positions of the ledger; `ended` is past every position if it never returned."""
 
-    record: ledger.Store | ledger.Sync | ledger.Resize | ledger.Zeroed
+    record: ledger.File | ledger.Store | ledger.Sync | ledger.Resize | ledger.Zeroed
     began: int
     ended: int
     errno: int | None
     """None if it never returned. Of a store, 0."""
+
+    @property
+    def worker(self) -> int:
+        """Who did it; 0 if it was done before there were workers."""
+        return 0 if isinstance(self.record, ledger.File) else self.record.worker
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +38,7 @@ class _Loss:
 
     finding: Finding
     due: _Act
-    """What made the content that is due."""
+    """What made the content that is due; the file itself, of what it held before the first store."""
     covering: Sequence[_Act]
     """Syncs of the page that may tell of the loss, or vouch for the store, in the order in which they returned."""
     elsewhere: Sequence[_Act]
@@ -53,8 +58,8 @@ class _Loss:
     @property
     def was_told_elsewhere(self) -> bool:
         """Whether a worker that was answered 0 had been told of an error by a sync of other pages, or by one before."""
-        asked = {act.record.worker: act.ended for act in reversed(self.answers)}
-        return any(act.ended < asked.get(act.record.worker, 0) for act in self.elsewhere)
+        asked = {act.worker: act.ended for act in reversed(self.answers)}
+        return any(act.ended < asked.get(act.worker, 0) for act in self.elsewhere)
 
     @property
     def proofs(self) -> list[_Act]:
@@ -150,6 +155,7 @@ class _Past:
 
     def __init__(self, records: Iterable[Record], files: frozenset[int]) -> None:
         self.files: dict[int, ledger.File] = {}
+        self.made: dict[int, _Act] = {}
         self.errors: list[int] = []
         self.notices: list[tuple[int, ledger.FsError]] = []
         self.syncs: list[_Act] = []
@@ -170,6 +176,7 @@ class _Past:
                 self._page_bytes = record.page_bytes
             case ledger.File():
                 self.files[record.file] = record
+                self.made[record.file] = _Act(record, position, position, 0)
             case ledger.Store():
                 self._began["store", record.worker] = position, record
             case ledger.Sync():
@@ -231,7 +238,7 @@ class _Past:
 def described(findings: Iterable[Finding], records: Sequence[Record]) -> list[Finding]:
     """The findings with the calls that covered what is due, and its circumstances; others, without pages, as they are."""
     findings = list(findings)
-    files = frozenset(finding.file for finding in findings if finding.due is not None)
+    files = frozenset(finding.file for finding in findings if finding.pages)
     if not files:
         return findings
     past = _Past(records, files)
@@ -239,8 +246,8 @@ def described(findings: Iterable[Finding], records: Sequence[Record]) -> list[Fi
 
 
 def _described(finding: Finding, past: _Past) -> Finding:
-    due = None if finding.due is None else past.act_at(finding.due)
-    if due is None:
+    due = past.made.get(finding.file) if finding.due is None else past.act_at(finding.due)
+    if due is None or not finding.pages:
         return finding
     since = [act for act in past.syncs if act.began > due.ended or (act.errno and act.ended > due.began)]
     covering = [act for act in since if _covers(act.record, finding)]
@@ -260,7 +267,7 @@ def _calls(loss: _Loss) -> Iterator[Call]:
 
 
 def _call(act: _Act, *, elsewhere: bool) -> Call:
-    return Call(_kind(act), act.record.worker, _name(act.errno), elsewhere)
+    return Call(_kind(act), act.worker, _name(act.errno), elsewhere)
 
 
 def _name(errno: int | None) -> str:

@@ -138,3 +138,11 @@ def test_the_first_sync_since_a_checkpoint(story: Story) -> None:
 
 def test_every_circumstance_is_explained() -> None:
     assert all(meaning for _, meaning in CIRCUMSTANCES.values())
+
+
+def test_who_was_told_of_the_loss_of_what_was_there_before_the_first_store(stored: tuple[Story, int]) -> None:
+    story, _ = stored
+    story.sync(EIO)
+    finding = Finding("lost", "isolation", 1, "a", "hole", "", "", 1, 2, 1, 255, "the base", "zeros", None, "cold", None)
+    (told,) = described([finding], story.records)
+    assert calls(told) == ["msync EIO"] and "told" in told.circumstances
