@@ -19,8 +19,9 @@ from random import Random
 from torture.draw.arm import Arm
 from torture.draw.matrix import Drawn
 from torture.plan import Plan
+from torture.results.excuses import unexplained
 from torture.results.groups import Key, deduplicated, key_of, signature
-from torture.results.known import Known, unexplained
+from torture.results.known import Known
 from torture.results.store import Task, Trial
 
 ENOUGH_REPEATS = 24

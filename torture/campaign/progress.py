@@ -11,7 +11,7 @@ from typing import Self, TextIO
 from tqdm import tqdm
 
 from torture.draw.combination import Coverage, combinations_of
-from torture.report.summary import count
+from torture.report.words import count
 from torture.results.store import Trial
 
 _LINE_INTERVAL_S = 60.0

@@ -10,7 +10,7 @@ from torture.export.exportable import Exportable
 from torture.export.files import ALTERNATIONS, FILES
 from torture.export.quoting import C, Code, Value, blocks, joined, template
 from torture.plan import FilePlan
-from torture.report.summary import first_line
+from torture.report.words import first_line
 from verify.printable import printable
 from workloads.plan import Op, WorkerPlan
 
