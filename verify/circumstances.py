@@ -103,6 +103,18 @@ def _freed(loss: _Loss) -> bool:
     return any(act.began < loss.due.began and act.errno in (0, None) for act in loss.past.alterations_of(loss.finding))
 
 
+def _may_tell(sync: _Act, store: _Act) -> bool:
+    """Whether what a sync returned can be about a store: it began after that, or failed after that had begun."""
+    return sync.began > store.ended or (bool(sync.errno) and sync.ended > store.began)
+
+
+def _rewritten(loss: _Loss) -> bool:
+    later = [act for act in loss.past.stores_of(loss.finding) if act.began > loss.due.ended]
+    if not later:
+        return False
+    return next((act.errno != 0 for act in loss.answers if _may_tell(act, later[-1])), True)
+
+
 def _failed_zeroing(loss: _Loss) -> bool:
     changes = loss.past.alterations_of(loss.finding)
     return any(isinstance(act.record, ledger.Zeroed) and act.errno and act.began > loss.due.began for act in changes)
@@ -140,6 +152,10 @@ CIRCUMSTANCES: Mapping[str, tuple[Callable[[_Loss], bool], str]] = {
     "after-an-error": (_after_an_error, "another call had returned an error before the last that returned 0"),
     "no-data": (_no_data, "the page held no data when it was stored to: a hole, unwritten, or freed since"),
     "freed": (_freed, "the page's block had been freed: punched, zeroed, or beyond an end"),
+    "rewritten": (
+        _rewritten,
+        "a later store to the page was vouched for by nobody: no call covers it, or the first returned an error",
+    ),
     "failed-zeroing": (_failed_zeroing, "zeroing the page's range failed after the store"),
     "extended-at-once": (_extended_at_once, "the file grew over bytes stored past its end, and nothing was synced then"),
     "first-sync": (
@@ -249,7 +265,7 @@ def _described(finding: Finding, past: _Past) -> Finding:
     due = past.made.get(finding.file) if finding.due is None else past.act_at(finding.due)
     if due is None or not finding.pages:
         return finding
-    since = [act for act in past.syncs if act.began > due.ended or (act.errno and act.ended > due.began)]
+    since = [act for act in past.syncs if _may_tell(act, due)]
     covering = [act for act in since if _covers(act.record, finding)]
     elsewhere = [act for act in since if act.errno and act not in covering and finding.file in _files(act.record)]
     loss = _Loss(finding, due, covering, elsewhere, past)
