@@ -17,8 +17,8 @@ from torture.campaign import campaign_file, execution
 from torture.campaign.run_config import RunConfig
 from torture.lab.choose import KernelChoice
 from torture.lab.disk import default_scratch
+from torture.results.excuses import known_of, without_known
 from torture.results.groups import Group, gather
-from torture.results.known import known_of, without_known
 
 FILE = Path(__file__).parents[1] / "examples/overnight.toml"
 HEADINGS = ("argument", "seconds", "trials", "first finding", "control arm")

@@ -35,6 +35,9 @@ from torture.report import document, streams, summary
 from torture.report.formats import FORMATS, TEXT, exit_code
 from torture.report.terminal import echo
 from torture.reproduce import replay_command as reproducing
+from torture.reproduce.known_command import known as known_command
+from torture.results.excuses import known_of
+from torture.results.known import Known
 from torture.results.store import find_run
 from verify.printable import printable
 
@@ -76,8 +79,9 @@ def cli() -> None:
 @click.option("--control/--no-control", default=True, help="Run the control arm of each pinned plan.")
 @click.option("--destroy", type=click.Path(path_type=Path), help="local: use this DEVICE; everything on it is lost.")
 @click.option("--yes", is_flag=True, help="Confirms --destroy without asking.")
+@options_for.known
 @options_for.form
-def run(results: Path, scratch: Path | None, form: str, **options: Any) -> int:
+def run(results: Path, scratch: Path | None, known: tuple[Known, ...], form: str, **options: Any) -> int:
     """Run trials; without options a representative matrix in the best lab found."""
     request = options_for.request(options)
     config = RunConfig(
@@ -89,6 +93,7 @@ def run(results: Path, scratch: Path | None, form: str, **options: Any) -> int:
         jobs=options["jobs"],
         time_limit_s=options["time_limit_s"],
         destroy=options["destroy"],
+        known=known,
     )
     with _claimed(config, options["destroy"], options["yes"]) as claimed:
         return _report(execution.carry_out(claimed, options_for.say(form != TEXT)), form)
@@ -97,14 +102,15 @@ def run(results: Path, scratch: Path | None, form: str, **options: Any) -> int:
 @cli.command()
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @options_for.places
+@options_for.known
 @options_for.form
-def campaign(file: Path, results: Path, scratch: Path | None, form: str) -> int:
+def campaign(file: Path, results: Path, scratch: Path | None, known: tuple[Known, ...], form: str) -> int:
     """Run a campaign FILE.toml until its budget is used up; see docs/campaigns.md."""
     scratch = scratch or default_scratch()
-    config = campaign_file.load(file, results=results, scratch=scratch, draw_seed=options_for.draw_seed)
+    config = campaign_file.load(file, results=results, scratch=scratch, draw_seed=options_for.draw_seed, known=known)
     for entry in config.known:
         if entry.has_expired(date.today()):
-            echo(f"known finding {entry.title!r} counts again since {entry.expires}", err=True)
+            print_to_stderr(f"known finding {entry.name} counts again since {entry.expires}")
     return _report(execution.carry_out(config, options_for.say(form != TEXT)), form)
 
 
@@ -219,7 +225,8 @@ def show(run: Path, results: Path, scratch: Path | None, trial: int | None, plan
     elif form == "json":
         echo(json.dumps(document.document(chosen, facts)["trials"][0]))
     else:
-        echo(summary.detail(chosen[0], directory / "trials" / chosen[0].directory_name))
+        place = directory / "trials" / chosen[0].directory_name
+        echo(summary.detail(chosen[0], place, known_of(facts), date.today()))
     return 0
 
 
@@ -237,6 +244,7 @@ def clean(results: Path, scratch: Path | None) -> int:
 for _command in (contract, verify, *reproducing.COMMANDS):
     cli.add_command(_command)
 cli.add_command(export)
+cli.add_command(known_command)
 
 
 def main() -> None:

@@ -47,7 +47,7 @@ class Dimension:
     """One row."""
 
     name: str
-    """What combinations, requests, reports and entries of `[[known]]` call it."""
+    """What combinations, requests, reports and entries of the known list call it."""
     values: tuple[str, ...]
     """All of them, in the order in which `all` gives them."""
     usual: tuple[str, ...]

@@ -19,6 +19,7 @@ from torture.lab.choose import LABS
 from torture.plan_check import read_plan
 from torture.report.formats import FORMATS, TEXT
 from torture.report.terminal import echo
+from torture.results.known_file import gathered, packaged, read_file
 from verify.descriptors import read_text
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -75,6 +76,24 @@ def places(command: F) -> F:
     return click.option("--results", type=click.Path(path_type=Path), default=default_results, help="Directory for runs.")(
         command
     )
+
+
+def known(command: Callable[..., int]) -> Callable[..., int]:
+    """The options that say which findings are known; the command gets the entries as `known`."""
+
+    @wraps(command)
+    def listed(*args: Any, known_files: tuple[Path, ...], no_known: bool, **options: Any) -> int:
+        lists = [() if no_known else packaged(), *map(read_file, known_files)]
+        return command(*args, known=gathered(*lists), **options)
+
+    more = click.option(
+        "--known",
+        "known_files",
+        multiple=True,
+        type=click.Path(path_type=Path),
+        help="A FILE of further known findings, which do not count (`torture known list`); repeatable.",
+    )
+    return more(click.option("--no-known", is_flag=True, help="Leave out the known findings of the package.")(listed))
 
 
 def setting(command: F) -> F:

@@ -21,11 +21,16 @@ _NOT_RETURNED = "did not return"
 class _Act:
     """What a worker did between two positions of the ledger; `ended` is past every position if it never returned."""
 
-    record: ledger.Store | ledger.Sync | ledger.Resize | ledger.Zeroed
+    record: ledger.File | ledger.Store | ledger.Sync | ledger.Resize | ledger.Zeroed
     began: int
     ended: int
     errno: int | None
     """None if it never returned. Of a store, 0."""
+
+    @property
+    def worker(self) -> int:
+        """Who did it; 0 if it was done before there were workers."""
+        return 0 if isinstance(self.record, ledger.File) else self.record.worker
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +39,7 @@ class _Loss:
 
     finding: Finding
     due: _Act
-    """What made the content that is due."""
+    """What made the content that is due; the file itself, of what it held before the first store."""
     covering: Sequence[_Act]
     """Syncs of the page that may tell of the loss, or vouch for the store, in the order in which they returned."""
     elsewhere: Sequence[_Act]
@@ -55,8 +60,8 @@ class _Loss:
     @property
     def was_told_elsewhere(self) -> bool:
         """Whether a worker that was answered 0 had been told of an error by a sync of other pages, or by one before."""
-        asked = {act.record.worker: act.ended for act in reversed(self.answers)}
-        return any(act.ended < asked.get(act.record.worker, 0) for act in self.elsewhere)
+        asked = {act.worker: act.ended for act in reversed(self.answers)}
+        return any(act.ended < asked.get(act.worker, 0) for act in self.elsewhere)
 
     @property
     def proofs(self) -> list[_Act]:
@@ -100,6 +105,18 @@ def _freed(loss: _Loss) -> bool:
     return any(act.began < loss.due.began and act.errno in (0, None) for act in loss.past.alterations_of(loss.finding))
 
 
+def _may_tell(sync: _Act, store: _Act) -> bool:
+    """Whether what a sync returned can be about a store: it began after that, or failed after that had begun."""
+    return sync.began > store.ended or (bool(sync.errno) and sync.ended > store.began)
+
+
+def _rewritten(loss: _Loss) -> bool:
+    later = [act for act in loss.past.stores_of(loss.finding) if act.began > loss.due.ended]
+    if not later:
+        return False
+    return next((act.errno != 0 for act in loss.answers if _may_tell(act, later[-1])), True)
+
+
 def _failed_zeroing(loss: _Loss) -> bool:
     changes = loss.past.alterations_of(loss.finding)
     return any(isinstance(act.record, ledger.Zeroed) and act.errno and act.began > loss.due.began for act in changes)
@@ -137,6 +154,10 @@ CIRCUMSTANCES: Mapping[str, tuple[Callable[[_Loss], bool], str]] = {
     "after-an-error": (_after_an_error, "another call had returned an error before the last that returned 0"),
     "no-data": (_no_data, "the page held no data when it was stored to: a hole, unwritten, or freed since"),
     "freed": (_freed, "the page's block had been freed: punched, zeroed, or beyond an end"),
+    "rewritten": (
+        _rewritten,
+        "a later store to the page was vouched for by nobody: no call covers it, or the first returned an error",
+    ),
     "failed-zeroing": (_failed_zeroing, "zeroing the page's range failed after the store"),
     "extended-at-once": (_extended_at_once, "the file grew over bytes stored past its end, and nothing was synced then"),
     "first-sync": (
@@ -152,6 +173,7 @@ class _Past:
 
     def __init__(self, records: Iterable[Record], files: frozenset[int]) -> None:
         self.files: dict[int, ledger.File] = {}
+        self.made: dict[int, _Act] = {}
         self.errors: list[int] = []
         self.notices: list[tuple[int, ledger.FsError]] = []
         self.syncs: list[_Act] = []
@@ -172,6 +194,7 @@ class _Past:
                 self._page_bytes = record.page_bytes
             case ledger.File():
                 self.files[record.file] = record
+                self.made[record.file] = _Act(record, position, position, 0)
             case ledger.Store():
                 self._began["store", record.worker] = position, record
             case ledger.Sync():
@@ -233,7 +256,7 @@ class _Past:
 def described(findings: Iterable[Finding], records: Sequence[Record]) -> list[Finding]:
     """The findings with the calls that covered what is due, and its circumstances; others, without pages, as they are."""
     findings = list(findings)
-    files = frozenset(finding.file for finding in findings if finding.due is not None)
+    files = frozenset(finding.file for finding in findings if finding.pages)
     if not files:
         return findings
     past = _Past(records, files)
@@ -241,10 +264,10 @@ def described(findings: Iterable[Finding], records: Sequence[Record]) -> list[Fi
 
 
 def _described(finding: Finding, past: _Past) -> Finding:
-    due = None if finding.due is None else past.act_at(finding.due)
-    if due is None:
+    due = past.made.get(finding.file) if finding.due is None else past.act_at(finding.due)
+    if due is None or not finding.pages:
         return finding
-    since = [act for act in past.syncs if act.began > due.ended or (act.errno and act.ended > due.began)]
+    since = [act for act in past.syncs if _may_tell(act, due)]
     covering = [act for act in since if _covers(act.record, finding)]
     elsewhere = [act for act in since if act.errno and act not in covering and finding.file in _files(act.record)]
     loss = _Loss(finding, due, covering, elsewhere, past)
@@ -262,7 +285,7 @@ def _calls(loss: _Loss) -> Iterator[Call]:
 
 
 def _call(act: _Act, *, elsewhere: bool) -> Call:
-    return Call(_kind(act), act.record.worker, _name(act.errno), elsewhere)
+    return Call(_kind(act), act.worker, _name(act.errno), elsewhere)
 
 
 def _name(errno: int | None) -> str:

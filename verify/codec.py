@@ -21,7 +21,7 @@ from functools import cache
 from math import isfinite
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from verify.numbers import Within
 
@@ -42,10 +42,12 @@ class Malformed(ValueError):
     """What was found, behind the place of the field, such as `workers[0].pages`."""
     allowed: str
     """What may stand there."""
+    place: str
+    """Of the field, "" for the whole."""
 
     def __init__(self, wrong: str, allowed: str, place: str = "") -> None:
         super().__init__(wrong, allowed, place)
-        self.wrong, self.allowed = (f"{place}: {wrong}" if place else wrong), allowed
+        self.wrong, self.allowed, self.place = (f"{place}: {wrong}" if place else wrong), allowed, place
 
     def __str__(self) -> str:
         return f"{self.wrong}; {self.allowed}"
@@ -92,7 +94,7 @@ def parse(text: str | bytes) -> Any:
 def shown(value: object) -> str:
     """A value as a message shows it, shortened."""
     try:
-        text = repr(value) if isinstance(value, str | bytes) else json.dumps(value)
+        text = repr(value) if isinstance(value, str | bytes) else json.dumps(value, default=str)
     except RecursionError:
         text = "what is nested too deep"
     return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}..."
@@ -112,7 +114,7 @@ def reader(hint: Any, *, arrays: bool = False) -> Reader:
         return _list_reader(origin, inner, arrays)
     if origin in (dict, Mapping):
         return _mapping_reader(inner[0], reader(inner[1], arrays=arrays))
-    if isinstance(hint, UnionType):
+    if origin in (Union, UnionType):  # Annotated[int, ...] | None is a typing.Union
         return _union_reader(inner, arrays)
     if issubclass(hint, Enum):
         return _choice_reader({member.value: member for member in hint})

@@ -20,8 +20,9 @@ from torture.draw.arm import Arm
 from torture.draw.matrix import Drawn
 from torture.plan import Plan
 from torture.results.blame import ENOUGH, shape_of
+from torture.results.excuses import unexplained
 from torture.results.groups import Key, deduplicated, key_in, signature
-from torture.results.known import Known, unexplained
+from torture.results.known import Known
 from torture.results.store import Task, Trial
 
 ENOUGH_REPEATS = 24

@@ -29,6 +29,7 @@ from torture.draw.matrix import Drawn, draw
 from torture.draw.pairwise import draw_plan
 from torture.draw.request import Request
 from torture.faults import fault_class, parts
+from torture.filesystems import filesystem
 from torture.plan import FaultSpec, Plan
 from torture.results.store import Task, Trial
 from verify.outcome import Outcome
@@ -118,13 +119,18 @@ class Explore:
 
 
 def usual(request: Request) -> Request:
-    """The matrix that comes first: in each dimension the usual values that the request has, or else all it has; all its
-    filesystems; and only its usual faults, so that without one of these there is no matrix."""
+    """The matrix that comes first: in each dimension the usual values that the request has, or else all it has; its
+    filesystems, without named configurations if there are others; and only its usual faults, so that without one of these
+    there is no matrix."""
     fault = DIMENSIONS["fault"]
     values = {name: _common(row.usual, request[name]) for name, row in DIMENSIONS.items()}
-    values["filesystem"] = request["filesystem"]
+    values["filesystem"] = tuple(filter(_is_plain, request["filesystem"])) or request["filesystem"]
     values["fault"] = tuple(text for text in request["fault"] if fault.label(text) in fault.usual)
     return replace(request, values=values, count=1, canary=False, pairwise=False)
+
+
+def _is_plain(name: str) -> bool:
+    return filesystem(name).name == filesystem(name).type
 
 
 def _common(usual: tuple[str, ...], asked: tuple[str, ...]) -> tuple[str, ...]:

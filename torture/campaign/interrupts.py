@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Protocol
 
-from torture.report.summary import count
+from torture.report.words import count
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """From the keyboard, from whoever shuts the machine down, and from a terminal that is closed."""

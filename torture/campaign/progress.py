@@ -10,7 +10,7 @@ from typing import TextIO
 from tqdm import tqdm
 
 from torture.draw.combination import Coverage, combinations_of
-from torture.report.summary import count
+from torture.report.words import count
 from torture.results.store import Trial
 from verify.closing import Closing
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import date
+from functools import partial
 from itertools import count
 from pathlib import Path
 
@@ -14,6 +16,8 @@ from torture.contract.trials import CASES, Case, entries, missing, plan_of, tria
 from torture.contract.verdict import ClauseVerdict, Entry, Judgement
 from torture.draw.arm import Arm
 from torture.filesystems import filesystem
+from torture.results.excuses import excuse
+from torture.results.known import Known
 from torture.results.store import Task, Trial
 
 
@@ -22,7 +26,7 @@ def carry_out(run: RunDirectory, filesystems: tuple[str, ...]) -> list[Column]:
     and KeyboardInterrupt when the guests are down."""
     columns, numbers = list[Column](), count(1)
     for kernel, lab in run.labs.items():
-        source = Conformance(kernel, filesystems, run.path, numbers)
+        source = Conformance(kernel, filesystems, run.path, numbers, run.config.known)
         if execution.follow(replace(run, labs={kernel: lab}), source, source.total):
             raise KeyboardInterrupt
         columns += source.columns()
@@ -37,6 +41,7 @@ class Conformance:
     filesystems: tuple[str, ...]
     directory: Path
     numbers: Iterator[int]
+    known: Sequence[Known] = ()
     _release: str = ""
     _cases: dict[int, tuple[Case, ...]] = field(default_factory=dict)
     _entries: dict[str, list[Entry]] = field(default_factory=dict)
@@ -58,7 +63,9 @@ class Conformance:
         """Read and judge what it left."""
         self._release = trial.release
         place = self.directory / "trials" / trial.directory_name
-        self._entries.setdefault(trial.plan.filesystem, []).extend(entries(self._cases[trial.number], trial.plan, place))
+        known = partial(excuse, trial, known=self.known, today=date.today())
+        found = entries(self._cases[trial.number], trial.plan, place, known)
+        self._entries.setdefault(trial.plan.filesystem, []).extend(found)
 
     def columns(self) -> Iterator[Column]:
         """One for each filesystem, with an entry for every case."""

@@ -18,8 +18,10 @@ from torture.draw.request import Request
 from torture.errors import BadRequest
 from torture.lab.choose import LABS, KernelChoice, lab_for
 from torture.lab.disk import default_scratch
+from torture.options import known as known_options
 from torture.options import places, say
 from torture.report.terminal import echo
+from torture.results.known import Known
 
 PACKAGED = "packaged"
 RESULT = "contract.json"
@@ -38,6 +40,7 @@ RESULT = "contract.json"
 @click.option("--jobs", type=click.IntRange(1, MOST_JOBS), help="Guests at a time (default: the cores).")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 @places
+@known_options
 def contract(
     filesystems: tuple[str, ...],
     lab: str | None,
@@ -47,6 +50,7 @@ def contract(
     as_json: bool,
     results: Path,
     scratch: Path | None,
+    known: tuple[Known, ...],
 ) -> int:
     """Show which clauses of the mlock contract hold, by filesystem and kernel; see docs/contract.md."""
     choices = tuple(choose_kernels(kernels, arguments))
@@ -57,6 +61,7 @@ def contract(
         lab=lab or lab_for(*(choice.path for choice in choices)),
         kernels=choices,
         jobs=jobs,
+        known=known,
     )
     with run_directory.opened(config, "contract", say(as_json)) as run:
         columns = conformance.carry_out(run, config.request["filesystem"])

@@ -66,10 +66,10 @@ def _place(column: Column) -> str:
 
 def _words(columns: Sequence[Column]) -> Iterator[str]:
     for column in columns:
-        alike: dict[tuple[int, str, ClauseVerdict, str], list[str]] = {}
+        alike: dict[tuple[int, str, ClauseVerdict, str, tuple[str, ...]], list[str]] = {}
         for entry in column.entries:
             if _is_told(entry, column):
-                key = entry.clause, _arms(entry, column), entry.verdict, entry.words
+                key = entry.clause, _arms(entry, column), entry.verdict, entry.words, entry.known
                 alike.setdefault(key, []).append(entry.experiment)
         if alike:
             yield "\n".join([f"{_place(column)}:", *(_line(*key, names) for key, names in alike.items())])
@@ -101,8 +101,8 @@ def _is_told(entry: Entry, column: Column) -> bool:
     return entry.verdict not in _PASSING or twin.verdict not in _PASSING
 
 
-def _line(clause: int, arms: str, verdict: ClauseVerdict, words: str, names: Sequence[str]) -> str:
-    return f"  {clause:2} {verdict}: {words} ({', '.join(names)}{arms})"
+def _line(clause: int, arms: str, verdict: ClauseVerdict, words: str, known: Sequence[str], names: Sequence[str]) -> str:
+    return f"  {clause:2} {verdict}: {words} ({', '.join(names)}{arms}){'; known, '.join(('', *known))}"
 
 
 def document(columns: Sequence[Column], facts: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ reading what a trial left.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -16,9 +16,11 @@ from torture.contract.verdict import ARMS, ClauseVerdict, Entry, Judgement
 from torture.crash.promised import promised
 from torture.filesystems import Filesystem
 from torture.plan import FaultSpec, FilePlan, Plan
+from torture.results.known import Known
 from torture.rig.record import LEDGER, Record
 from torture.trial.requirements import features_missing
 from verify import ledger, oracle
+from verify.circumstances import described
 from verify.finding import Finding
 from verify.ledger_file import read_ledger
 from workloads.layouts import CLONE_ID_OFFSET, LAYOUTS
@@ -37,9 +39,9 @@ class Case:
         """What its entry in the table is known by."""
         return self.experiment.clause, self.experiment.name, self.arm
 
-    def entry(self, judged: Judgement, **evidence: object) -> Entry:
+    def entry(self, judged: Judgement, known: tuple[str, ...] = (), **evidence: object) -> Entry:
         """Its entry in the table."""
-        return Entry(*self.key, judged.verdict, judged.words, evidence)
+        return Entry(*self.key, judged.verdict, judged.words, evidence, known)
 
 
 CASES = tuple(Case(experiment, arm) for experiment in EXPERIMENTS for arm in ARMS)
@@ -90,8 +92,10 @@ def trials_of(row: Filesystem) -> Iterator[tuple[Case, ...]]:
         yield from (mine,) if stage.shared else ((case,) for case in mine)
 
 
-def entries(cases: tuple[Case, ...], plan: Plan, directory: Path) -> Iterator[Entry]:
-    """What the trial in `directory` says of each of its cases."""
+def entries(
+    cases: tuple[Case, ...], plan: Plan, directory: Path, excuse: Callable[[Finding], Known | None] = lambda finding: None
+) -> Iterator[Entry]:
+    """What the trial in `directory` says of each of its cases; `excuse` gives what is known of a finding."""
     record = Record.read(directory)
     if judged := _of_all(record):
         yield from (case.entry(judged, trial=directory.name) for case in cases)
@@ -102,15 +106,22 @@ def entries(cases: tuple[Case, ...], plan: Plan, directory: Path) -> Iterator[En
         seen = _seen(number, records, findings)
         yield case.entry(
             _judged(case.experiment, seen),
+            _known([excuse(finding) for finding in seen.findings]),
             trial=directory.name,
             ledger=[json.loads(each.encode()) for each in seen.records],
             findings=[asdict(finding) for finding in seen.findings],
         )
 
 
+def _known(excuses: list[Known | None]) -> tuple[str, ...]:
+    """What is known, if all is."""
+    entries = [entry for entry in excuses if entry]
+    return tuple(dict.fromkeys(f"{each.name}: {each.reason}" for each in entries if len(entries) == len(excuses)))
+
+
 def _findings(plan: Plan, records: list[ledger.Record], directory: Path) -> list[Finding]:
     expected = oracle.expectations(records)
-    found = judge.of_files(plan, expected, directory)
+    found = described(judge.of_files(plan, expected, directory), records)
     row = judge.found_filesystem(plan, Record.read(directory))
     return list(promised(row, found) if expected.crash else found)
 

@@ -15,7 +15,7 @@ from torture.export.quoting import mail_header
 from torture.filesystems import filesystem
 from torture.lab.choose import LAB_CLASSES
 from torture.plan import Plan
-from torture.report.summary import first_line
+from torture.report.words import first_line
 from torture.results.statistics import wilson
 from torture.rig.record import KERNEL_LOG, LEDGER
 from verify import ledger, stamp

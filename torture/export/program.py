@@ -11,7 +11,7 @@ from torture.export.exportable import Exportable, title
 from torture.export.files import ALTERNATIONS, FILES
 from torture.export.quoting import C, Code, Value, blocks, joined, sections, template
 from torture.plan import FilePlan
-from torture.report.summary import first_line
+from torture.report.words import first_line
 from verify.printable import printable
 from workloads.plan import Op, WorkerPlan
 

@@ -10,7 +10,7 @@ from torture.filesystems import btrfs, ext, f2fs, jfs, reiserfs, tmpfs, xfs
 from torture.filesystems.base import Filesystem, Recovery
 from verify.codec import shown
 
-__all__ = ["FILESYSTEMS", "USUAL", "Filesystem", "Recovery", "filesystem"]
+__all__ = ["CONFIGURED", "FILESYSTEMS", "USUAL", "Filesystem", "Recovery", "filesystem"]
 
 _FAMILIES = (ext, xfs, btrfs, f2fs, jfs, reiserfs, tmpfs)
 _ROWS = [row for family in _FAMILIES for row in family.ROWS]
@@ -20,6 +20,9 @@ FILESYSTEMS: dict[str, Filesystem] = {row.name: row for row in sorted(_ROWS, key
 
 USUAL = tuple(row.name for row in sorted(_ROWS, key=lambda row: row.usual) if row.usual)
 """Those that are tried when none is named."""
+
+CONFIGURED = (*USUAL, *(row.name for row in _ROWS if row.name != row.type and row.type in USUAL))
+"""The same with all their named configurations."""
 
 
 def filesystem(name: str) -> Filesystem:

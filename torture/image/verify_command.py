@@ -24,6 +24,7 @@ from torture.lab.disk import copy_image, default_scratch
 from torture.report import summary
 from torture.report.formats import FORMATS, TEXT, exit_code
 from torture.report.terminal import echo
+from torture.report.words import one_item
 from torture.reproduce.subject import Subject, find_subject
 from torture.results.store import STORE, find_run, trial_directory
 from torture.rig.record import LEDGER, Record
@@ -111,7 +112,7 @@ def _verify_one(found: Subject, form: str) -> int:
     verdict = judge(found.plan, found.directory)
     judged = _Judged(verdict, found.plan.filesystem, Record.read(found.directory).kernel)
     facts = {"subject": found.origin, **_verdict_document(judged)}
-    echo(json.dumps(facts) if form != TEXT else "\n".join(map(summary.one_item, _verdict_lines(found.origin, judged))))
+    echo(json.dumps(facts) if form != TEXT else "\n".join(map(one_item, _verdict_lines(found.origin, judged))))
     return verdict.outcome.exit_code
 
 
@@ -204,7 +205,7 @@ def _when(wanted: _Wanted) -> str:
 
 def _render(wanted: _Wanted, judged: _Judged) -> str:
     head = f"image {wanted.image}, judged by {wanted.ledger.path}, {_when(wanted)}"
-    return "\n".join(map(summary.one_item, _verdict_lines(head, judged)))
+    return "\n".join(map(one_item, _verdict_lines(head, judged)))
 
 
 def _verdict_lines(head: str, judged: _Judged) -> Iterator[str]:

@@ -1,6 +1,6 @@
 """The closing page of a campaign, for somebody who reads nothing else: what is known at its end, and how surely. Pure.
 
-Findings that `[[known]]` excuses have a part of their own, and do not count for the outcome.
+Findings that the known list excuses have a part of their own, and do not count for the outcome.
 """
 
 from __future__ import annotations
@@ -13,17 +13,19 @@ from typing import Any
 
 from torture.report.campaign_time import render as render_time
 from torture.report.coverage import render as render_coverage
+from torture.report.known import WIDTH, render_known
 from torture.report.matrix import render as render_matrix
 from torture.report.matrix import short_label
-from torture.report.summary import KINDS, MEANING, count, first_line, one_item, overall, planted
+from torture.report.summary import KINDS, closing_line, planted
+from torture.report.words import count, first_line, one_item, shorten
 from torture.results.believed import believed
+from torture.results.excuses import without_known
 from torture.results.groups import Group, distinct
-from torture.results.known import Known, excused, without_known
+from torture.results.known import Known
 from torture.results.statistics import wilson
 from torture.results.store import Trial
 from verify.outcome import Outcome
 
-WIDTH = 120
 MOST_FINDINGS = 4
 """So many are described in full, and as many more in a line each."""
 MOST_REASONS = 3
@@ -39,10 +41,10 @@ def render(trials: Sequence[Trial], facts: dict[str, Any], known: Sequence[Known
         _opening(trials, facts),
         render_matrix(trials, unexplained),
         _findings(unexplained),
-        _known(trials, known, today),
+        render_known(trials, known, today),
         _unclear(trials),
         [*render_coverage(trials, facts), *render_time(trials, facts)],
-        _outcome(unexplained, has_known=bool(excused(trials, known, today))),
+        [closing_line(trials, unexplained)],
     )
     return "\n\n".join("\n".join(part) for part in map(list, parts) if part)
 
@@ -81,17 +83,13 @@ def _finding(number: int, group: Group, kernel: str) -> Iterator[str]:
     key = group.key
     shared = ", ".join(f"{name} {value}" for name, value in sorted(group.shared.items()) if value)
     yield one_item(f"{number}. {key.kind}: {kernel}{_place(group)}: {KINDS[key.kind]}")
-    found = _shorten(first_line(group.example.found), SHORT)
+    found = shorten(first_line(group.example.found), SHORT)
     sentences = (
         f"Seen in {_rates(group)}: {group.control}.",
         f"Expected {group.example.expected}, found {found}; {group.example.told}.",
         f"All have {shared or 'nothing in common'}. See `torture show RUN --trial {group.trial}`.",
     )
     yield fill(" ".join(sentences), WIDTH, initial_indent="   ", subsequent_indent="   ")
-
-
-def _shorten(text: str, length: int) -> str:
-    return text if len(text) <= length else f"{text[: length - 4]} ..."
 
 
 def _place(group: Group) -> str:
@@ -104,16 +102,6 @@ def _rates(group: Group) -> str:
         f"{group.seen[arm]} of {tried} {arm} trials ({wilson(group.seen[arm], tried)} at 95 %)"
         for arm, tried in sorted(group.tried.items(), reverse=True)
     )
-
-
-def _known(trials: Sequence[Trial], known: Sequence[Known], today: date) -> Iterator[str]:
-    seen = excused(trials, known, today)
-    if seen:
-        yield "Known findings, which do not count:"
-    for entry, shown in seen.items():
-        seen_in = f"{count(len(shown), 'trial')}, first {shown[0].number}"
-        line = f"{entry.title}: {seen_in}; until {entry.expires}: {entry.reason}"
-        yield one_item(_shorten(f"  {line}", WIDTH))
 
 
 def _unclear(trials: Iterable[Trial]) -> Iterator[str]:
@@ -130,9 +118,3 @@ def _unclear(trials: Iterable[Trial]) -> Iterator[str]:
             yield f"{heading} ({count(reasons.total(), 'trial')}{more}):"
         for reason, number in reasons.most_common(MOST_REASONS):
             yield f"  {number} x {reason}"
-
-
-def _outcome(unexplained: Sequence[Trial], has_known: bool) -> Iterator[str]:
-    outcome = overall(unexplained)
-    but = ", but for what is known" if has_known else ""
-    yield f"Outcome{but}: {outcome.value} - {MEANING[outcome]} (exit code {outcome.exit_code})."

@@ -9,14 +9,15 @@ from typing import Any
 
 from torture.report.summary import overall
 from torture.results.believed import believed
+from torture.results.excuses import account, known_of, without_known
 from torture.results.groups import gather
-from torture.results.known import excused, known_of, without_known
 from torture.results.store import Trial
 
 
 def document(trials: Sequence[Trial], facts: dict[str, Any]) -> dict[str, Any]:
     """Facts about the run, every trial, each distinct finding once, and the known ones, which do not count."""
     known, today = known_of(facts), date.today()
+    told = account(trials, known, today)
     unexplained = believed(without_known(trials, known, today))
     outcome = overall(unexplained)
     return {
@@ -52,7 +53,11 @@ def document(trials: Sequence[Trial], facts: dict[str, Any]) -> dict[str, Any]:
             for group in gather(unexplained)
         ],
         "known_findings": [
-            {**asdict(entry), "trials": [trial.number for trial in shown]}
-            for entry, shown in excused(trials, known, today).items()
+            {**asdict(entry), "trials": [trial.number for trial in shown]} for entry, shown in told.excused.items()
         ],
+        "not_excused": [
+            {"name": entry.name, "why": why, "trials": [trial.number for trial in shown]}
+            for (entry, why), shown in told.barred.items()
+        ],
+        "known_unmet": {entry.name: could for entry, could in told.unmet.items()},
     }

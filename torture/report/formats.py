@@ -10,7 +10,7 @@ from typing import Any
 from torture.report import campaign, summary
 from torture.report.document import document
 from torture.results.believed import believed
-from torture.results.known import known_of, without_known
+from torture.results.excuses import known_of, without_known
 from torture.results.store import Trial
 
 Format = Callable[[Sequence[Trial], dict[str, Any]], str]
@@ -21,7 +21,7 @@ def _text(trials: Sequence[Trial], facts: dict[str, Any]) -> str:
     """The summary of a run, or of a campaign."""
     if facts["config"]["endless"]:
         return campaign.render(list(trials), facts, known_of(facts), date.today())
-    return summary.render(believed(trials)).rstrip()
+    return summary.render(trials, known_of(facts), date.today()).rstrip()
 
 
 def _json(trials: Sequence[Trial], facts: dict[str, Any]) -> str:

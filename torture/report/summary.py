@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import date
 from pathlib import Path
 from textwrap import fill
 
+from torture.report.known import render_known
+from torture.report.words import count, first_line, one_item
+from torture.results.believed import believed
 from torture.results.cells import Cell, outcomes
+from torture.results.excuses import excuse, without_known
 from torture.results.groups import Group, gather
+from torture.results.known import Known
 from torture.results.store import Trial
 from verify.finding import Finding
 from verify.outcome import Outcome, worst
@@ -36,6 +42,7 @@ KINDS = {
     "kernel": "the kernel raised an alarm",
     "unjudged": "pages that could not be judged",
 }
+KNOWN = "known"
 _WIDTH = 100
 _FAULTS_WIDTH = 64
 _PINS_WIDTH = 44
@@ -51,23 +58,35 @@ def overall(trials: Iterable[Trial]) -> Outcome:
     return worst(ran)
 
 
-def render(trials: Sequence[Trial]) -> str:
-    """The whole summary, which ends in a newline."""
-    parts = ["\n".join(_table(outcomes(trials)))]
-    groups = gather(trials)
+def render(trials: Sequence[Trial], known: Sequence[Known] = (), today: date = date.min) -> str:
+    """The whole summary, which ends in a newline. Findings that are `known` stand apart, and do not count."""
+    unexplained = believed(without_known(trials, known, today))
+    trials = believed(trials)
+    parts = ["\n".join(_table(_words(trials, unexplained)))]
+    groups = gather(unexplained)
     parts += [_finding(number, group) for number, group in enumerate(groups, 1)]
+    parts.append("\n".join(render_known(trials, known, today)))
     parts += list(_unclear(trials))
-    parts.append(_closing(trials))
+    parts.append(_closing(trials, unexplained))
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _table(cells: dict[Cell, Outcome]) -> Iterator[str]:
+def _words(trials: Sequence[Trial], unexplained: Sequence[Trial]) -> dict[Cell, str]:
+    """The outcome of each cell, "known" where it would be pass but for what is known."""
+    before, after = outcomes(trials), outcomes(unexplained)
+    return {
+        cell: KNOWN if after[cell] is Outcome.passed is not outcome else _word(after[cell])
+        for cell, outcome in before.items()
+    }
+
+
+def _table(cells: dict[Cell, str]) -> Iterator[str]:
     """One table, or, for more faults than fit side by side, several below each other."""
     faults = list(dict.fromkeys(cell.fault for cell in cells))
     for number, block in enumerate(_blocks(faults)):
         if number:
             yield ""
-        yield from _block({cell: outcome for cell, outcome in cells.items() if cell.fault in block}, block)
+        yield from _block({cell: word for cell, word in cells.items() if cell.fault in block}, block)
 
 
 def _blocks(faults: Sequence[str]) -> Iterator[list[str]]:
@@ -81,7 +100,7 @@ def _blocks(faults: Sequence[str]) -> Iterator[list[str]]:
     yield block
 
 
-def _block(cells: dict[Cell, Outcome], faults: list[str]) -> Iterator[str]:
+def _block(cells: dict[Cell, str], faults: list[str]) -> Iterator[str]:
     rows = _rows(cells, faults)
     headings = ("filesystem", "layout", "pin", *faults)
     widths = [max(len(row[column]) for row in (headings, *rows)) for column in range(len(headings))]
@@ -92,14 +111,14 @@ def _block(cells: dict[Cell, Outcome], faults: list[str]) -> Iterator[str]:
         previous = row[0]
 
 
-def _rows(cells: dict[Cell, Outcome], faults: list[str]) -> list[tuple[str, ...]]:
+def _rows(cells: dict[Cell, str], faults: list[str]) -> list[tuple[str, ...]]:
     """One row for each filesystem and layout, and for the pins of it that had the same outcome under every fault that they
     share."""
     rows: dict[tuple[str, str], list[tuple[list[str], dict[str, str]]]] = {}
     order = list(dict.fromkeys(cell.filesystem for cell in cells))
     places = dict.fromkeys((cell.filesystem, cell.layout, cell.pin) for cell in cells)
     for filesystem, layout, pin in sorted(places, key=lambda place: order.index(place[0])):
-        fared = {fault: _word(cells[cell]) for fault in faults if (cell := Cell(filesystem, layout, pin, fault)) in cells}
+        fared = {fault: cells[cell] for fault in faults if (cell := Cell(filesystem, layout, pin, fault)) in cells}
         _join_alike(rows.setdefault((filesystem, layout), []), pin, fared)
     return [
         (filesystem, layout, _in_few_words(pins), *(fared.get(fault, "-") for fault in faults))
@@ -150,16 +169,6 @@ def _finding(number: int, group: Group) -> str:
     return "\n".join([one_item(f"{number}. {key.kind}: {place}: {KINDS[key.kind]}"), *wrapped])
 
 
-def count(number: int, what: str) -> str:
-    """A number of things in words."""
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
-
-
-def first_line(text: str) -> str:
-    """The first line of what may be long."""
-    return text.strip().splitlines()[0][:200] if text.strip() else "nothing"
-
-
 def _unclear(trials: Iterable[Trial]) -> Iterator[str]:
     """Why trials were not run or could not be judged, and what a pass does not say, each reason once."""
     for outcome in (Outcome.unknown, Outcome.notrun, Outcome.passed):
@@ -178,12 +187,11 @@ def _goes_without_saying(trial: Trial) -> bool:
     return verdict.outcome is Outcome.passed and (trial.is_canary or not verdict.reason)
 
 
-def _closing(trials: Sequence[Trial]) -> str:
+def _closing(trials: Sequence[Trial], unexplained: Sequence[Trial]) -> str:
     canaries = [trial for trial in trials if trial.is_canary]
-    outcome = overall(trials)
     counted = Counter(trial.verdict.outcome.value for trial in trials if not trial.is_canary)
     counts = ", ".join(f"{number} {name}" for name, number in counted.items())
-    return f"{len(trials) - len(canaries)} trials ({counts}); {planted(canaries)}.\n{outcome_line(outcome)}"
+    return f"{len(trials) - len(canaries)} trials ({counts}); {planted(canaries)}.\n{closing_line(trials, unexplained)}"
 
 
 def planted(canaries: Iterable[Trial]) -> str:
@@ -193,8 +201,8 @@ def planted(canaries: Iterable[Trial]) -> str:
     return f"{found} of {len(outcomes)} planted losses found" if outcomes else "no loss was planted"
 
 
-def detail(trial: Trial, directory: Path) -> str:
-    """One trial: what was done, what proves it, and its findings page by page."""
+def detail(trial: Trial, directory: Path, known: Sequence[Known] = (), today: date = date.min) -> str:
+    """One trial: what was done, what proves it, and its findings page by page, with what is `known` of them."""
     plan = trial.plan
     lines = [
         f"trial {trial.number} ({trial.arm}): {plan.filesystem}, fault {plan.fault_names}",
@@ -205,13 +213,10 @@ def detail(trial: Trial, directory: Path) -> str:
     for worker in plan.workers:
         steps = ", ".join(f"{op.kind} {op.name}".strip() for op in worker.ops)
         lines.append(f"  worker {worker.worker}: file {worker.file}, pin {worker.pin}, access {worker.access}: {steps}")
-    lines += [f"  {finding_line(finding)}" for finding in trial.verdict.findings]
+    for finding in trial.verdict.findings:
+        entry = excuse(trial, finding, known, today)
+        lines.append(f"  {finding_line(finding)}{f'; known: {entry.name}: {entry.reason}' if entry else ''}")
     return "\n".join(map(one_item, filter(None, lines)))
-
-
-def one_item(line: str) -> str:
-    """Text of more than one line set off, so that what a kernel or fsck said is not taken for a line of the report."""
-    return line.replace("\n", "\n      | ")
 
 
 def finding_line(finding: Finding) -> str:
@@ -224,6 +229,12 @@ def finding_line(finding: Finding) -> str:
     )
 
 
-def outcome_line(outcome: Outcome) -> str:
+def closing_line(trials: Sequence[Trial], unexplained: Sequence[Trial]) -> str:
+    """The outcome of a run, and whether it would be another without its known list."""
+    has_known = any(one.verdict.findings != other.verdict.findings for one, other in zip(trials, unexplained, strict=True))
+    return outcome_line(overall(unexplained), ", but for what is known" if has_known else "")
+
+
+def outcome_line(outcome: Outcome, but: str = "") -> str:
     """An outcome, what it means, and the exit code."""
-    return f"Outcome: {outcome.value} - {MEANING[outcome]} (exit code {outcome.exit_code})."
+    return f"Outcome{but}: {outcome.value} - {MEANING[outcome]} (exit code {outcome.exit_code})."

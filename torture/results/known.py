@@ -1,107 +1,135 @@
-"""Known findings: reports name each with its reason and the day on which it counts again, and never drop it. Pure."""
+"""Known findings: what an entry of the list says, and which findings it covers. Pure.
+
+An entry states exactly what is explained: where, after what, who was told, on which kernels. What the explanation does not
+cover is not known. torture.results.known_file reads entries, torture.results.excuses applies them to trials.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import date
 from fnmatch import fnmatchcase
-from typing import Any, get_args
 
-from torture.dimensions import DIMENSIONS, NO_SYNC, Scope, Values
-from torture.draw.combination import CELL
-from torture.errors import BadRequest
+from torture.dimensions import DIMENSIONS, NO_SYNC, Scope
 from torture.plan import Plan
-from torture.results.store import Trial
-from verify.codec import shown
-from verify.finding import Finding, FindingKind, Promise
-from verify.outcome import outcome_of
+from torture.results.kernel_range import is_within
+from verify.codec import OPTIONAL, Malformed, shown
+from verify.finding import Finding
 from workloads.plan import WorkerPlan
 from workloads.syncs import SYNCS
 from workloads.syncs import Scope as SyncScope
 
 OF_FINDING = ("layout", "pin", "access")
 """Dimensions of which a finding has a value itself, "" where it concerns no file or worker."""
+OR = "|"
+
+Patterns = tuple[str, ...]
+"""One of them must fit; none fits anything. `*` stands for any text."""
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A finding somebody knows. Fields that are empty, and dimensions that are left out, match anything; `*` stands for any
-    text in all but `expected` and `found`."""
+    """A finding somebody knows. Fields that are empty, and dimensions that are left out, match anything."""
 
+    name: str
+    """What reports call it: small letters, digits and hyphens."""
     reason: str
     expires: str
     """The first day it counts again, as YYYY-MM-DD."""
-    values: Values = field(default_factory=dict, hash=False)
+    values: Mapping[str, Patterns] = field(default_factory=dict, hash=False)
     """By dimension. Values of a worker are those of one on the pages concerned, all of the same one. Its `sync` may also be
     that of another worker if it syncs the whole filesystem, and is `nothing` if it did not sync its last stores."""
-    kind: str = ""
-    promise: str = ""
-    expected: str = ""
-    """A part of what was expected."""
-    found: str = ""
-    """A part of what was found, such as a line of the kernel log."""
+    kind: Patterns = field(default=(), metadata=OPTIONAL)
+    promise: str = field(default="", metadata=OPTIONAL)
+    expected: tuple[str, ...] = field(default=(), metadata=OPTIONAL)
+    """Parts of what was expected, in words; one must be in there."""
+    found: tuple[str, ...] = field(default=(), metadata=OPTIONAL)
+    """The same of what was found, such as a line of the kernel log."""
+    circumstances: tuple[str, ...] = field(default=(), metadata=OPTIONAL)
+    """Names of verify.circumstances that all must hold; of several joined by `|`, one."""
+    kernel: str = field(default="", metadata=OPTIONAL)
+    """Bounds of its release, as in torture.results.kernel_range."""
+    fixed_by: str = field(default="", metadata=OPTIONAL)
+    """The commit and, in parentheses, the release that has it first."""
+    section: str = field(default="", metadata=OPTIONAL)
+    """The heading in docs/kernel-behaviour.md that explains it, as its anchor."""
+    plan: str = field(default="", metadata=OPTIONAL)
+    """The file of the plan that shows it, kept with the packaged entries."""
 
     def __post_init__(self) -> None:
-        """BadRequest for a day or a dimension that there is not."""
+        """Malformed for a day or a dimension that there is not."""
         if unknown := self.values.keys() - DIMENSIONS.keys():
-            raise BadRequest(
-                f"dimension {shown(', '.join(sorted(unknown)))} is unknown", f"known are {', '.join(DIMENSIONS)}"
+            raise Malformed(
+                f"{shown(', '.join(sorted(unknown)))} is unknown", f"known are {', '.join(DIMENSIONS)}", "values"
             )
         try:
             date.fromisoformat(self.expires)
         except ValueError:
-            raise BadRequest(f"{shown(self.expires)} is no day", "write YYYY-MM-DD") from None
+            raise Malformed(f"{shown(self.expires)} is no day", "write YYYY-MM-DD", "expires") from None
 
-    @property
-    def title(self) -> str:
-        """Where it is and of which kind, in words."""
-        bare = [value for name in CELL if (value := self.values.get(name))]
-        other = [f"{name} {value}" for name, value in self.values.items() if value and name not in CELL]
-        return " ".join(filter(None, (*bare, *other, self.kind))) or "any"
+    def covers(self, finding: Finding, plan: Plan, release: str, today: date) -> bool:
+        """Whether `finding` of a trial of `plan`, on a kernel that calls itself `release`, is excused."""
+        return self.fits(finding, plan) and not self.barred(release, today)
+
+    def barred(self, release: str, today: date) -> str:
+        """Why it excuses nothing on this kernel and day, "" if it does."""
+        if not is_within(release, self.kernel):
+            fixed = f": fixed by {self.fixed_by}" if self.fixed_by else ""
+            return f"it is known of kernels {self.kernel}, not of {release}{fixed}"
+        return f"it expired on {self.expires}" if self.has_expired(today) else ""
 
     def has_expired(self, today: date) -> bool:
         """Whether its findings count again."""
-        return today >= date.fromisoformat(self.expires)
+        return today.isoformat() >= self.expires
 
-    def covers(self, plan: Plan, finding: Finding, today: date) -> bool:
-        """Whether `finding` of a trial of `plan` is this one, and the excuse still holds."""
+    def fits(self, finding: Finding, plan: Plan) -> bool:
+        """Whether `finding` of a trial of `plan` is what the entry describes, whatever kernel and day."""
         return (
-            not self.has_expired(today)
-            and _fits(self.kind, finding.kind)
-            and _fits(self.promise, finding.promise)
-            and self.expected in finding.expected
-            and self.found in finding.found
-            and self._fits_values(plan, finding)
+            _fits(self.kind, finding.kind)
+            and self.promise in ("", finding.promise)
+            and _has(self.expected, finding.expected)
+            and _has(self.found, finding.found)
+            and all(set(wanted.split(OR)) & set(finding.circumstances) for wanted in self.circumstances)
+            and self._fits_values(_common_values(plan, finding), plan, concerned(plan, finding))
         )
 
-    def _fits_values(self, plan: Plan, finding: Finding) -> bool:
-        wanted = {name: pattern for name, pattern in self.values.items() if pattern}
-        common = _common_values(plan, finding)
-        if not all(_fits(wanted[name], common[name]) for name in wanted.keys() & common.keys()):
+    def could_show(self, plan: Plan) -> bool:
+        """Whether a trial of `plan` has the values that the entry names."""
+        return self._fits_values(_values_of_plan(plan), plan, plan.workers)
+
+    def _fits_values(self, common: Mapping[str, str], plan: Plan, workers: Iterable[WorkerPlan]) -> bool:
+        if not all(_fits(patterns, common[name]) for name, patterns in self.values.items() if name in common):
             return False
-        of_worker = wanted.keys() - common.keys()
+        of_worker = [(name, patterns) for name, patterns in self.values.items() if name not in common]
         return not of_worker or any(
-            all(any(_fits(wanted[name], have) for have in _values(plan, worker, name)) for name in of_worker)
-            for worker in concerned(plan, finding)
+            all(any(_fits(patterns, have) for have in _values(plan, worker, name)) for name, patterns in of_worker)
+            for worker in workers
         )
 
 
-def _fits(wanted: str, have: str) -> bool:
-    return not wanted or fnmatchcase(have, wanted)
+def _fits(patterns: Patterns, have: str) -> bool:
+    return not patterns or any(fnmatchcase(have, pattern) for pattern in patterns)
+
+
+def _has(parts: tuple[str, ...], text: str) -> bool:
+    return not parts or any(part in text for part in parts)
+
+
+def _values_of_plan(plan: Plan) -> dict[str, str]:
+    return {name: row.value(plan, plan.workers[0]) for name, row in DIMENSIONS.items() if row.scope is Scope.plan}
 
 
 def _common_values(plan: Plan, finding: Finding) -> dict[str, str]:
     """The values that a finding has whichever worker it concerns."""
-    of_plan = {name: row.value(plan, plan.workers[0]) for name, row in DIMENSIONS.items() if row.scope is Scope.plan}
-    return of_plan | {name: getattr(finding, name) for name in OF_FINDING}
+    return _values_of_plan(plan) | {name: getattr(finding, name) for name in OF_FINDING}
 
 
 def _values(plan: Plan, worker: WorkerPlan, name: str) -> set[str]:
     """The values of a worker that an entry may name."""
     if name == "sync":
         return _syncs(worker) | _whole_filesystem_syncs(plan)
-    return {DIMENSIONS[name].value(plan, worker)}
+    return set(DIMENSIONS[name].get(plan, worker)) or {DIMENSIONS[name].absent}
 
 
 def _syncs(worker: WorkerPlan) -> set[str]:
@@ -117,40 +145,6 @@ def _whole_filesystem_syncs(plan: Plan) -> set[str]:
     return {name for name in names if SYNCS[name].scope is SyncScope.FILESYSTEM}
 
 
-def known_keys() -> frozenset[str]:
-    """What an entry of a campaign file may say."""
-    own = {each.name for each in fields(Known)} - {"values"}
-    return frozenset(own | DIMENSIONS.keys())
-
-
-def known_from(entry: Mapping[str, str]) -> Known:
-    """An entry as campaign files have it, with dimensions and fields in one table."""
-    own = {key: text for key, text in entry.items() if key not in DIMENSIONS}
-    return Known(**own, values={name: entry[name] for name in DIMENSIONS if name in entry})
-
-
-def known_values(key: str) -> tuple[str, ...]:
-    """The values that a key of an entry can have; () if it may be any text."""
-    if key in DIMENSIONS:
-        return DIMENSIONS[key].values
-    return {"kind": get_args(FindingKind), "promise": get_args(Promise)}.get(key, ())
-
-
-def can_match(key: str, pattern: str) -> bool:
-    """Whether `pattern` fits a value that there is, or, with a "+" in it, fits several faults one by one."""
-    values = (*known_values(key), *(DIMENSIONS[key].composed if key in DIMENSIONS else ()))
-    return (
-        not values
-        or any(_fits(pattern, value) for value in values)
-        or ("+" in pattern and all(can_match(key, part) for part in pattern.split("+")))
-    )
-
-
-def known_of(facts: Mapping[str, Any]) -> list[Known]:
-    """The entries of a stored run, from the facts about it."""
-    return [Known(**entry) for entry in facts.get("config", {}).get("known", [])]
-
-
 def concerned(plan: Plan, finding: Finding) -> list[WorkerPlan]:
     """The workers on the pages of a finding; all on the file where it has no pages, or the file is a clone."""
     on_file = [worker for worker in plan.workers if finding.file in (0, worker.file)]
@@ -160,36 +154,3 @@ def concerned(plan: Plan, finding: Finding) -> list[WorkerPlan]:
         for worker in on_file or plan.workers
         if not finding.pages or (worker.first_page < last_page and finding.first_page < worker.first_page + worker.pages)
     ]
-
-
-def excuse(plan: Plan, finding: Finding, known: Iterable[Known], today: date) -> Known | None:
-    """The first entry that covers a finding."""
-    return next((entry for entry in known if entry.covers(plan, finding, today)), None)
-
-
-def unexplained(trial: Trial, known: Sequence[Known], today: date) -> list[Finding]:
-    """The findings of a trial that no entry covers."""
-    return [finding for finding in trial.verdict.findings if not excuse(trial.plan, finding, known, today)]
-
-
-def without_known(trials: Iterable[Trial], known: Sequence[Known], today: date) -> list[Trial]:
-    """The trials as if what is known had not been found."""
-    return [_without_known(trial, known, today) for trial in trials]
-
-
-def _without_known(trial: Trial, known: Sequence[Known], today: date) -> Trial:
-    news = tuple(unexplained(trial, known, today))
-    if len(news) == len(trial.verdict.findings) or trial.is_canary:
-        return trial
-    return replace(trial, verdict=replace(trial.verdict, outcome=outcome_of(news), findings=news))
-
-
-def excused(trials: Iterable[Trial], known: Sequence[Known], today: date) -> dict[Known, list[Trial]]:
-    """The trials that showed what each entry excuses; entries that excuse nothing are left out."""
-    seen: dict[Known, list[Trial]] = {}
-    for trial in trials:
-        if not trial.is_canary:
-            excuses = (excuse(trial.plan, finding, known, today) for finding in trial.verdict.findings)
-            for entry in dict.fromkeys(filter(None, excuses)):
-                seen.setdefault(entry, []).append(trial)
-    return seen

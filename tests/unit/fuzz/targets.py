@@ -12,7 +12,7 @@ from datetime import date
 from pathlib import Path
 
 from devicemapper.log_writes import LogDamaged, LogReader
-from tests.unit.torture.stories import finding, plan
+from tests.unit.torture.stories import finding, plan, trial
 from torture.campaign import campaign_file
 from torture.campaign.recorded import stored
 from torture.crash.outcome import read_states
@@ -27,7 +27,8 @@ from torture.report.document import document
 from torture.report.formats import FORMATS, exit_code
 from torture.report.summary import finding_line
 from torture.reproduce.subject import find_subject
-from torture.results.known import Known, excuse
+from torture.results.excuses import account
+from torture.results.known_file import read_file
 from torture.results.store import STORE
 from torture.results.versions import Versions
 from torture.rig import kernel_log
@@ -35,6 +36,7 @@ from torture.rig.record import LEDGER, Record
 from verify import codec
 from verify.ledger_file import LedgerError
 from verify.observation import ObservationError, read_observations
+from verify.outcome import Outcome
 
 SENTENCES = (TortureError, codec.Malformed, LedgerError, ObservationError, LogDamaged)
 """What a decoder may raise: each is told in one line."""
@@ -76,8 +78,9 @@ def _campaign(content: bytes, directory: Path) -> object:
 
 
 def _known(content: bytes, directory: Path) -> object:
-    entries = codec.decode(tuple[Known, ...], content)
-    return [excuse(plan(), finding(), [entry], _TODAY) for entry in entries], [entry.title for entry in entries]
+    (directory / "known.toml").write_bytes(content)
+    entries = read_file(directory / "known.toml")
+    return account([trial(1, Outcome.failed, finding())], entries, _TODAY), codec.encode(entries)
 
 
 def _ledger(content: bytes, directory: Path) -> object:

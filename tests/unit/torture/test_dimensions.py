@@ -128,14 +128,16 @@ def test_it_counts_for_coverage() -> None:
 
 
 def test_a_known_finding_names_it_and_the_closing_page_prints_that(tmp_path: Path) -> None:
-    entry = '[[known]]\nfilesystem = "ext4"\ncolour = "gr*"\nreason = "green fades"\nexpires = "2027-01-01"\n'
+    entry = (
+        '[[known]]\nname = "green"\nfilesystem = "ext4"\ncolour = "gr*"\nreason = "green fades"\nexpires = "2027-01-01"\n'
+    )
     config = campaign(tmp_path, entry)
     trials = [green_trial(1), trial(2, Outcome.failed, finding())]
-    assert [config.known[0].covers(one.plan, finding(), TODAY) for one in trials] == [True, False]
+    assert [config.known[0].covers(finding(), one.plan, "6.1", TODAY) for one in trials] == [True, False]
     page = render(trials, {"config": config.to_dict(), "cores": 2, "wall_seconds": 1.0, "boots": 1}, config.known, TODAY)
-    assert "ext4 colour gr*: 1 trial, first 1; until 2027-01-01: green fades" in page
+    assert "green: 1 trial, first 1; until 2027-01-01: green fades" in page
     assert "10 values, 44 of" in page, "one of each of eight dimensions, and both colours with these"
-    with pytest.raises(BadRequest, match="line 5, key 'colour': 'bl\\*' matches nothing there is; allowed are red, green"):
+    with pytest.raises(BadRequest, match="line 6, key 'colour': 'bl\\*' matches nothing there is; allowed are red, green"):
         campaign(tmp_path, entry.replace("gr*", "bl*"))
 
 

@@ -147,3 +147,24 @@ def test_reports_say_who_was_told_of_the_lost_store_itself(stored: tuple[Story, 
     for _ in range(7):
         story.sync(EIO)
     assert lost(story, due).told.endswith("fsync 0, msync EIO, msync EIO, msync EIO, msync EIO, msync EIO and 2 more")
+
+
+def test_who_was_told_of_the_loss_of_what_was_there_before_the_first_store(stored: tuple[Story, int]) -> None:
+    story, _ = stored
+    story.sync(EIO)
+    finding = Finding("lost", "isolation", 1, "a", "hole", "", "", 1, 2, 1, 255, "the base", "zeros", None, "cold", None)
+    (told,) = described([finding], story.records)
+    assert calls(told) == ["msync EIO"] and "told" in told.circumstances
+
+
+def test_whether_a_later_store_to_the_page_was_vouched_for(stored: tuple[Story, int]) -> None:
+    story, due = stored
+    story.sync(0)
+    assert "rewritten" not in lost(story, due).circumstances
+    story.store(2, 1, 8)
+    assert {"answered-success", "rewritten"} <= set(lost(story, due).circumstances), "nobody was asked"
+    story.sync(EIO)
+    assert {"answered-success", "rewritten"} <= set(lost(story, due).circumstances)
+    story.store(2, 1, 9)
+    story.sync(0)
+    assert "rewritten" not in lost(story, due).circumstances

@@ -138,7 +138,7 @@ def test_slow_faults_come_less_often_and_hopeless_ones_hardly_ever() -> None:
 
 
 def test_a_known_finding_is_not_looked_into_again() -> None:
-    known = Known(reason="so it is", expires="2999-01-01", values={"filesystem": "ext2"})
+    known = Known("n", reason="so it is", expires="2999-01-01", values={"filesystem": ("ext2",)})
     assert not [task for task in follow(schedule(known=(known,)), 60, "ext2") if task.arm == "repeat"]
     expired = replace(known, expires="2000-01-01")
     assert [task for task in follow(schedule(known=(expired,)), 60, "ext2") if task.arm == "repeat"]

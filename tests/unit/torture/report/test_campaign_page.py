@@ -56,9 +56,9 @@ def test_a_finding_says_how_often_each_arm_showed_it() -> None:
 
 
 def test_known_findings_stand_apart_and_do_not_count() -> None:
-    entry = Known("it reserves nothing", "2027-01-01", {"filesystem": "ext4"}, kind="lost")
+    entry = Known("full", "it reserves nothing", "2027-01-01", {"filesystem": ("ext4",)}, kind=("lost",))
     text = page([trial(1, PASSED), trial(2, FAILED, finding())], entry)
-    assert "ext4 lost: 1 trial, first 2; until 2027-01-01: it reserves nothing" in text
+    assert "full: 1 trial, first 2; until 2027-01-01: it reserves nothing" in text
     assert "none  known" in text and "nobody has explained" not in text
     assert "Outcome, but for what is known: pass" in text and "exit code 0" in text
 
@@ -88,7 +88,7 @@ def test_a_bad_night_fits_on_a_page() -> None:
 
 def test_without_a_canary_nothing_is_clean() -> None:
     """Nor is what would be clean but for something known."""
-    entry = Known("it reserves nothing", "2027-01-01", {"filesystem": "ext4"}, kind="lost")
+    entry = Known("full", "it reserves nothing", "2027-01-01", {"filesystem": ("ext4",)}, kind=("lost",))
     lacking = trial(1, Outcome.notrun, arm="canary")
     for shown in (trial(2, PASSED), trial(3, FAILED, finding())):
         text = render([lacking, shown], FACTS, [entry], TODAY)

@@ -75,9 +75,10 @@ def test_a_store_does_not_steer_the_terminal(tmp_path: Path, said: Callable[...,
 
 def test_no_text_makes_a_line_of_a_report(tmp_path: Path) -> None:
     trials, facts = stored(_run(tmp_path))
-    known = (Known(ATTACK, "9999-01-01", kind="lost"),)
+    known = (Known(ATTACK, ATTACK, "9999-01-01", kind=("lost",)),)
     for text in (
         summary.render(trials),
+        summary.render(trials, known, date.min),
         campaign.render(trials, facts, (), date.min),
         campaign.render(trials, facts, known, date.min),
     ):
