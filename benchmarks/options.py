@@ -115,15 +115,15 @@ def _quick(fault: FaultSpec) -> FaultSpec:
 
 
 def _mkfs(words: OptionWords, random: Random) -> tuple[str, ...]:
-    whole = [word for option in _some(words.mkfs, random, 2) for word in option.split("_", 1)]
+    whole = [word for option in _some(words.mkfs, random, 1) for word in option.split("_")]
     for option, text in words.features.items():
-        if chosen := _some(text, random, 2 if random.random() < 0.5 else 0):
+        if chosen := _some(text, random, 2 if random.random() < 0.4 else 0):
             whole += [option, ",".join(chosen)]
     return tuple(whole)
 
 
 def _mount(words: OptionWords, random: Random) -> tuple[str, ...]:
-    drawn = [*_some(words.mount, random, 3), *_some(FLAGS, random, 1)]
+    drawn = [*_some(words.mount, random, 2), *_some(FLAGS, random, 1)]
     return tuple(word for option in drawn for word in option.split(","))
 
 
