@@ -85,7 +85,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--kernel", help="a User-mode Linux kernel (default: the one of the lab)")
     parser.add_argument("--kernel-arg", action="append", default=[], help="repeatable")
-    parser.add_argument("--filesystem", action="append", choices=list(WORDS), help="only this one; repeatable")
+    parser.add_argument("--filesystem", action="append", choices=list(FILESYSTEMS), help="only this one; repeatable")
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--results", type=Path, default=Path("options-at-random"), help="keep runs and plans there")
     options = parser.parse_args()
@@ -98,7 +98,7 @@ def with_options(seed: int, filesystems: Sequence[str]) -> Iterator[Plan]:
     random = Random(f"{seed}/options")
     request = replace(whole_space().having(filesystem=tuple(filesystems)), seed=seed, pages=4, count=1_000_000)
     for plan in filter(_is_possible, draw_plans(request)):
-        words = WORDS[plan.filesystem]
+        words = WORDS[FILESYSTEMS[plan.filesystem].type]
         faults = tuple(map(_quick, plan.faults))
         yield replace(plan, faults=faults, mkfs_options=_mkfs(words, random), mount_options=_mount(words, random))
 
