@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
@@ -27,7 +28,7 @@ from torture.trial.requirements import disk_missing
 
 TORTURE = Path(sys.executable).with_name("torture")
 COMPLETED = {0, 3, 4, 5, 6}
-BATCH = 50
+BATCH = 30
 TWINS = 3
 """How often a plan that failed is tried without its options."""
 STATES = 12
@@ -63,14 +64,15 @@ class RunFailed(Exception):
 
 
 def main() -> int:
-    """Draw, run, print the table and what is to be explained; 1 if there is any."""
+    """Draw, run until there are enough or ^C, print the table and what is to be explained; 1 if there is any."""
     options = _options()
     options.results.mkdir(parents=True, exist_ok=True)
     plans = with_options(options.seed, options.filesystem)
     tried: list[Tried] = []
-    while sum(_ran(each) for each in tried) < options.trials:
-        tried += _run([next(plans) for _ in range(BATCH)], options)
-        print(_progress(tried), file=sys.stderr, flush=True)
+    with suppress(KeyboardInterrupt):
+        while sum(_ran(each) for each in tried) < options.trials:
+            tried += _run([next(plans) for _ in range(BATCH)], options)
+            print(_progress(tried), file=sys.stderr, flush=True)
     failed = [each for each in tried if each.column == "fail"]
     elsewhere = {each.plan.identity: failures for each, failures in _twins(failed, options)}
     print("\n".join(_table(tried, elsewhere)))
