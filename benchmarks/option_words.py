@@ -27,72 +27,71 @@ def alternatives(text: str) -> list[list[str]]:
 
 FLAGS = "noatime relatime strictatime lazytime; nodiratime; sync; dirsync; rw rw rw rw rw rw rw ro"
 """Of all filesystems."""
-_EXT = OptionWords(  # mke2fs(8), ext4(5)
-    features={
-        "-O": """
-            ^has_journal; ^extent extent; ^64bit; ^metadata_csum metadata_csum_seed; ^flex_bg; ^resize_inode;
-            bigalloc; inline_data; fast_commit; ea_inode; large_dir ^dir_index; ^dir_nlink; ^extra_isize;
-            ^huge_file; ^large_file; ^ext_attr; ^sparse_super sparse_super2; uninit_bg; meta_bg,^resize_inode;
-            quota project,quota; mmp; encrypt; verity; casefold; stable_inodes; ^filetype; ^extent,^64bit
-        """,
-        "-E": """
-            lazy_itable_init=1; lazy_journal_init=1; stride=4,stripe_width=16; packed_meta_blocks=1; test_fs;
-            num_backup_sb=0; num_backup_sb=2; root_owner=7:7; no_copy_xattrs; revision=0; discard;
-            resize=1000000; hash_seed=01234567-89ab-cdef-0123-456789abcdef; quotatype=usrquota
-        """,
-    },
-    mkfs="""
-        -b_1024 -b_2048 -b_4096; -I_128 -I_256 -I_512 -I_1024; -i_4096 -i_65536; -N_512 -N_4096; -g_8192
-        -g_4096; -G_4 -G_64; -C_8192 -C_16384 -C_65536; -J_size=4 -J_size=16 -J_location=1000; -m_1 -m_5;
-        -T_small -T_news -T_largefile -T_largefile4 -T_floppy -T_huge -T_default; -e_continue -e_remount-ro; -D;
-        -j; -K; -L_label; -U_random -U_clear -U_time; -r_0 -r_1; -v
-    """,
-    mount="""
-        acl noacl; user_xattr nouser_xattr; bsddf minixdf; grpid nogrpid bsdgroups sysvgroups; nouid32;
-        resuid=1; resgid=1; errors=continue errors=remount-ro; data=journal data=ordered data=writeback;
-        data_err=abort data_err=ignore; barrier=0 barrier=1 nobarrier barrier; commit=1 commit=30 commit=300;
-        norecovery noload; journal_checksum nojournal_checksum; journal_async_commit; inode_readahead_blks=1;
-        stripe=16; delalloc nodelalloc; max_batch_time=0; min_batch_time=1000; journal_ioprio=0; i_version;
-        auto_da_alloc noauto_da_alloc; init_itable init_itable=1 noinit_itable; discard nodiscard; inlinecrypt;
-        block_validity noblock_validity; dioread_lock dioread_nolock nodioread_nolock; max_dir_size_kb=1024;
-        nombcache; prefetch_block_bitmaps no_prefetch_block_bitmaps; mb_optimize_scan=0 mb_optimize_scan=1; dax
-        dax=never dax=inode; quota noquota usrquota prjquota; debug; nocheck check=none; noreservation
-    """,
-)
+_MKE2FS = """
+    -b_1024 -b_2048 -b_4096; -I_128 -I_256 -I_512 -I_1024; -i_4096 -i_65536; -N_512 -N_4096; -g_8192 -g_4096; -m_1 -m_5;
+    -T_small -T_news -T_largefile -T_largefile4 -T_floppy -T_huge -T_default; -e_continue -e_remount-ro; -D; -K; -L_label;
+    -U_random -U_clear -U_time; -r_1; -v
+"""
+_MKE2FS_EXTENDED = """
+    stride=4,stripe_width=16; packed_meta_blocks=1; test_fs; num_backup_sb=0 num_backup_sb=2; root_owner=7:7;
+    no_copy_xattrs; discard; resize=1000000; hash_seed=01234567-89ab-cdef-0123-456789abcdef; lazy_itable_init=1
+"""
+_EXT2_FEATURES = """
+    ^resize_inode; ^large_file; ^filetype; ^ext_attr; ^dir_index; ^sparse_super sparse_super2; meta_bg,^resize_inode
+"""
+_EXT2_MOUNT = """
+    bsddf minixdf; grpid nogrpid bsdgroups sysvgroups; nouid32; resuid=1; resgid=1; errors=continue errors=remount-ro;
+    debug; noreservation reservation; noquota; nocheck check=none
+"""
+_EXT3_MOUNT = f"""
+    {_EXT2_MOUNT}; data=journal data=ordered data=writeback; data_err=abort data_err=ignore; norecovery noload;
+    barrier=0 barrier=1 nobarrier barrier; commit=1 commit=30 commit=300; discard nodiscard
+"""
 WORDS: Mapping[str, OptionWords] = {
-    "ext4": _EXT,
-    "ext3": _EXT,
-    "ext2": _EXT,
+    "ext4": OptionWords(  # mke2fs(8), ext4(5)
+        features={
+            "-O": f"""
+                {_EXT2_FEATURES}; ^has_journal; ^extent,^64bit; ^64bit; ^metadata_csum metadata_csum_seed; ^flex_bg;
+                bigalloc; inline_data; fast_commit; ea_inode; large_dir; ^dir_nlink; ^extra_isize; ^huge_file; uninit_bg;
+                quota; project,quota; mmp; encrypt; verity; casefold; stable_inodes
+            """,
+            "-E": f"{_MKE2FS_EXTENDED}; lazy_journal_init=1",
+        },
+        mkfs=f"{_MKE2FS}; -G_4 -G_64; -O_bigalloc_-C_8192 -O_bigalloc_-C_65536; -J_size=4 -J_size=16",
+        mount=f"""
+            {_EXT3_MOUNT}; nojournal_checksum; journal_async_commit,data=writeback journal_async_commit,data=journal;
+            journal_checksum; inode_readahead_blks=1; stripe=16; delalloc nodelalloc; max_batch_time=0; min_batch_time=1000;
+            journal_ioprio=0; i_version; auto_da_alloc noauto_da_alloc; init_itable init_itable=1 noinit_itable; nombcache;
+            block_validity noblock_validity; dioread_lock dioread_nolock nodioread_nolock; max_dir_size_kb=1024;
+            prefetch_block_bitmaps no_prefetch_block_bitmaps; mb_optimize_scan=0 mb_optimize_scan=1; acl noacl; dax=never;
+            user_xattr nouser_xattr; inlinecrypt; usrquota prjquota; warn_on_error nowarn_on_error; bh nobh
+        """,
+    ),
+    "ext3": OptionWords(  # mke2fs(8), ext3(5)
+        features={"-O": f"{_EXT2_FEATURES}; ^has_journal; extent", "-E": _MKE2FS_EXTENDED},
+        mkfs=f"{_MKE2FS}; -J_size=4 -J_size=16",
+        mount=_EXT3_MOUNT,
+    ),
+    "ext2": OptionWords(  # mke2fs(8), ext2(5)
+        features={"-O": _EXT2_FEATURES, "-E": _MKE2FS_EXTENDED}, mkfs=f"{_MKE2FS}; -j", mount=_EXT2_MOUNT
+    ),
     "xfs": OptionWords(  # mkfs.xfs(8), xfs(5)
         features={
-            "-m": """
-                crc=0; crc=1; finobt=0; rmapbt=1; rmapbt=0; reflink=0; reflink=1; inobtcount=0; bigtime=0;
-                bigtime=1
-            """,
-            "-i": """
-                size=512 size=1024 size=2048; maxpct=5; attr=1 attr=2; sparse=0 sparse=1; nrext64=1; perblock=8
-            """,
+            "-m": "crc=0; crc=0,finobt=0; finobt=0; rmapbt=1 rmapbt=0; reflink=0 reflink=1; inobtcount=0; bigtime=0",
+            "-i": "size=512 size=1024 size=2048; maxpct=5; attr=2; sparse=0 sparse=1; nrext64=1; perblock=8",
             "-d": """
                 agcount=1 agcount=2 agcount=8; agsize=64m; sunit=64,swidth=128; su=32k,sw=2; noalign;
                 extszinherit=4 extszinherit=16; cowextsize=8; daxinherit=1; sectsize=512 sectsize=4096
             """,
-            "-l": """
-                size=16m size=64m; version=1 version=2; sunit=16 su=32k; lazy-count=0 lazy-count=1; internal=1;
-                agnum=0
-            """,
-            "-n": """
-                size=4096 size=8192 size=65536; version=2 version=ci; ftype=0 ftype=1
-            """,
+            "-l": "size=64m size=80m; version=2; sunit=16 su=32k; lazy-count=1; internal=1; agnum=0",
+            "-n": "size=4096 size=8192 size=65536; version=2 version=ci; ftype=1",
         },
-        mkfs="""
-            -b_size=1024 -b_size=2048 -b_size=4096 -b_size=512; -s_size=512 -s_size=4096; -r_extsize=64k;
-            -L_label
-        """,
+        mkfs="-b_size=1024 -b_size=2048 -b_size=4096 -b_size=512_-m_crc=0; -s_size=512 -s_size=4096; -r_extsize=64k",
         mount="""
-            allocsize=64k allocsize=1m; logbufs=2 logbufs=8; logbsize=16k logbsize=32k logbsize=256k; wsync;
-            attr2 noattr2; discard nodiscard; grpid nogrpid bsdgroups sysvgroups; filestreams; ikeep noikeep;
-            inode32 inode64; largeio nolargeio; barrier nobarrier; noalign; norecovery; nouuid; swalloc; noquota
-            quota usrquota prjquota uqnoenforce; sunit=64,swidth=128; dax=always dax=never dax=inode
+            allocsize=64k allocsize=1m; logbufs=2 logbufs=8; logbsize=16k logbsize=32k logbsize=256k; wsync; attr2 noattr2;
+            discard nodiscard; grpid nogrpid bsdgroups sysvgroups; filestreams; ikeep noikeep; inode32 inode64;
+            largeio nolargeio; nobarrier; noalign; norecovery; nouuid; swalloc; noquota;
+            quota usrquota prjquota uqnoenforce; sunit=64,swidth=128; dax=never dax=inode
         """,
     ),
     "btrfs": OptionWords(  # mkfs.btrfs(8), btrfs(5)
@@ -110,7 +109,7 @@ WORDS: Mapping[str, OptionWords] = {
             acl noacl; autodefrag noautodefrag; barrier nobarrier; clear_cache; commit=1 commit=300; degraded;
             compress compress=zlib compress=lzo compress=zstd:3 compress-force=lzo compress-force=zstd compress=no;
             datacow nodatacow; datasum nodatasum; discard discard=sync discard=async nodiscard;
-            enospc_debug; flushoncommit noflushoncommit; fragment=all fragment=data; max_inline=0
+            enospc_debug; flushoncommit noflushoncommit; max_inline=0
             max_inline=2048; nologreplay; metadata_ratio=2; norecovery; rescan_uuid_tree; rescue=nologreplay
             rescue=all; ref_verify; skip_balance; space_cache=v1 space_cache=v2 nospace_cache; ssd nossd
             ssd_spread nossd_spread; thread_pool=1; treelog notreelog; usebackuproot; user_subvol_rm_allowed

@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
@@ -27,7 +28,7 @@ from torture.trial.requirements import disk_missing
 
 TORTURE = Path(sys.executable).with_name("torture")
 COMPLETED = {0, 3, 4, 5, 6}
-BATCH = 50
+BATCH = 30
 TWINS = 3
 """How often a plan that failed is tried without its options."""
 STATES = 12
@@ -63,14 +64,15 @@ class RunFailed(Exception):
 
 
 def main() -> int:
-    """Draw, run, print the table and what is to be explained; 1 if there is any."""
+    """Draw, run until there are enough or ^C, print the table and what is to be explained; 1 if there is any."""
     options = _options()
     options.results.mkdir(parents=True, exist_ok=True)
     plans = with_options(options.seed, options.filesystem)
     tried: list[Tried] = []
-    while sum(_ran(each) for each in tried) < options.trials:
-        tried += _run([next(plans) for _ in range(BATCH)], options)
-        print(_progress(tried), file=sys.stderr, flush=True)
+    with suppress(KeyboardInterrupt):
+        while sum(_ran(each) for each in tried) < options.trials:
+            tried += _run([next(plans) for _ in range(BATCH)], options)
+            print(_progress(tried), file=sys.stderr, flush=True)
     failed = [each for each in tried if each.column == "fail"]
     elsewhere = {each.plan.identity: failures for each, failures in _twins(failed, options)}
     print("\n".join(_table(tried, elsewhere)))
@@ -85,7 +87,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--kernel", help="a User-mode Linux kernel (default: the one of the lab)")
     parser.add_argument("--kernel-arg", action="append", default=[], help="repeatable")
-    parser.add_argument("--filesystem", action="append", choices=list(WORDS), help="only this one; repeatable")
+    parser.add_argument("--filesystem", action="append", choices=list(FILESYSTEMS), help="only this one; repeatable")
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--results", type=Path, default=Path("options-at-random"), help="keep runs and plans there")
     options = parser.parse_args()
@@ -98,7 +100,7 @@ def with_options(seed: int, filesystems: Sequence[str]) -> Iterator[Plan]:
     random = Random(f"{seed}/options")
     request = replace(whole_space().having(filesystem=tuple(filesystems)), seed=seed, pages=4, count=1_000_000)
     for plan in filter(_is_possible, draw_plans(request)):
-        words = WORDS[plan.filesystem]
+        words = WORDS[FILESYSTEMS[plan.filesystem].type]
         faults = tuple(map(_quick, plan.faults))
         yield replace(plan, faults=faults, mkfs_options=_mkfs(words, random), mount_options=_mount(words, random))
 
@@ -115,15 +117,15 @@ def _quick(fault: FaultSpec) -> FaultSpec:
 
 
 def _mkfs(words: OptionWords, random: Random) -> tuple[str, ...]:
-    whole = [word for option in _some(words.mkfs, random, 2) for word in option.split("_", 1)]
+    whole = [word for option in _some(words.mkfs, random, 1) for word in option.split("_")]
     for option, text in words.features.items():
-        if chosen := _some(text, random, 2 if random.random() < 0.5 else 0):
+        if chosen := _some(text, random, 2 if random.random() < 0.4 else 0):
             whole += [option, ",".join(chosen)]
     return tuple(whole)
 
 
 def _mount(words: OptionWords, random: Random) -> tuple[str, ...]:
-    drawn = [*_some(words.mount, random, 3), *_some(FLAGS, random, 1)]
+    drawn = [*_some(words.mount, random, 2), *_some(FLAGS, random, 1)]
     return tuple(word for option in drawn for word in option.split(","))
 
 

@@ -19,7 +19,7 @@ def test_every_word_is_allowed(name: str) -> None:
     drawn = [one for text in (words.mount, FLAGS) for each in alternatives(text) for one in each]
     mount = [word for one in drawn for word in one.split(",")]
     check_words(name, FILESYSTEMS[name].words, (), mount, ("mkfs", "mount"))
-    whole = [word for each in alternatives(words.mkfs) for one in each for word in one.split("_", 1)]
+    whole = [word for each in alternatives(words.mkfs) for one in each for word in one.split("_")]
     behind = [(option, one) for option, text in words.features.items() for each in alternatives(text) for one in each]
     check_words(name, FILESYSTEMS[name].words, whole, (), ("mkfs", "mount"))
     for pair in behind:
