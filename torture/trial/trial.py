@@ -23,7 +23,7 @@ from devicemapper.errors import BlockStackError
 from devicemapper.loop import LoopDevice
 from devicemapper.uevents import UeventRecord
 from torture import faults
-from torture.errors import BadRequest, Hung, NotRun, StepFailed
+from torture.errors import BadRequest, BrokenPromise, Hung, NotRun, StepFailed
 from torture.faults.base import Below, Fault, Proof
 from torture.faults.gates import readable_warm
 from torture.filesystems import Filesystem, filesystem
@@ -69,6 +69,9 @@ def _recorded(trial: _Trial, act: Callable[[_Trial], None]) -> Record:
         record.state, record.reason = "ran", ""
     except (NotRun, Unsupported, BadRequest) as error:
         record.state, record.reason = "notrun", str(error)
+    except BrokenPromise as error:
+        record.state, record.reason = "ran", ""
+        record.broken.append(error.finding)
     except Hung as error:
         record.state, record.reason, record.hung = "ran", "", f"{error}\n{error.evidence}"
     except mounts.MountHung as error:
@@ -153,14 +156,16 @@ class _Trial:
         lines = self.kernel_log.since()
         with open(self.directory / KERNEL_LOG, "a", encoding="utf-8") as log:
             log.writelines(f"{line}\n" for line in lines)
-        sound_disk = not any(fault.targets or fault.canary or fault.may_lose_unsynced for fault in self.faults)
-        self.record.alarms += alarms(lines, sound_disk=sound_disk)
+        self.record.alarms += alarms(lines, sound_disk=self._is_disk_sound())
         self.record.evidence += data_races(lines)
         if not self.kernel_log.readable:
             self.record.evidence.append("the kernel log could not be read, so its alarms are not known")
         self.record.tainted = self.kernel_log.tainted
         if self.devices:
             self.record.evidence.append(self.uevents.missing or block_evidence.uevents(self.uevents.events(), self.devices))
+
+    def _is_disk_sound(self) -> bool:
+        return not any(fault.targets or fault.canary or fault.may_lose_unsynced for fault in self.faults)
 
     def _cut_power(self) -> None:
         """Have the guest killed; `go_on` takes over in the next one."""
@@ -205,6 +210,8 @@ class _Trial:
             random=Random(self.plan.seed),
             mapped=mapped,
             files=self.files,
+            broken=self.record.broken,
+            sound_disk=self._is_disk_sound(),
             spares=self.machine.spares,
             below=below,
             uid=self.machine.uid,
