@@ -1,4 +1,5 @@
-"""The three kinds of error the tool itself can have. What a filesystem does wrong is a finding, never an exception.
+"""The three kinds of error the tool itself can have. What a filesystem does wrong is a finding in the end, never one of
+them; `BrokenPromise` and `Hung` carry to the record what ends a trial.
 
 Each carries fields and renders late; `torture.cli` alone turns them into a message and an exit code.
 """
@@ -6,6 +7,8 @@ Each carries fields and renders late; `torture.cli` alone turns them into a mess
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+from verify.finding import Finding
 
 
 class TortureError(Exception):
@@ -55,6 +58,16 @@ class StepFailed(TortureError):
 
     def __str__(self) -> str:
         return f"{self.step}: {self.detail}"
+
+
+@dataclass
+class BrokenPromise(TortureError):
+    """Raised inside a trial: what the set-up itself wrote shows that the filesystem broke a promise. The trial ends."""
+
+    finding: Finding
+
+    def __str__(self) -> str:
+        return f"{self.finding.kind}: {self.finding.found}"
 
 
 @dataclass

@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -62,9 +62,16 @@ def _judged(directory: Path, judge_run: Callable[[Record], Verdict]) -> Verdict:
     if record.hung:
         return _hung(record)
     try:
-        return judge_run(record)
+        verdict = judge_run(record)
     except Exception as error:  # any crash of the checker is unknown, never pass (design.md section 2)
-        return Verdict(Outcome.unknown, f"the checker crashed: {type(error).__name__}: {error}", ())
+        verdict = Verdict(Outcome.unknown, f"the checker crashed: {type(error).__name__}: {error}", ())
+    return _with_broken(record, verdict) if record.broken else verdict
+
+
+def _with_broken(record: Record, verdict: Verdict) -> Verdict:
+    """What was seen to be broken before the files were read counts, whether or not the rest could be judged."""
+    findings = (*record.broken, *(verdict.findings or _alarms(record)))
+    return replace(verdict, outcome=outcome_of(findings), reason=_reason(findings), findings=findings)
 
 
 def _judge_run(plan: Plan, directory: Path, record: Record) -> Verdict:

@@ -17,11 +17,12 @@ FindingKind = Literal[
     "clone-changed",
     "late",
     "hang",
+    "overfull",
     "fsck",
     "kernel",
     "unjudged",
 ]
-Promise = Literal["store", "sync", "isolation", "liveness"]
+Promise = Literal["store", "sync", "isolation", "liveness", "invented"]
 Read = Literal["warm", "cold"]
 
 

@@ -139,10 +139,14 @@ def test_pages_that_cannot_be_read_refuse_stores_and_lose_nothing(stock: Trial, 
     assert "x store SIGBUS" in record.proofs[0][2] and verdict.outcome == Outcome.passed, (verdict, record)
 
 
-def test_a_worker_that_cannot_pin_what_cannot_be_read_is_not_waited_for(stock: Trial) -> None:
-    """docs/kernel-behaviour.md: mlock(2) tries again and again, or gives ENOMEM."""
-    verdict, record = stock("xfs", "eio-reads", pin="mlock")
-    assert record.proofs[0][1] and verdict.outcome == Outcome.passed, (verdict, record)
+@pytest.mark.parametrize("pin", ["mlock", "populate-read"])
+@pytest.mark.parametrize("fault", ["eio-reads", "dust"])
+def test_a_pin_that_tries_for_ever_to_read_is_a_hang_and_not_waited_for(stock: Trial, fault: str, pin: str) -> None:
+    """docs/kernel-behaviour.md: mlock(2) tries again and again, instead of giving ENOMEM."""
+    verdict, record = stock("xfs", fault, pin=pin)
+    assert record.proofs[0][1] and verdict.outcome == Outcome.failed, (verdict, record)
+    said = {(finding.kind, finding.promise, finding.found) for finding in verdict.findings}
+    assert said == {("hang", "liveness", f"{pin} of a page that cannot be read did not return within 5 s")}
 
 
 @pytest.mark.parametrize("name", ["ext4", "xfs"])

@@ -43,6 +43,7 @@ POWER_CUT = Stage("power-cut", (FaultSpec("power-cut", {}), _GROWN))
 EIO_WINDOW = Stage("eio-window", (FaultSpec("eio-window", {}),), shared=False)
 EIO_DATA = Stage("eio-data", (FaultSpec("eio-once", {}),), shared=False)
 FROZEN = Stage("frozen", (FaultSpec("frozen", {}),), in_turn=False)
+UNREADABLE = Stage("eio-reads", (FaultSpec("eio-reads", {}),), shared=False)
 OVER_QUOTA = Stage("quota", (FaultSpec("edquot-user", {"free_blocks": 0}),))
 
 
@@ -125,9 +126,9 @@ class Experiment:
 
     @property
     def pin_may_fail(self) -> bool:
-        """Whether mlock may fail to populate the mapping (the pages stay marked as locked): judged by clauses 1 and 2
+        """Whether mlock may fail to populate the mapping (the pages stay marked as locked): judged by clauses 1, 2 and 17
         themselves, and nobody's fault on a full filesystem."""
-        return self.clause <= 2 or self.stage is FULL
+        return self.clause <= 2 or self.stage in (FULL, UNREADABLE)
 
 
 def unpinned(experiment: Experiment, seen: Seen) -> Judgement | None:

@@ -101,7 +101,7 @@ def entries(
         yield from (case.entry(judged, trial=directory.name) for case in cases)
         return
     records = list(read_ledger(directory / LEDGER))
-    findings = _findings(plan, records, directory)
+    findings = [*record.broken, *_findings(plan, records, directory)]
     for number, case in enumerate(cases, 1):
         seen = _seen(number, records, findings)
         yield case.entry(

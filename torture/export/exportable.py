@@ -26,7 +26,8 @@ PROMISES = {
     "store": "A store that did not fault is there after a clean unmount and a remount, unless its loss was reported.",
     "sync": "Whatever fails after a successful sync, what was stored before it is there.",
     "isolation": "A store changes the pages that it stores to, in the file that it stores to, and nothing else.",
-    "liveness": "Every store, sync, unmount and mount returns.",
+    "liveness": "Every store, pin, sync, unmount and mount returns.",
+    "invented": "No filesystem accepts more than its device can hold.",
 }
 LATE = (
     "A store that page_mkwrite accepted has its space: running out of it is told at the store (SIGBUS), not by the sync"
@@ -143,6 +144,7 @@ _WRONG = {
     "short": "file too short",
     "clone-changed": "mmap stores change a clone",
     "hang": "hang",
+    "overfull": "more accepted than the device holds",
     "fsck": "inconsistent after mmap stores",
     "kernel": "kernel alarm",
     "unjudged": "odd pages",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from torture.errors import BadRequest
 from torture.faults.base import Fault
@@ -107,6 +107,11 @@ def fault_class(name: str) -> type[Fault]:
     if name not in FAULTS and name not in UNDRAWN:
         raise BadRequest(f"unknown fault {shown(name)}", f"known are {', '.join(FAULTS)}")
     return FAULTS.get(name) or UNDRAWN[name]
+
+
+def spare_disk(chosen: Iterable[Fault]) -> bool:
+    """Whether none of these faults makes the disk refuse or lose anything."""
+    return not any(fault.targets or fault.canary or fault.may_lose_unsynced for fault in chosen)
 
 
 def make(spec: FaultSpec) -> Fault:

@@ -131,6 +131,8 @@ class Fault:
     """Device-mapper targets, or features of one such as "flakey drop_writes"."""
     for_volatile: ClassVar[bool] = False
     """A canary of filesystems in memory; all other canaries need a disk."""
+    refuses_reads: ClassVar[bool] = False
+    """File data cannot be read until it heals."""
     refuses_metadata: ClassVar[bool] = False
     """Metadata cannot be written until the unmount."""
 

@@ -38,6 +38,7 @@ KINDS = {
     "short": "the file is too small",
     "clone-changed": "a store changed the clone of a reflinked file",
     "hang": "something never returned",
+    "overfull": "more was accepted than the device can hold",
     "fsck": "the filesystem is inconsistent",
     "kernel": "the kernel raised an alarm",
     "unjudged": "pages that could not be judged",

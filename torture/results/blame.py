@@ -28,7 +28,7 @@ class Blame:
     """By arm: trials of these plans, whatever their seed, that were judged."""
     without: bool
     """Whether the finding was seen without a pin: in the control arm, or on a mapping that nobody pinned."""
-    on_pages: bool = True
+    on_pages: bool
     """Whether it is about somebody's pages."""
 
     @property
@@ -61,9 +61,9 @@ class Blame:
         return self.failed[arm] / self.tried[arm]
 
 
-def blame(trials: Iterable[Trial], shown: set[int], losing_pins: set[str]) -> Blame:
-    """Of a finding that the trials with the numbers `shown` have, on mappings with `losing_pins`; "" is none in particular.
-    Only trials of the same plans count, but for pins and seeds, on the same kernel."""
+def blame(trials: Iterable[Trial], shown: set[int], losing_pins: set[str], *, on_pages: bool) -> Blame:
+    """Of a finding that the trials with the numbers `shown` have, on mappings with `losing_pins`. Only trials of the same
+    plans count, but for pins and seeds, on the same kernel."""
     told = [(trial, (trial.kernel, shape_of(trial.plan))) for trial in trials if trial.verdict.outcome.is_judged]
     shapes = {shape for trial, shape in told if trial.number in shown}
     failed, tried = Counter[str](), Counter[str]()
@@ -73,7 +73,7 @@ def blame(trials: Iterable[Trial], shown: set[int], losing_pins: set[str]) -> Bl
             tried[arm] += 1
             failed[arm] += trial.number in shown or (arm is Arm.control and trial.verdict.outcome is not Outcome.passed)
     in_control = any(trial.number in shown and trial.plan.is_control for trial, _ in told)
-    return Blame(failed, tried, in_control or "none" in losing_pins, losing_pins != {""})
+    return Blame(failed, tried, in_control or "none" in losing_pins, on_pages)
 
 
 def shape_of(plan: Plan) -> str:

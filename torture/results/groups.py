@@ -61,7 +61,7 @@ def gather(trials: Iterable[Trial]) -> list[Group]:
     for group in groups.values():
         could = [trial for trial in trials if was_tried(trial, group.key)]
         group.tried = Counter(arm_of(trial.plan) for trial in could)
-        group.control = blame(could, group.trials, group.losing_pins).words
+        group.control = blame(could, group.trials, group.losing_pins, on_pages=group.pages > 0).words
     return list(groups.values())
 
 
@@ -96,7 +96,7 @@ def _merged(groups: list[Group], trials: Sequence[Trial]) -> Group:
     for trial in could:
         merged.tried[arm_of(trial.plan)] += 1
         merged.seen[arm_of(trial.plan)] += trial.number in merged.trials
-    merged.control = blame(could, merged.trials, merged.losing_pins).words
+    merged.control = blame(could, merged.trials, merged.losing_pins, on_pages=merged.pages > 0).words
     return merged
 
 

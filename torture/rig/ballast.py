@@ -13,17 +13,22 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from torture.errors import StepFailed
+from devicemapper.mounts import all_mounts
+from torture.errors import BrokenPromise, StepFailed
 from torture.rig.scene import Scene
 from verify import stamp
 from verify.descriptors import opened
+from verify.finding import of_filesystem
 from verify.stamp import SECTOR_BYTES
 from workloads import libc
 
 _STEPS_BYTES = (1 << 20, 1 << 16, 1 << 12)
 _WRITTEN_TAIL_BYTES = 4 << 20
+_TAIL = "tail"
 _BALLAST_WRITER = 0xFFFFFFFE
 _PROBE_BLOCKS = 64
+_MOST_COMPRESSED = 64
+"""So many times the size of the device may be accepted where it is compressed."""
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
 """EIO: all that btrfs with compression says when delayed allocation finds no room (fs/btrfs/extent_io.c, PAGE_SET_ERROR);
 no fault is in force while a filesystem is filled."""
@@ -38,6 +43,8 @@ class Ballast:
     written_bytes: int
     preallocated_bytes: int
     free_after: int
+    vouched: bool
+    """Whether every sync of what was written succeeded."""
     probe_blocks: int = _PROBE_BLOCKS
 
     @property
@@ -48,14 +55,26 @@ class Ballast:
             f" ENOSPC; statvfs then shows {self.free_after} free blocks of {self.block_bytes} bytes"
         )
 
+    def check(self, scene: Scene) -> None:
+        """After a clean remount: BrokenPromise unless what syncs vouched for reads as it was written."""
+        if not self.vouched:
+            return
+        with opened(self.directory / _TAIL) as descriptor:
+            for offset in range(0, self.written_bytes, _STEPS_BYTES[0]):
+                length = min(_STEPS_BYTES[0], self.written_bytes - offset)
+                _compare(os.pread(descriptor, length, offset), _foreign(scene, offset, length), f"ballast at byte {offset}")
+
     def probe(self) -> bool:
-        """Whether a write of `probe_blocks` blocks is refused; what it wrote is removed again."""
+        """Whether a write of `probe_blocks` blocks is refused; what it wrote is removed again. What is accepted must be
+        there (BrokenPromise)."""
         path = self.directory / "probe"
+        content = os.urandom(self.block_bytes * self.probe_blocks)
         try:
-            with open(path, "wb") as probe:
-                probe.write(os.urandom(self.block_bytes * self.probe_blocks))
-                probe.flush()
+            with open(path, "w+b", buffering=0) as probe:
+                probe.write(content)
                 os.fsync(probe.fileno())
+                os.posix_fadvise(probe.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+                _compare(os.pread(probe.fileno(), len(content), 0), content, "a probe write on the full filesystem")
         except OSError as error:
             if error.errno not in _FULL:
                 raise StepFailed("probe write on the full filesystem", str(error)) from error
@@ -73,12 +92,16 @@ def fill(scene: Scene, free_blocks: int, *, scattered: bool = False) -> Ballast:
     block_bytes = os.statvfs(scene.mount_point).f_bsize
     kept_free = _keep_scattered(directory, free_blocks, scene) if scattered else _keep(directory, free_blocks, scene)
     preallocated = _preallocate(directory / "bulk", scene.mount_point)
-    written = _write_until_full(directory, scene)
+    tail = _Tail(scene, preallocated)
+    with opened(directory / _TAIL, os.O_CREAT | os.O_WRONLY | os.O_APPEND) as descriptor:
+        for step_bytes in _STEPS_BYTES:
+            tail.write_until_full(descriptor, step_bytes)
+        tail.sync(descriptor)
     for path in kept_free:
         path.unlink()
     _sync(directory)
     free = os.statvfs(scene.mount_point).f_bavail
-    return Ballast(directory, block_bytes, written, preallocated, free)
+    return Ballast(directory, block_bytes, tail.written_bytes, preallocated, free, tail.vouched)
 
 
 def _keep(directory: Path, blocks: int, scene: Scene) -> list[Path]:
@@ -120,64 +143,93 @@ def _preallocate(path: Path, mount_point: Path) -> int:
     return 0
 
 
-def _write_until_full(directory: Path, scene: Scene) -> int:
-    """Write ballast in falling steps, each until it is refused twice with a sync between."""
-    total = 0
-    with opened(directory / "tail", os.O_CREAT | os.O_WRONLY | os.O_APPEND) as descriptor:
-        for step in _STEPS_BYTES:
-            total += _write_step(descriptor, step, scene, total)
-    return total
+@dataclass(slots=True)
+class _Tail:
+    """What is written in falling steps, each until it is refused twice with a sync between."""
 
+    scene: Scene
+    preallocated_bytes: int
+    written_bytes: int = 0
+    vouched: bool = True
 
-def _write_step(descriptor: int, step_bytes: int, scene: Scene, offset_bytes: int) -> int:
-    limit = scene.length_sectors * SECTOR_BYTES
-    wrote = refusals = 0
-    while refusals < 2:
+    def write_until_full(self, descriptor: int, step_bytes: int) -> None:
+        """One step. BrokenPromise when more is accepted than there can be room for."""
+        refusals = 0
+        while refusals < 2:
+            try:
+                content = _foreign(self.scene, self.written_bytes, step_bytes)
+                self.written_bytes += os.write(descriptor, content)
+                if step_bytes < _STEPS_BYTES[0]:
+                    os.fdatasync(descriptor)
+            except OSError as error:
+                if error.errno not in _FULL:
+                    raise StepFailed("write ballast", str(error)) from error
+                refusals += 1
+                self.sync(descriptor)
+            self._check_room()
+
+    def sync(self, descriptor: int) -> None:
+        """Have it on the disk, or be told that there is no room for it."""
         try:
-            wrote += os.write(descriptor, _foreign(scene, offset_bytes + wrote, step_bytes))
-            if step_bytes < _STEPS_BYTES[0]:
-                os.fdatasync(descriptor)
+            os.fdatasync(descriptor)
         except OSError as error:
             if error.errno not in _FULL:
-                raise StepFailed("write ballast", str(error)) from error
-            refusals += 1
-            _sync_tolerating_full(descriptor)
-        if wrote > limit:
-            raise StepFailed("fill", f"wrote {wrote} bytes of ballast to a device of {limit} and was never refused")
-    return wrote
+                raise StepFailed("sync ballast", str(error)) from error
+            self.vouched = False
+
+    def _check_room(self) -> None:
+        limit = self.scene.length_sectors * SECTOR_BYTES
+        accepted = self.preallocated_bytes + self.written_bytes
+        if accepted <= limit:
+            return
+        said = f"{accepted} bytes of ballast accepted"
+        if not _compresses(self.scene.mount_point):
+            room = f"room for at most {limit} bytes"
+            raise BrokenPromise(of_filesystem("overfull", "invented", expected=room, found=said))
+        if accepted > _MOST_COMPRESSED * limit:
+            raise StepFailed("fill", f"{said} on a device of {limit}, and no end of it")
 
 
-def _foreign(scene: Scene, offset_bytes: int, length_bytes: int) -> bytearray:
-    content = bytearray(length_bytes)
+def _compresses(mount_point: Path) -> bool:
+    """Whether the filesystem may put more bytes on its device than that has, as its mount options tell."""
+    (mounted,) = (each for each in all_mounts() if each.mount_point == mount_point)
+    return any(option.startswith("compress") for option in mounted.options)
+
+
+def _foreign(scene: Scene, offset_bytes: int, length_bytes: int) -> memoryview:
+    """What the ballast holds there."""
+    page_bytes = scene.plan.page_bytes
+    before = offset_bytes % page_bytes
+    content = bytearray(-(-(before + length_bytes) // page_bytes) * page_bytes)
     stamp.fill(
         content,
         run=scene.plan.stamp_run,
         file=stamp.FOREIGN_FILE,
-        first_page=offset_bytes // scene.plan.page_bytes,
+        first_page=offset_bytes // page_bytes,
         generation=0,
         writer=_BALLAST_WRITER,
         kind=stamp.Kind.FOREIGN,
-        page_bytes=scene.plan.page_bytes,
+        page_bytes=page_bytes,
     )
-    return content
+    return memoryview(content)[before : before + length_bytes]
+
+
+def _compare(found: bytes, expected: bytes | memoryview, what: str) -> None:
+    """BrokenPromise unless they are the same."""
+    if found == expected:
+        return
+    differing = sum(a != b for a, b in zip(found, expected, strict=False)) + len(expected) - len(found)
+    said = f"{what}: {differing} of {len(expected)} bytes are not what was written and synced"
+    raise BrokenPromise(of_filesystem("lost", "store", expected="what was written", found=said))
 
 
 def _write(path: Path, length_bytes: int, scene: Scene) -> None:
-    padded = -(-length_bytes // scene.plan.page_bytes) * scene.plan.page_bytes
     try:
         with opened(path, os.O_CREAT | os.O_WRONLY) as descriptor:
-            os.write(descriptor, _foreign(scene, 0, padded)[:length_bytes])
+            os.write(descriptor, _foreign(scene, 0, length_bytes))
             os.fsync(descriptor)
     except OSError as error:
         raise StepFailed(f"write {path.name}", str(error)) from error
-
-
-def _sync_tolerating_full(descriptor: int) -> None:
-    try:
-        os.fdatasync(descriptor)
-    except OSError as error:
-        if error.errno not in _FULL:
-            raise StepFailed("sync ballast", str(error)) from error
 
 
 def _sync(directory: Path) -> None:

@@ -1,11 +1,15 @@
-"""Whether a process sleeps uninterruptibly, as one does that waits for a disk, or for a filesystem that is frozen."""
+"""Whether a process sleeps uninterruptibly, as one does that waits for a disk, or for a filesystem that is frozen; or tries
+something in the kernel again and again."""
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterable
 from pathlib import Path
 
+_PARENT, _TIMES = 1, slice(11, 13)
+_TRYING_S = 0.5
 _LOOKS_AFTER_S = (0, 0.2, 0.2, 0.2, 0.2)
 
 
@@ -26,10 +30,23 @@ def blocked_among(pids: Iterable[int]) -> frozenset[int]:
 
 def state(pid: int) -> str:
     """The letter that proc(5) has for the state of a process, "" if it is gone."""
+    return next(iter(_stat(pid)), "")
+
+
+def is_trying(pid: int) -> bool:
+    """Whether process `pid` and its living children were at work for long, as none is that waits for its turn on a slow
+    machine. User-mode Linux takes the time that a process spends in the kernel for its own (proc(5): utime, stime)."""
+    everybody = (_stat(int(entry.name)) for entry in Path("/proc").iterdir() if entry.name.isdigit())
+    family = [_stat(pid), *(stat for stat in everybody if stat[_PARENT : _PARENT + 1] == [str(pid)])]
+    return sum(int(ticks) for stat in family for ticks in stat[_TIMES]) / os.sysconf("SC_CLK_TCK") >= _TRYING_S
+
+
+def _stat(pid: int) -> list[str]:
+    """The fields from the state on; none if the process is gone."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
-        return ""
+        return []
 
 
 def where_blocked(pid: int) -> str:

@@ -12,6 +12,7 @@ from typing import Literal
 from torture.errors import BrokenTool
 from verify import codec
 from verify.descriptors import read_kept
+from verify.finding import Finding
 
 RECORD = "record.json"
 LEDGER = "ledger.jsonl"
@@ -44,6 +45,8 @@ class Record:
     """Sentences for people."""
     hung: str = ""
     """What did not return; "" if all did."""
+    broken: list[Finding] = field(default_factory=list, metadata=codec.OPTIONAL)
+    """Promises that were broken before anybody read the files: what the set-up or a fault saw."""
     unmountable: str = ""
     """Why the filesystem would not mount after the fault; "" if it did."""
     tainted: bool = False

@@ -15,6 +15,7 @@ from torture.filesystems import Filesystem
 from torture.plan import Plan
 from torture.rig.record import LEDGER
 from torture.rig.remount import FILES
+from verify.finding import Finding
 from verify.ledger import File
 from verify.ledger_file import LedgerWriter
 from workloads.worker import WorkerProcess
@@ -63,6 +64,10 @@ class Scene:
     """What the workers were told, such as {"store SIGBUS": 3, "sync ENOSPC": 1}."""
     evidence: list[str] = field(default_factory=list)
     """Sentences that are kept with the trial."""
+    broken: list[Finding] = field(default_factory=list)
+    """Promises that were seen to be broken before the files are read."""
+    sound_disk: bool = True
+    """Whether no fault makes the disk refuse or lose anything."""
     late: set[int] = field(default_factory=set)
     """The numbers of the workers that a gate did not wait for any longer."""
 

@@ -23,7 +23,7 @@ from devicemapper.errors import BlockStackError
 from devicemapper.loop import LoopDevice
 from devicemapper.uevents import UeventRecord
 from torture import faults
-from torture.errors import BadRequest, Hung, NotRun, StepFailed
+from torture.errors import BadRequest, BrokenPromise, Hung, NotRun, StepFailed
 from torture.faults.base import Below, Fault, Proof
 from torture.faults.gates import readable_warm
 from torture.filesystems import Filesystem, filesystem
@@ -69,14 +69,15 @@ def _recorded(trial: _Trial, act: Callable[[_Trial], None]) -> Record:
         record.state, record.reason = "ran", ""
     except (NotRun, Unsupported, BadRequest) as error:
         record.state, record.reason = "notrun", str(error)
-    except Hung as error:
-        record.state, record.reason, record.hung = "ran", "", f"{error}\n{error.evidence}"
-    except mounts.MountHung as error:
-        record.state, record.reason, record.hung = "ran", "", str(error)
-    except (StepFailed, BlockStackError) as error:
-        record.state, record.reason = "unknown", str(error)
-    except OSError as error:
-        record.state, record.reason = "unknown", f"{type(error).__name__}: {error}"
+    except BrokenPromise as error:
+        record.state, record.reason = "ran", ""
+        record.broken.append(error.finding)
+    except (Hung, mounts.MountHung) as error:
+        record.state, record.reason = "ran", ""
+        record.hung = f"{error}\n{error.evidence}" if isinstance(error, Hung) else str(error)
+    except (StepFailed, BlockStackError, OSError) as error:
+        kind = f"{type(error).__name__}: " if isinstance(error, OSError) else ""
+        record.state, record.reason = "unknown", f"{kind}{error}"
     finally:
         trial.keep_kernel_log()
         record.write(trial.directory)
@@ -153,8 +154,7 @@ class _Trial:
         lines = self.kernel_log.since()
         with open(self.directory / KERNEL_LOG, "a", encoding="utf-8") as log:
             log.writelines(f"{line}\n" for line in lines)
-        sound_disk = not any(fault.targets or fault.canary or fault.may_lose_unsynced for fault in self.faults)
-        self.record.alarms += alarms(lines, sound_disk=sound_disk)
+        self.record.alarms += alarms(lines, sound_disk=faults.spare_disk(self.faults))
         self.record.evidence += data_races(lines)
         if not self.kernel_log.readable:
             self.record.evidence.append("the kernel log could not be read, so its alarms are not known")
@@ -205,6 +205,8 @@ class _Trial:
             random=Random(self.plan.seed),
             mapped=mapped,
             files=self.files,
+            broken=self.record.broken,
+            sound_disk=faults.spare_disk(self.faults),
             spares=self.machine.spares,
             below=below,
             uid=self.machine.uid,
@@ -236,10 +238,9 @@ class _Trial:
             scene.note(f"the filesystem reported {error.count} errors (FAN_FS_ERROR), the first {name}")
 
     def _mount(self, scene: Scene, mounted: ExitStack) -> None:
-        row = scene.filesystem
-        further = [word for fault in self.faults for word in fault.options(row).mount]
-        options = (*row.mount_options, *further, *self.plan.mount_options)
-        mounted.enter_context(mounts.mount(scene.block_device, scene.mount_point, row.type, options))
+        further = [word for fault in self.faults for word in fault.options(scene.filesystem).mount]
+        options = (*scene.filesystem.mount_options, *further, *self.plan.mount_options)
+        mounted.enter_context(mounts.mount(scene.block_device, scene.mount_point, scene.filesystem.type, options))
 
     # -- work and break ------------------------------------------------------------------------------------------
 
@@ -279,14 +280,13 @@ class _Trial:
             fault.mend(scene)
         self._prove(scene, crashes=True)
         self.record.evidence += scene.evidence
-        row = scene.filesystem
-        if row.volatile:
+        if (row := scene.filesystem).volatile:
             return True
         try:
             if row.recovery and any(fault.may_lose_unsynced or fault.canary for fault in self.faults):
                 # A canary judges the tool, and its loss is planted.
-                crashed = any(fault.may_lose_unsynced for fault in self.faults)
-                self.record.checked.append(remount.recover(row.recovery, scene.block_device, must=crashed))
+                must = any(fault.may_lose_unsynced for fault in self.faults)
+                self.record.checked.append(remount.recover(row.recovery, scene.block_device, must=must))
             self._mount(scene, mounted)
         except BlockStackError as error:
             self.record.unmountable = str(error)

@@ -16,10 +16,12 @@ from dataclasses import replace
 from torture.errors import Hung, NotRun, StepFailed
 from torture.faults.base import Fault, Proof
 from torture.faults.gates import STRIKE, gate_names, is_strike
-from torture.rig.blocked import is_blocked, where_blocked
+from torture.plan import Plan
+from torture.rig.blocked import is_blocked, is_trying, where_blocked
 from torture.rig.scene import TURNED_AWAY, Scene
 from torture.trial.timer import Timer
 from verify import ledger
+from verify.finding import Finding, of_filesystem
 from verify.ledger_file import read_ledger
 from workloads import worker
 from workloads.limits import UNLIMITED
@@ -147,6 +149,7 @@ class Workers:
             if not process.wait_gate(gate, max(0.0, deadline - time.monotonic())) and process.is_alive():
                 self._scene.late.add(process.worker)
                 self._scene.note(f"worker {process.worker} was not at gate {gate} after {timeout_s:g} s")
+                self._accuse_pin_of(process)
 
     def _turn(self, gate: str) -> None:
         """What heals does so, or strikes again."""
@@ -179,6 +182,7 @@ class Workers:
         may_stall = any(errno.EIO in fault.excused_errnos for fault in self._faults)
         report = process.wait_finished(STALL_TIMEOUT_S if may_stall else WORKER_TIMEOUT_S)
         if report.state == "timeout" and may_stall:
+            self._accuse_pin_of(process)
             process.kill()
             self._scene.note(f"worker {report.worker} did not get on within {STALL_TIMEOUT_S:g} s and was killed")
             return
@@ -189,6 +193,18 @@ class Workers:
         if report.state == "died" and not self._was_killed(report) and not self._was_refused(report):
             said = report.error or f"exit code {report.exit_code}, signal {report.signal}"
             raise StepFailed(f"worker {report.worker} died", said)
+
+    def _accuse_pin_of(self, process: WorkerProcess) -> None:
+        """A worker that tries to pin what cannot be read, and does nothing else any more, hangs: the pin should fail."""
+        trying = [spec for spec in self._crews[self._scene.workers.index(process)] if spec.worker in self._pinning()]
+        if trying and any(fault.refuses_reads for fault in self._faults) and is_trying(process.pid):
+            self._scene.broken += (stuck_pin(self._scene.plan, spec) for spec in trying)
+
+    def _pinning(self) -> set[int]:
+        """Workers that are in their pin."""
+        records = list(read_ledger(self._scene.ledger_path))
+        began = {record.worker for record in records if isinstance(record, ledger.Worker)}
+        return began - {record.worker for record in records if isinstance(record, ledger.Pinned)}
 
     def _was_killed(self, report: WorkerReport) -> bool:
         return report.signal == signal.SIGKILL and any(fault.kills_workers for fault in self._faults)
@@ -211,6 +227,14 @@ class Workers:
             elif isinstance(record, ledger.Synced) and record.errno:
                 counted[f"sync {errno.errorcode.get(record.errno, record.errno)}"] += 1
         return counted
+
+
+def stuck_pin(plan: Plan, spec: WorkerPlan) -> Finding:
+    """The finding that the pin of a worker tries for ever."""
+    (file,) = (each for each in plan.files if each.file == spec.file)
+    what = f"{spec.pin} of a page that cannot be read did not return within {STALL_TIMEOUT_S:g} s"
+    bare = of_filesystem("hang", "liveness", expected="a pin of what cannot be read fails", found=what)
+    return replace(bare, file=file.file, name=file.name, layout=file.layout, pin=spec.pin, access=spec.access, read="warm")
 
 
 def _overdue(what: str, pid: int) -> Hung | StepFailed:

@@ -19,6 +19,7 @@ from torture.plan import Plan
 from torture.rig.record import LEDGER, RECORD, Record
 from verify import checker, codec, ledger
 from verify.breach import MIXED_SECTOR
+from verify.finding import of_filesystem
 from verify.ledger_file import LedgerWriter
 from verify.observation import Size
 from verify.outcome import Outcome
@@ -271,3 +272,13 @@ def test_a_journal_that_was_not_made_is_not_relied_on(tmp_path: Path, monkeypatc
     monkeypatch.setattr(checker, "check", lambda *_: [finding("misdirected")])
     verdict = crashed(tmp_path, plan("power-cut"), "running without a journal")
     assert verdict.outcome is Outcome.notrun and "keeps no journal" in verdict.reason
+
+
+@pytest.mark.parametrize("stored", [True, False])
+def test_what_the_set_up_saw_counts_whether_or_not_the_rest_can_be_judged(tmp_path: Path, stored: bool) -> None:
+    seen = of_filesystem("overfull", "invented", expected="room for 64 bytes", found="65 bytes of ballast accepted")
+    leave(tmp_path, plan(), record=ran(broken=[seen]), stored=stored)
+    verdict = judge(plan(), tmp_path)
+    assert (verdict.outcome, verdict.findings, verdict.reason) == (Outcome.failed, (seen,), "found overfull")
+    (tmp_path / LEDGER).unlink()
+    assert judge(plan(), tmp_path).findings == (seen,), "a trial that ended there leaves nothing else"

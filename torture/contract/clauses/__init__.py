@@ -25,6 +25,7 @@ CLAUSES: dict[int, str] = {
     14: "stores wait for the thaw",
     15: "EDQUOT is treated as ENOSPC is",
     16: "munlock, munmap, exit and close lose nothing",
+    17: "a pin of what cannot be read fails",
 }
 
 EXPERIMENTS: tuple[Experiment, ...] = (

@@ -1,18 +1,21 @@
-"""Clauses 1 to 3: what mlock does, and does not do, to the pages of a file."""
+"""Clauses 1 to 3 and 17: what mlock does, and does not do, to the pages of a file."""
 
 from __future__ import annotations
 
 import errno
 import mmap
+from dataclasses import replace
 
 from torture.contract.experiment import (
     BACKGROUND,
     FSYNC,
     FULL,
+    HEAL,
     LOOK,
     MSYNC,
     PLAIN,
     STORE,
+    UNREADABLE,
     Experiment,
     Seen,
     name_of,
@@ -69,6 +72,17 @@ def _reserves(experiment: Experiment, seen: Seen) -> Judgement:
     return Judgement(ClauseVerdict.late, words)
 
 
+def _fails_in_time(experiment: Experiment, seen: Seen) -> Judgement:
+    """A read that fails is no reason to try for ever (liveness): mlock(2) says ENOMEM, a store gets SIGBUS."""
+    if hangs := [finding.found for finding in seen.findings if finding.kind == "hang"]:
+        return Judgement(ClauseVerdict.broken, hangs[0])
+    if seen.worker.pin != CONTROL and not seen.pin:
+        return Judgement(ClauseVerdict.broken, "mlock succeeds though nothing can be read")
+    judged = stores(Refusal.DUE)(experiment, seen)
+    failed = "" if seen.worker.pin == CONTROL else f"mlock fails with {name_of(seen.pin)}, "
+    return replace(judged, words=f"{failed}{judged.words}")
+
+
 EXPERIMENTS: tuple[Experiment, ...] = (
     Experiment(clause=1, name="hole", stage=PLAIN, ops=(Op("age"), LOOK, FSYNC, LOOK), judge=_leaves_hole),
     Experiment(clause=2, name="hole", stage=FULL, ops=(LOOK,), judge=_pins_without_room),
@@ -76,5 +90,13 @@ EXPERIMENTS: tuple[Experiment, ...] = (
     *(
         Experiment(clause=3, name=f"full-{name}", stage=FULL, ops=ops, judge=stores(Refusal.DUE), pages=16)
         for name, ops in (("msync", (STORE, MSYNC)), ("background", (STORE, BACKGROUND, MSYNC)))
+    ),
+    Experiment(
+        clause=17,
+        name="unreadable",
+        stage=UNREADABLE,
+        layout="written",
+        ops=(STORE, HEAL, STORE, MSYNC),
+        judge=_fails_in_time,
     ),
 )

@@ -34,6 +34,7 @@ class EioReads(Fault):
     strikes_before_stores = True
     moments: ClassVar[tuple[str, ...]] = ("start",)
     rounds = 1
+    refuses_reads: ClassVar[bool] = True
     gate_timeout_s = 5.0
     excused_errnos: ClassVar[frozenset[int]] = frozenset({errno.EIO})
     excused_pin_errnos: ClassVar[frozenset[int]] = frozenset({errno.ENOMEM, errno.EIO})

@@ -26,6 +26,11 @@ class Enospc(Fault):
         self._ballast = fill(scene, self.values["free_blocks"])
         scene.note(self._ballast.summary)
 
+    def remounted(self, scene: Scene) -> None:
+        """The ballast is data like any other: after a clean unmount all of it is there."""
+        if scene.sound_disk:
+            self._ballast.check(scene)
+
     def proof(self, scene: Scene) -> Proof:
         """It fired when a store or a sync was refused, or when a probe write is refused now."""
         seen = [f"{count} x {what}" for what, count in scene.refusals.items() if what in SIGNS]

@@ -26,9 +26,9 @@ def verdict(clause: int, name: str, what: Seen) -> ClauseVerdict:
 
 
 def test_every_clause_has_experiments_and_each_a_name_of_its_own() -> None:
-    assert {row.clause for row in EXPERIMENTS} == set(CLAUSES) == set(range(1, 17))
+    assert {row.clause for row in EXPERIMENTS} == set(CLAUSES) == set(range(1, 18))
     names = [(row.clause, row.name) for row in EXPERIMENTS]
-    assert len(names) == len(set(names)) == 64
+    assert len(names) == len(set(names)) == 65
 
 
 @pytest.mark.parametrize(
@@ -67,6 +67,15 @@ def test_the_first_store_takes_blocks() -> None:
 def test_a_pin_that_failed_leaves_nothing_to_conclude_but_where_it_may() -> None:
     assert verdict(4, "hole", seen(*STORE_1, pin_errno=ENOMEM)) is UNKNOWN
     assert verdict(4, "full-hole", seen(*STORE_1, pin_errno=ENOMEM)) is HOLDS
+
+
+def test_a_pin_of_what_cannot_be_read_fails_and_does_not_try_for_ever() -> None:
+    hang = finding("hang", promise="liveness", pages=0)
+    assert verdict(17, "unreadable", seen(*refused(4, "SIGBUS"), *STORE_1, pin_errno=ENOMEM)) is HOLDS
+    assert verdict(17, "unreadable", seen(*refused(4, "SIGBUS"), *STORE_1, pin="none")) is HOLDS
+    assert verdict(17, "unreadable", seen(*STORE_1, findings=(hang,))) is BROKEN
+    assert verdict(17, "unreadable", seen(*STORE_1)) is BROKEN
+    assert verdict(17, "unreadable", seen(*STORE_1, pin="none", findings=(finding(),))) is BROKEN
 
 
 @pytest.mark.parametrize("name", ["remount", "cut", "extend", "msync-extend"])

@@ -37,3 +37,19 @@ def test_a_vfork_parent_is_blocked_until_its_child_is_gone(tmp_path: Path) -> No
     finally:
         os.killpg(parent.pid, signal.SIGKILL)
         parent.wait()
+
+
+def test_a_process_or_child_that_works_on_and_on_is_trying_and_one_that_waits_is_not() -> None:
+    sleeper = subprocess.Popen(["sleep", "60"])
+    worker = subprocess.Popen(["sh", "-c", "sh -c 'while :; do :; done' & wait"], start_new_session=True)
+    try:
+        deadline = time.monotonic() + 20
+        while not (seen := blocked.is_trying(worker.pid)) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert seen and not blocked.is_trying(sleeper.pid)
+    finally:
+        os.killpg(worker.pid, signal.SIGKILL)
+        sleeper.kill()
+        worker.wait()
+        sleeper.wait()
+    assert not blocked.is_trying(sleeper.pid)

@@ -21,9 +21,9 @@ from torture.faults.space.thin_full import ThinFull
 from torture.filesystems import filesystem
 from torture.plan import FaultSpec, FilePlan, Plan
 from torture.rig.scene import Scene
-from torture.trial import requirements
+from torture.trial import requirements, workers
 from torture.trial.workers import Workers
-from verify.ledger import Note
+from verify.ledger import Note, Pinned, Worker
 from verify.ledger_file import LedgerWriter
 from workloads import writeback
 from workloads.plan import Op, WorkerPlan
@@ -141,3 +141,25 @@ def test_only_a_freeze_of_xfs_without_metadata_is_kept_from_running(name: str, f
     plan = Plan(1, name, (FilePlan(1, "f", "hole", 8),), (worker,), (FaultSpec(fault, {}),))
     said = requirements.stalling(plan, filesystem(name), faults.make(plan.faults[0]))
     assert bool(said) is stalls
+
+
+@pytest.mark.parametrize("trying", [True, False])
+@pytest.mark.parametrize(("fault", "accused"), [("eio-reads", True), ("eio-writes", False)])
+@pytest.mark.parametrize("pinned", [True, False])
+def test_a_pin_that_tries_for_ever_to_read_is_a_hang(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trying: bool, fault: str, accused: bool, pinned: bool
+) -> None:
+    """Only while reads fail, only in the pin, and only if it is at work: a slow machine is no hang."""
+    spec = WorkerPlan(1, 1, "1-written", 0, 4, "mlock", "store", (Op("store"), Op("gate", name="heal")))
+    plan = Plan(1, "ext4", (FilePlan(1, "1-written", "written", 4),), (spec,))
+    process = SimpleNamespace(worker=1, pid=1, wait_gate=lambda *_: False, is_alive=lambda: True)
+    scene = a_scene(tmp_path, plan=plan, workers=[process], late=set(), broken=[], note=lambda _: None)
+    with LedgerWriter(scene.ledger_path) as writer:
+        writer.append(Worker(1, 1, "mlock", "store", 0, 4))
+        if pinned:
+            writer.append(Pinned(1, 0))
+    monkeypatch.setattr(workers, "is_trying", lambda _: trying)
+    Workers(scene, [faults.make(FaultSpec(fault, {}))], lambda _: nullcontext(), lambda: None)._gather("heal", [process])  # type: ignore[list-item]
+    told = [(finding.kind, finding.promise, finding.pin, finding.found) for finding in scene.broken]
+    what = "mlock of a page that cannot be read did not return within 5 s"
+    assert told == [("hang", "liveness", "mlock", what)] * (trying and accused and not pinned)
