@@ -6,7 +6,6 @@ not, so a run that anything was wrong with is kept, with a log of all that was d
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import re
@@ -16,23 +15,18 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
 
 from benchmarks import aftermath
 from benchmarks.aftermath import Process, Stock
-from torture.lab.choose import LOCAL
+from benchmarks.short_runs import Abilities, short_run
 from torture.lab.disk import default_scratch, memory_scratch
 
 TORTURE = Path(sys.executable).parent / "torture"
 KILLS_PER_RUN = 12
-TRIALS, USUAL_TRIALS = {LOCAL: 16}, 5
-"""In a run, and in the labs where they take no longer."""
 SET_UP, BOOT, TRIAL, JUDGING, REPORT, CLEANING = PHASES = ("set-up", "boot", "trial", "judging", "report", "cleaning")
-WEIGHT = {LOCAL: 2}
-"""How often a lab is drawn; a guest that has to boot costs more."""
 ANY = "any"
 AIMS = {ANY: 25, SET_UP: 20, BOOT: 15, TRIAL: 20, JUDGING: 10, REPORT: 10}
 """When to kill, and how often that is drawn."""
@@ -53,9 +47,6 @@ JUDGED = (0, 3, 4, 5, 6)
 """Exit codes of runs that came to their end."""
 _PAUSE_S = 0.01
 _NO_RUN = "a run that has no directory yet"
-
-Abilities = Mapping[str, Mapping[str, Sequence[str]]]
-"""By lab and filesystem, the faults that can strike it there."""
 
 
 @dataclass(slots=True)
@@ -84,10 +75,9 @@ class Attack:
     def __init__(self, seed: int, number: int, abilities: Abilities, home: Path, tally: Tally) -> None:
         self._home, self._tally = home, tally
         self._random = random.Random(f"{seed}/{number}")
-        self.lab = self._random.choices(list(abilities), [WEIGHT.get(lab, 1) for lab in abilities])[0]
-        self.scratch = memory_scratch(home) / f"kills-{home.parent.name}-{number}" if self._random.random() < 0.5 else None
-        self._places = ["--scratch", str(self.scratch)] if self.scratch else []
-        self._first, self._again = self._commands(abilities[self.lab], seed)
+        self._short = short_run(self._random, abilities, home)
+        self._scratch = memory_scratch(home) / f"kills-{home.parent.name}-{number}" if self._random.random() < 0.5 else None
+        self._places = ["--scratch", str(self._scratch)] if self._scratch else []
         self._run: Path | None = None
         self._before = Stock({}, (), None)
         self._log: list[str] = []
@@ -95,30 +85,8 @@ class Attack:
         self.failures: list[str] = []
         self.kills = 0
 
-    # -- what is run --------------------------------------------------------------------------------------------------
-
-    def _commands(self, able: Mapping[str, Sequence[str]], seed: int) -> tuple[list[str], list[str]]:
-        """The words that start the run, and those that `torture resume` needs."""
-        draw = self._random
-        filesystem = draw.choice(list(able))
-        faults = draw.sample(able[filesystem], min(2, len(able[filesystem])))
-        disturbances = draw.choice((["none"], ["none", "memory-pressure"], ["freeze", "truncate"], ["all"]))
-        chosen = {"fs": [filesystem], "fault": faults, "pin": ["mlock", "none"], "disturbance": disturbances}
-        jobs, seed = draw.choice((1, 2)), draw.randrange(1 << 30)
-        self.trials = TRIALS.get(self.lab, USUAL_TRIALS)
-        if draw.random() < 0.3:
-            file = self._home / "campaign.toml"
-            listed = "".join(f"{name} = {json.dumps(values)}\n" for name, values in chosen.items())
-            budget = f'[budget]\ntrials = {self.trials}\nartefacts = "1G"\n'
-            file.write_text(f'seed = {seed}\nlab = "{self.lab}"\njobs = {jobs}\n{budget}[include]\n{listed}')
-            return ["campaign", str(file)], ["--file", str(file)]
-        words = [word for name, values in chosen.items() for value in values for word in (f"--{name}", value)]
-        options = ["--seed", str(seed), "--count", str(self.trials), "--jobs", str(jobs), "--no-control"]
-        self.trials += 1  # the planted loss
-        return ["run", *words, *options, "--lab", self.lab], ["--lab", self.lab]
-
     def _start(self) -> None:
-        words = [*self._first] if self._run is None else ["resume", str(self._run), *self._again]
+        words = self._short.start if self._run is None else ["resume", str(self._run), *self._short.resume]
         self._segment += 1
         self._hits = 0
         self._said = self._home / f"segment-{self._segment}.txt"
@@ -141,9 +109,9 @@ class Attack:
         if run is None or not self._is_set_up:
             return SET_UP
         trials = list((run / aftermath.TRIALS).glob("*"))
-        scratch = self.scratch or default_scratch()
+        scratch = self._scratch or default_scratch()
         if not any(path.is_dir() for path in (scratch / run.name).glob("guest-*")):
-            return REPORT if len(trials) >= self.trials else SET_UP
+            return REPORT if len(trials) >= self._short.trials else SET_UP
         open_ones = [path for path in trials if not (path / "record.json").exists()]
         if any(not (path / "plan.json").exists() for path in open_ones):
             return BOOT
@@ -152,7 +120,7 @@ class Attack:
     def _wait(self) -> None:
         aim = self._random.choices(list(AIMS), list(AIMS.values()))[0]
         run = self._directory()
-        left = self.trials - len(list((run / aftermath.TRIALS).glob("*")) if run else [])
+        left = self._short.trials - len(list((run / aftermath.TRIALS).glob("*")) if run else [])
         if aim == REPORT and left > NEARLY_DONE:
             aim = TRIAL
         while aim not in (ANY, self._phase()) and not _ends_within(self._process, _PAUSE_S) and self._age_s() < PATIENCE_S:
@@ -186,8 +154,8 @@ class Attack:
                 os.killpg(self._process.pid, signal.SIGKILL)
                 self._process.wait()
                 self._clean()
-            if self.scratch:
-                shutil.rmtree(self.scratch, ignore_errors=True)
+            if self._scratch:
+                shutil.rmtree(self._scratch, ignore_errors=True)
 
     def _finished(self) -> bool:
         if not _ends_within(self._process, PATIENCE_S):
@@ -216,7 +184,7 @@ class Attack:
         self.kills += 1
         self._note(f"kill {self.kills}: {victim} in phase {phase}, {moment}")
         with self._tally.lock:
-            self._tally.kills[self.lab, victim, phase] += 1
+            self._tally.kills[self._short.lab, victim, phase] += 1
 
     # -- what is left -------------------------------------------------------------------------------------------------
 
@@ -284,9 +252,9 @@ class Attack:
         self._before = found
 
     def _expect_nothing(self, run: str, known: set[Process]) -> None:
-        for line in aftermath.left_behind(run, [self.scratch] if self.scratch else [], known):
+        for line in aftermath.left_behind(run, [self._scratch] if self._scratch else [], known):
             self.wrong(f"left: {line}")
-        for path in self.scratch.iterdir() if self.scratch and self.scratch.is_dir() else ():
+        for path in self._scratch.iterdir() if self._scratch and self._scratch.is_dir() else ():
             self.wrong(f"left: {path}")
 
     def _directory(self) -> Path | None:
@@ -303,7 +271,7 @@ class Attack:
         self._note(f"WRONG: {line}")
         self.failures.append(line)
         with self._tally.lock:
-            self._tally.wrong[self.lab, line.partition(":")[0]] += 1
+            self._tally.wrong[self._short.lab, line.partition(":")[0]] += 1
 
 
 def _ends_within(process: subprocess.Popen[bytes], seconds: float) -> bool:

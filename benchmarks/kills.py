@@ -18,7 +18,8 @@ from itertools import count
 from pathlib import Path
 from shutil import rmtree
 
-from benchmarks.attack import PHASES, TORTURE, VICTIMS, Abilities, Attack, Tally
+from benchmarks.attack import PHASES, TORTURE, VICTIMS, Attack, Tally
+from benchmarks.short_runs import Abilities
 from torture.campaign.run_config import cores
 from torture.dimensions import DIMENSIONS
 from torture.lab.choose import LABS, QEMU
