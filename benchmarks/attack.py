@@ -44,7 +44,8 @@ LEFT_TO_RESUME, CLEANER_KILLED = 0.3, 0.1
 CLEANED_AT_MOST = 5
 BUGS = ("Traceback (most", "bug in torture")
 """What no run says that ends in order."""
-PATIENCE_S = 300.0
+PATIENCE_S, MOMENT_WITHIN_S = 1200.0, 120.0
+"""How long a run may take to its end, and how long one is waited for that is to be killed in some phase."""
 JUDGED = (0, 3, 4, 5, 6)
 """Exit codes of runs that came to their end."""
 _PAUSE_S = 0.01
@@ -125,7 +126,11 @@ class Attack:
         left = self._short.trials - len(list((run / aftermath.TRIALS).glob("*")) if run else [])
         if aim == REPORT and left > NEARLY_DONE:
             aim = TRIAL
-        while aim not in (ANY, self._phase()) and not _ends_within(self._process, _PAUSE_S) and self._age_s() < PATIENCE_S:
+        while (
+            aim not in (ANY, self._phase())
+            and not _ends_within(self._process, _PAUSE_S)
+            and self._age_s() < MOMENT_WITHIN_S
+        ):
             pass
         _ends_within(self._process, self._random.uniform(0, WITHIN_S[aim]))
 
