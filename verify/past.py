@@ -1,5 +1,5 @@
-"""What a ledger says was done, without the content: stores, syncs and changes of files, and the positions between which each
-was under way. Pure.
+"""What a ledger says was done, without the content: stores, syncs and changes of files, and the positions between which
+each was under way. Pure.
 """
 
 from collections.abc import Iterable, Iterator
