@@ -19,6 +19,7 @@ from torture.lab.choose import KernelChoice
 from torture.lab.disk import default_scratch
 from torture.results.excuses import known_of, without_known
 from torture.results.groups import Group, gather
+from torture.results.known_file import packaged
 
 FILE = Path(__file__).parents[1] / "examples/overnight.toml"
 HEADINGS = ("argument", "seconds", "trials", "first finding", "control arm")
@@ -64,7 +65,9 @@ def _row(argument: str, options: argparse.Namespace) -> Iterator[str]:
 
 
 def _config(argument: str, options: argparse.Namespace, results: Path) -> RunConfig:
-    config = campaign_file.load(FILE, results=results, scratch=default_scratch(), draw_seed=lambda: options.seed)
+    config = campaign_file.load(
+        FILE, results=results, scratch=default_scratch(), draw_seed=lambda: options.seed, known=packaged()
+    )
     return replace(
         config,
         kernels=(KernelChoice(options.kernel, (argument,)),),

@@ -9,7 +9,7 @@ from errno import errorcode
 from verify import ledger
 from verify.finding import Call, Finding
 from verify.ledger import Record
-from verify.past import Act, Past, covers, files_of, kind_of
+from verify.past import Act, Past, covers, pages_with_data
 
 _TELL_NOTHING = ("sync", "sync_file_range")
 """Their success says nothing: sync(2) returns no error, and sync_file_range promises nothing (BUGS and WARNING of their
@@ -35,7 +35,7 @@ class _Loss:
     def answers(self) -> list[Act]:
         """The covering syncs that returned and can tell, or did."""
         returned = (act for act in self.covering if act.errno is not None)
-        return [act for act in returned if act.errno or kind_of(act) not in _TELL_NOTHING]
+        return [act for act in returned if act.errno or _kind(act) not in _TELL_NOTHING]
 
     @property
     def was_told(self) -> bool:
@@ -51,7 +51,7 @@ class _Loss:
     @property
     def proofs(self) -> list[Act]:
         """The covering syncs that returned 0."""
-        return [act for act in self.covering if act.errno == 0 and kind_of(act) != "sync_file_range"]
+        return [act for act in self.covering if act.errno == 0 and _kind(act) != "sync_file_range"]
 
 
 def _told(loss: _Loss) -> bool:
@@ -71,7 +71,7 @@ def _answered_success(loss: _Loss) -> bool:
 
 
 def _only_whole(loss: _Loss) -> bool:
-    return bool(loss.proofs) and all(kind_of(act) in _WHOLE for act in loss.proofs)
+    return bool(loss.proofs) and all(_kind(act) in _WHOLE for act in loss.proofs)
 
 
 def _after_an_error(loss: _Loss) -> bool:
@@ -82,8 +82,7 @@ def _after_an_error(loss: _Loss) -> bool:
 def _no_data(loss: _Loss) -> bool:
     file = loss.past.files[loss.finding.file]
     page = loss.finding.first_page
-    had = any(base.first_page <= page < base.first_page + base.pages for base in file.base if base.kind == "stamp")
-    return not had or _freed(loss)
+    return page not in pages_with_data(file) or _freed(loss)
 
 
 def _freed(loss: _Loss) -> bool:
@@ -117,11 +116,14 @@ def _extended_at_once(loss: _Loss) -> bool:
 
 
 def _first_sync(loss: _Loss) -> bool:
-    """No sync of a file was tried between the last sync of the whole filesystem, or the beginning, and the first proof."""
-    if not loss.proofs or kind_of(first := loss.proofs[0]) in _WHOLE:
+    """Between the last sync of the whole filesystem, or the beginning, and the first proof, none was tried after a store
+    to a page without a block."""
+    if not loss.proofs or _kind(first := loss.proofs[0]) in _WHOLE:
         return False
-    before = [act for act in loss.past.syncs if act.ended < first.began and kind_of(act) != "sync_file_range"]
-    return not before or kind_of(before[-1]) in _WHOLE
+    before = [act for act in loss.past.syncs if act.ended < first.began and _kind(act) != "sync_file_range"]
+    since = max((act.ended for act in before if _kind(act) in _WHOLE), default=-1)
+    latest = max((act.began for act in before if act.ended > since), default=-1)
+    return not any(since < act.began < latest for act in loss.past.allocations)
 
 
 CIRCUMSTANCES: Mapping[str, tuple[Callable[[_Loss], bool], str]] = {
@@ -147,7 +149,7 @@ CIRCUMSTANCES: Mapping[str, tuple[Callable[[_Loss], bool], str]] = {
     "extended-at-once": (_extended_at_once, "the file grew over bytes stored past its end, and nothing was synced then"),
     "first-sync": (
         _first_sync,
-        "the first sync of a file since one of the whole filesystem vouches for the store",
+        "the first sync of new blocks since one of the whole filesystem vouches for the store",
     ),
 }
 """Each circumstance, how it is seen in a ledger, and what it means. One of the first four holds for each loss of a page."""
@@ -169,7 +171,7 @@ def _described(finding: Finding, past: Past) -> Finding:
         return finding
     since = [act for act in past.syncs if _may_tell(act, due)]
     covering = [act for act in since if covers(act.record, finding)]
-    elsewhere = [act for act in since if act.errno and act not in covering and finding.file in files_of(act.record)]
+    elsewhere = [act for act in since if act.errno and act not in covering and finding.file in _files(act.record)]
     loss = _Loss(finding, due, covering, elsewhere, past)
     held = tuple(name for name, (holds, _) in CIRCUMSTANCES.items() if holds(loss))
     return replace(finding, calls=tuple(_calls(loss)), circumstances=held)
@@ -185,8 +187,16 @@ def _calls(loss: _Loss) -> Iterator[Call]:
 
 
 def _call(act: Act, *, elsewhere: bool) -> Call:
-    return Call(kind_of(act), act.worker, _name(act.errno), elsewhere)
+    return Call(_kind(act), act.worker, _name(act.errno), elsewhere)
 
 
 def _name(errno: int | None) -> str:
     return _NOT_RETURNED if errno is None else errorcode.get(errno, str(errno))
+
+
+def _kind(act: Act) -> str:
+    return act.record.kind if isinstance(act.record, ledger.Sync) else ""
+
+
+def _files(record: object) -> tuple[int, ...]:
+    return record.files if isinstance(record, ledger.Sync) else ()

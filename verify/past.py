@@ -1,4 +1,6 @@
-"""What was done, as a ledger says it, without the content: acts with their beginning, their end and their result. Pure."""
+"""What a ledger says was done, without the content: stores, syncs and changes of files, and the positions between which
+each was under way. Pure.
+"""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -28,7 +30,6 @@ class Past:
     """What a ledger says was done, without the content."""
 
     def __init__(self, records: Iterable[Record], files: frozenset[int]) -> None:
-        """Of these files; syncs and errors of all."""
         self.files: dict[int, ledger.File] = {}
         self.made: dict[int, Act] = {}
         self.errors: list[int] = []
@@ -36,6 +37,7 @@ class Past:
         self.syncs: list[Act] = []
         self._page_bytes = 1
         self._stores: list[Act] = []
+        self._others: list[Act] = []
         self._alterations: list[Act] = []
         self._wanted = files
         self._began: dict[tuple[str, int], tuple[int, ledger.Store | ledger.Sync | ledger.Resize | ledger.Zeroed]] = {}
@@ -79,8 +81,22 @@ class Past:
     def _keep(self, act: Act) -> None:
         if isinstance(act.record, ledger.Sync):
             self.syncs.append(act)
+        elif isinstance(act.record, ledger.Store) and act.record.file not in self._wanted:
+            self._others.append(act)
         elif act.record.file in self._wanted:
             (self._stores if isinstance(act.record, ledger.Store) else self._alterations).append(act)
+
+    @property
+    def allocations(self) -> Iterator[Act]:
+        """Stores to pages that held neither data of the layout nor an earlier store, and changes of a size."""
+        yield from self._alterations
+        held = {(each.file, page) for each in self.files.values() for page in pages_with_data(each)}
+        for act in sorted((*self._stores, *self._others), key=lambda act: act.began):
+            assert isinstance(act.record, ledger.Store)
+            pages = {(act.record.file, act.record.first_page + page) for page in range(act.record.pages)}
+            if not pages <= held:
+                yield act
+            held |= pages
 
     def stores_of(self, finding: Finding) -> list[Act]:
         """Stores to the first page of a finding."""
@@ -110,14 +126,11 @@ class Past:
         return next((act for act in acts if act.began == position), None)
 
 
-def kind_of(act: Act) -> str:
-    """The kind of a sync, "" of anything else."""
-    return act.record.kind if isinstance(act.record, ledger.Sync) else ""
-
-
-def files_of(record: object) -> tuple[int, ...]:
-    """The files that a sync names."""
-    return record.files if isinstance(record, ledger.Sync) else ()
+def pages_with_data(file: ledger.File) -> Iterator[int]:
+    """Those that its layout filled."""
+    for base in file.base:
+        if base.kind == "stamp":
+            yield from range(base.first_page, base.first_page + base.pages)
 
 
 def covers(record: object, finding: Finding) -> bool:

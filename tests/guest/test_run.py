@@ -17,7 +17,7 @@ Torture = Callable[..., Run]
 
 
 def test_the_packaged_kernel_keeps_what_it_accepted_but_ext2_and_jfs_are_late(torture: Torture) -> None:
-    run = torture("--fs", "ext4", "--fs", "btrfs", "--fs", "f2fs", "--fs", "ext2", "--fs", "jfs")
+    run = torture("--fs", "ext4", "--fs", "btrfs", "--fs", "f2fs", "--fs", "ext2", "--fs", "jfs", "--no-known")
     outcomes = run.outcomes()
     for filesystem in ("ext4", "btrfs", "f2fs"):
         for fault in ("none", "enospc", "power-cut"):
@@ -35,6 +35,23 @@ def test_the_packaged_kernel_keeps_what_it_accepted_but_ext2_and_jfs_are_late(to
     }
     assert run.exit_code == 6
     assert _verified(run.directory) == (run.exit_code, run.document["findings"])
+
+
+def test_what_is_known_of_stock_kernels_is_told_and_does_not_count(torture: Torture) -> None:
+    run = torture("--fs", "ext2", "--layout", "hole", "--fault", "enospc", "--pin", "mlock", "--sync", "msync")
+    assert run.outcomes()["ext2", "enospc"] == {"late"}
+    assert [entry["name"] for entry in run.document["known_findings"]] == ["ext2-full-late"]
+    assert (run.exit_code, run.document["findings"]) == (0, [])
+    assert _verified(run.directory) == (0, [])
+
+
+def test_every_entry_that_a_kernel_shows_in_a_trial_holds(torture: Torture, tmp_path: Path) -> None:
+    entries = ["ext2-full-late", "jfs-full-untold", "jfs-past-the-end"]
+    done = subprocess.run(
+        [TORTURE, "known", "check", "--results", tmp_path, *entries], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "3 of 3 entries hold, 0 should and were not seen" in done.stdout
 
 
 def _verified(directory: Path) -> tuple[int, object]:

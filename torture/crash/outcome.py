@@ -64,6 +64,9 @@ class _Stored:
     files: Mapping[int, tuple[str, ...]]
 
 
+_CUT = (ledger.Swap("power lost"), ledger.Struck("replay", crash=True))
+
+
 class AsOf:
     """Expectations as of positions of one ledger, for a power loss then."""
 
@@ -78,8 +81,7 @@ class AsOf:
         Stores recorded later are allowed to show: their bytes may have been under way.
         """
         if self._expectations is None or position != self._position:
-            cut = (ledger.Swap("power lost"), ledger.Struck("replay", crash=True))
-            records = (*self._records[:position], *cut, *self._records[position:])
+            records = (*self._records[:position], *_CUT, *self._records[position:])
             self._position, self._expectations = position, oracle.expectations(records)
         return self._expectations
 
@@ -103,8 +105,13 @@ def first_failure(directory: Path, records: Sequence[Record], row: Filesystem) -
     expected = AsOf(records)
     for seen in read_states(directory / STATES):
         if found := findings(seen, expected.position(seen.position), row):
-            return described(found, records[: seen.position])
+            return described(found, [*records[: seen.position], *_CUT, *map(_unasked, records[seen.position :])])
     return []
+
+
+def _unasked(record: Record) -> Record:
+    """What was asked for and answered once the power was gone says nothing about the state; positions stay as they are."""
+    return ledger.Note("after the power loss") if isinstance(record, ledger.Sync | ledger.Synced) else record
 
 
 def read_states(path: Path) -> Iterator[StateSeen]:

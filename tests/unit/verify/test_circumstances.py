@@ -168,3 +168,18 @@ def test_whether_a_later_store_to_the_page_was_vouched_for(stored: tuple[Story, 
     story.store(2, 1, 9)
     story.sync(0)
     assert "rewritten" not in lost(story, due).circumstances
+
+
+def test_a_first_sync_of_new_blocks_is_one_though_data_in_place_was_synced_before(stored: tuple[Story, int]) -> None:
+    story, _ = stored
+    story.sync(0, kind="syncfs")
+    story.store(2, 1, 8)
+    story.sync(0, kind="fsync")
+    due = begun(story)
+    story.store(3, 1, 1)
+    story.sync(0, kind="fsync")
+    assert "first-sync" in lost(story, due, page=3).circumstances
+    due = begun(story)
+    story.store(1, 1, 1)
+    story.sync(0, kind="fsync")
+    assert "first-sync" not in lost(story, due, page=1).circumstances

@@ -30,7 +30,6 @@ PROMISED_AND_LOST = {
     "jfs-past-the-end": "the same",
     "ext4-failed-zero-range": "the store was dropped before the sync",
     "ext4-inline-undone": "recovery undoes it",
-    "ext4-syncfs-read-only": "only syncfs returned 0",
     "btrfs-syncfs-read-only": "only syncfs returned 0",
     "xfs-whole-sync-lost": "only syncfs or sync(2) returned 0",
     "xfs-whole-sync-torn": "only syncfs or sync(2) returned 0",
