@@ -71,9 +71,11 @@ def _options() -> argparse.Namespace:
 
 def abilities(lab: str, home: Path) -> Abilities:
     """What `torture doctor` says that can be done here. SystemExit if that is nothing."""
-    told = subprocess.run([TORTURE, "doctor", "--json", "--results", home], capture_output=True, check=False).stdout
+    done = subprocess.run([TORTURE, "doctor", "--json", "--results", home], capture_output=True, text=True, check=False)
+    if not done.stdout:
+        sys.exit(done.stderr)
     found = {}
-    for report in json.loads(told)["labs"]:
+    for report in json.loads(done.stdout)["labs"]:
         wanted = report["lab"] == lab or (lab == ALL and report["lab"] != QEMU)
         if wanted and not report["unavailable"]:
             faults = report["capabilities"]["faults"]
