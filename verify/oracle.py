@@ -104,6 +104,8 @@ class _Reading:
                 self._struck_at = min(self._struck_at, position)
             case ledger.FsError():
                 self._tell_all(position, record)
+            case ledger.Pinned() if all(worker.worker != record.worker for _, worker in self._workers):
+                raise HistoryError(position, f"worker {record.worker} has pinned, and has no pages")
             case ledger.Pinned() | ledger.Looked() | ledger.Thawed() | ledger.Note():
                 pass
 

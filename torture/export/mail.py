@@ -185,7 +185,7 @@ def _made(plan: Plan, finding: Finding, directory: Path, seen: Span) -> bytes:
         file=_content_file(directory, finding.file),
         page=finding.first_page,
         generation=seen.generation,
-        writer=seen.writer,
+        writer=seen.writer if seen.generation else 0,
         kind=stamp.Kind.STORE if seen.generation else stamp.Kind.BASE,
         page_bytes=plan.page_bytes,
     )

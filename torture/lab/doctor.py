@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -47,13 +48,12 @@ def _examine(lab: Lab) -> LabReport:
     if reason:
         return LabReport(lab.name, reason)
     try:
-        guest = lab.boot(0)
+        with ExitStack() as undo:
+            guest = lab.boot(0)
+            undo.callback(guest.end)
+            answer = guest.probe()
     except GuestLost as lost:
         return LabReport(lab.name, str(lost))
-    try:
-        answer = guest.probe()
-    finally:
-        guest.end()
     return LabReport(lab.name, "", {name: answer[name] for name in ("kernel", *_KINDS)})
 
 

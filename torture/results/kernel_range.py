@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from verify.codec import shown
+
 _BOUND = re.compile(r"(<|>=) *(\d{1,5}\.\d{1,5}(?:\.\d{1,5})?)")
 _RELEASE = re.compile(r"(\d{1,5})\.(\d{1,5})(?:\.(\d{1,5}))?(?:[-+~_].*)?")
 
@@ -15,7 +17,7 @@ def bounds(text: str) -> tuple[Bound, ...]:
     """The bounds in `text`, separated by commas; none in "". ValueError for anything else."""
     found = [(part, _BOUND.fullmatch(part.strip())) for part in text.split(",") if text]
     if wrong := next((part for part, bound in found if not bound), None):
-        raise ValueError(f"{wrong!r} is no bound")
+        raise ValueError(f"{shown(wrong)} is no bound")
     return tuple((bound[1], _version(bound[2])) for _, bound in found if bound)
 
 
@@ -32,5 +34,5 @@ def is_within(release: str, text: str) -> bool:
 def _version(text: str) -> Version:
     found = _RELEASE.fullmatch(text)
     if not found:
-        raise ValueError(f"{text!r} is no version of a kernel")
+        raise ValueError(f"{shown(text)} is no version of a kernel")
     return int(found[1]), int(found[2]), int(found[3] or 0)

@@ -35,7 +35,7 @@ from torture.results.kernel_range import bounds
 from torture.results.known import OR, Known
 from verify import codec
 from verify.circumstances import CIRCUMSTANCES
-from verify.codec import Malformed
+from verify.codec import Malformed, shown
 from verify.descriptors import read_text
 from verify.finding import FindingKind, Promise
 
@@ -107,7 +107,7 @@ def known_keys() -> frozenset[str]:
 def entry_from(table: object) -> Known:
     """An entry from a table of TOML, every field checked. Raises Malformed, whose place begins with the key."""
     if not isinstance(table, Mapping):
-        raise Malformed(f"found {codec.shown(str(table))}", "allowed is a table")
+        raise Malformed(f"found {shown(str(table))}", "allowed is a table")
     if missing := next((key for key in _NEEDED if not table.get(key)), None):
         raise Malformed("is missing", "give a name, a reason and a day it expires", missing)
     own = {key: _plain(key, value) for key, value in table.items() if key not in DIMENSIONS}
@@ -133,11 +133,7 @@ def _listed(value: object) -> Any:
 def _wrong(entry: Known) -> Iterator[tuple[str, str, str]]:
     """Key, what is wrong, what is allowed."""
     if not _SLUG.fullmatch(entry.name):
-        yield "name", f"{entry.name!r} is no name", "write small letters, digits and hyphens"
-    try:
-        date.fromisoformat(entry.expires)
-    except ValueError:
-        yield "expires", f"{entry.expires!r} is no day", "write YYYY-MM-DD"
+        yield "name", f"{shown(entry.name)} is no name", "write small letters, digits and hyphens"
     try:
         bounds(entry.kernel)
     except ValueError as error:
@@ -146,10 +142,10 @@ def _wrong(entry: Known) -> Iterator[tuple[str, str, str]]:
         for pattern in patterns:
             if pattern and not can_match(key, pattern):
                 allowed = f"allowed are {', '.join(known_values(key))}, and * for any text"
-                yield key, f"{pattern!r} matches nothing there is", allowed
+                yield key, f"{shown(pattern)} matches nothing there is", allowed
     for name in (name for wanted in entry.circumstances for name in wanted.split(OR)):
         if name not in CIRCUMSTANCES:
-            yield "circumstances", f"{name!r} is unknown", f"allowed are {', '.join(CIRCUMSTANCES)}"
+            yield "circumstances", f"{shown(name)} is unknown", f"allowed are {', '.join(CIRCUMSTANCES)}"
 
 
 def known_values(key: str) -> tuple[str, ...]:
