@@ -56,7 +56,7 @@ def of_file(kind: FindingKind, promise: Promise, size: Allowance[int], found: st
     """The breach of a file that is not there or has a wrong size."""
     expected = " or ".join(f"{size_bytes} bytes" for size_bytes in sorted(size.allowed))
     due = size.vouched or size.latest
-    return Breach(kind, promise, None, expected, found, _error_of(due), 0)
+    return Breach(kind, promise, None, expected, found, _error_of(due), 0, _position(due))
 
 
 def strongest_promise(allowances: Iterable[Allowance[Any]]) -> Promise:

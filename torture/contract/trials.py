@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from torture import judge
@@ -106,17 +106,20 @@ def entries(
         seen = _seen(number, records, findings)
         yield case.entry(
             _judged(case.experiment, seen),
-            _known([excuse(finding) for finding in seen.findings]),
+            _known(case.experiment, seen, excuse),
             trial=directory.name,
             ledger=[json.loads(each.encode()) for each in seen.records],
             findings=[asdict(finding) for finding in seen.findings],
         )
 
 
-def _known(excuses: list[Known | None]) -> tuple[str, ...]:
-    """What is known, if all is."""
-    entries = [entry for entry in excuses if entry]
-    return tuple(dict.fromkeys(f"{each.name}: {each.reason}" for each in entries if len(entries) == len(excuses)))
+def _known(experiment: Experiment, seen: Seen, excuse: Callable[[Finding], Known | None]) -> tuple[str, ...]:
+    """The entries that excuse what was found, if the clause would hold without it."""
+    excuses = {finding: excuse(finding) for finding in seen.findings}
+    left = replace(seen, findings=tuple(finding for finding, entry in excuses.items() if not entry))
+    if not any(excuses.values()) or _judged(experiment, left).verdict not in (ClauseVerdict.holds, ClauseVerdict.differs):
+        return ()
+    return tuple(dict.fromkeys(f"{entry.name}: {entry.reason}" for entry in excuses.values() if entry))
 
 
 def _findings(plan: Plan, records: list[ledger.Record], directory: Path) -> list[Finding]:

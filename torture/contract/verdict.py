@@ -60,7 +60,7 @@ class Entry:
     words: str
     evidence: Mapping[str, Any] = field(default_factory=dict)
     known: tuple[str, ...] = ()
-    """Entries of the known list, with their reasons, if they cover all that was found."""
+    """Entries of the known list, with their reasons, if it would hold without what they excuse."""
 
     @property
     def key(self) -> tuple[int, str, str]:

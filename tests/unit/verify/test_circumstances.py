@@ -7,8 +7,12 @@ import pytest
 
 from tests.unit.verify.story import PAGE, Story
 from verify import ledger
+from verify.checker import check
 from verify.circumstances import CIRCUMSTANCES, described
 from verify.finding import Finding
+from verify.observation import Observation, Size
+from verify.oracle import expectations
+from verify.stamp import Look, Span
 
 ANSWERS = {"told", "told-elsewhere", "not-asked", "answered-success"}
 
@@ -183,3 +187,12 @@ def test_a_first_sync_of_new_blocks_is_one_though_data_in_place_was_synced_befor
     story.store(1, 1, 1)
     story.sync(0, kind="fsync")
     assert "first-sync" not in lost(story, due, page=1).circumstances
+
+
+def test_a_size_that_is_lost_is_due_since_the_change_of_it(story: Story) -> None:
+    due = begun(story)
+    story.records += [ledger.Resize(1, 1, 9 * PAGE), ledger.Altered(1, 0)]
+    story.sync(0, kind="fsync")
+    seen: list[Observation] = [Size(PAGE), Span(0, 1, Look.ZERO, 0, 0)]
+    found = check(expectations(story.records), {1: iter(seen)}, "cold")
+    assert {finding.due for finding in found if finding.kind == "short"} == {due}

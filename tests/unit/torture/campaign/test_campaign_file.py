@@ -9,9 +9,11 @@ import pytest
 from click.testing import CliRunner
 
 from torture.campaign.campaign_file import load
+from torture.campaign.explore import usual
 from torture.campaign.run_config import RunConfig
 from torture.cli import cli
 from torture.errors import BadRequest
+from torture.filesystems import USUAL
 
 WELL_KNOWN = "[budget]\ntrials = 1\n[[known]]\nname = 'n'\nreason = 'r'\nexpires = '2027-01-01'\n"
 """Six lines."""
@@ -129,4 +131,20 @@ def test_what_is_no_campaign_file_is_refused(tmp_path: Path, content: bytes | No
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(BadRequest):
+        read(path)
+
+
+def test_the_default_campaign_has_every_configuration_and_a_matrix_of_the_plain_ones(tmp_path: Path) -> None:
+    path = tmp_path / "c.toml"
+    path.write_text("[budget]\ntrials = 1\n")
+    request = read(path).request
+    assert {"ext4", "ext4:1k", "xfs:1k", "f2fs:lfs"} <= set(request["filesystem"])
+    assert set(usual(request)["filesystem"]) == set(USUAL)
+    assert usual(request.having(filesystem=("ext4:1k",)))["filesystem"] == ("ext4:1k",)
+
+
+def test_the_names_of_known_findings_are_unique(tmp_path: Path) -> None:
+    path = tmp_path / "c.toml"
+    path.write_text(f"{WELL_KNOWN}{WELL_KNOWN.partition('1')[2]}")
+    with pytest.raises(BadRequest, match="2 entries called n"):
         read(path)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from torture.contract.contract_command import choose_kernels
@@ -95,3 +97,10 @@ def _column(
 ) -> Column:
     entries = (_entry(verdict=verdict, words=words), _entry(arm="none", verdict=control, words=words))
     return Column(kernel, "6.1", filesystem, entries)
+
+
+def test_what_is_known_is_told_and_does_not_count() -> None:
+    late = replace(_entry(verdict=LATE, words="told late"), known=("full: no page_mkwrite",))
+    assert exit_code([late, _entry(arm="none")]) == 0 and exit_code([late, _entry(arm="none", verdict=BROKEN)]) == 3
+    text = render([Column("packaged", "6.1", "ext2", (late, _entry(arm="none")))])
+    assert "   4 late: told late (hole, pin mlock); known, full: no page_mkwrite" in text

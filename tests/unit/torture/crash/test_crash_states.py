@@ -8,7 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from devicemapper.log_writes import Entry, Flag
+from torture.crash import outcome
 from torture.crash.states import CrashState, Piece, steps
+from verify import ledger
 
 KINDS = {"w": (8, Flag(0)), "F": (0, Flag.FLUSH), "U": (8, Flag.FUA), "m": (0, Flag.MARK), "d": (8, Flag.DISCARD)}
 
@@ -67,3 +69,12 @@ def test_a_piece_grows_to_the_units_of_the_disk_but_not_past_its_write() -> None
     entry = Entry(0, 12, 12, Flag(0), "", 0)
     assert Piece(entry, 1, 1).widened(8) == Piece(entry, 0, 4)
     assert Piece(entry, 3, 3).widened(8) == Piece(entry, 0, 12)
+
+
+def test_a_sync_that_was_asked_for_after_the_power_loss_says_nothing_of_the_state() -> None:
+    records: list[ledger.Record] = [
+        ledger.Sync(1, "msync", (1,), 0, 1),
+        ledger.Synced(1, 0),
+        ledger.Store(1, 1, 0, 1, 1, 0, 4096),
+    ]
+    assert [type(outcome._unasked(record)) for record in records] == [ledger.Note, ledger.Note, ledger.Store]
