@@ -18,6 +18,7 @@ from devicemapper import mounts
 from devicemapper.loop import LoopDevice
 from tests.unit.torture.stories import leave, ran
 from torture.campaign.run_config import RunConfig
+from torture.draw.arm import Arm
 from torture.draw.matrix import draw
 from torture.draw.request import Request
 from torture.judge import judge
@@ -172,9 +173,16 @@ def test_a_lost_task_is_seen(run: Path) -> None:
     ]
 
 
+def test_a_canary_instead_of_one_that_the_kernel_cannot_plant_is_none_too_many(run: Path) -> None:
+    before = aftermath.stock(run)
+    with Store(run, resume=True) as store:
+        add(store, run, replace(task(1), number=TRIALS + 5, arm=Arm.canary, plan=replace(task(1).plan, seed=99)))
+    assert wrong(run, before) == []
+
+
 def test_a_trial_that_was_run_twice_is_seen(run: Path) -> None:
     before, again = aftermath.stock(run), replace(task(2), number=TRIALS + 1)
-    with Store(run) as store:
+    with Store(run, resume=True) as store:
         add(store, run, again)
     assert wrong(run, before) == [
         f"doubled: plan {again.plan.identity} was run 2 times",
@@ -211,7 +219,7 @@ def test_a_store_that_a_kill_left_half_made_holds_nothing_to_go_on_with(tmp_path
 
 def test_the_store_is_looked_at_as_the_kill_left_it(run: Path) -> None:
     """Whoever opens a store that was not closed takes its log in."""
-    with Store(run) as store:
+    with Store(run, resume=True) as store:
         store.describe(more="facts")
         there = {path.name: path.read_bytes() for path in run.glob(f"{STORE}*")}
         assert len(aftermath.stock(run).kept) == TRIALS
