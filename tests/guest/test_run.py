@@ -127,7 +127,8 @@ def test_faults_that_need_no_device_mapper_strike_in_the_local_lab(torture: Tort
         assert outcomes["ext4", name] == outcomes["xfs", name] == {"pass"}, name
     for name in ("edquot-user", "edquot-project", "oom-kill"):
         assert outcomes["ext4", name] | outcomes["xfs", name] <= {"pass", "notrun"}, name
-    reasons = {trial["reason"] for trial in run.document["trials"] if trial["outcome"] == "notrun"}
+    trials = [trial for trial in run.document["trials"] if trial["arm"] != "canary"]
+    reasons = {trial["reason"] for trial in trials if trial["outcome"] == "notrun"}
     known = ("the kernel was built without quotas", "the memory controller", "tmpfs has no", "tmpfs keeps no")
     assert all(reason.startswith(known) for reason in reasons), reasons
     assert run.exit_code == 0

@@ -149,6 +149,8 @@ def _of_all(record: Record) -> Judgement | None:
     """What holds for all cases of a trial, None if each is to be judged by itself."""
     if record.state == "notrun":
         return Judgement(ClauseVerdict.notrun, record.reason)
+    if record.broken and "judge" not in record.phases:
+        return Judgement(ClauseVerdict.broken, f"before the files were read: {record.broken[0].found}")
     if record.state != "ran" or record.hung:
         return Judgement(ClauseVerdict.unknown, record.hung or record.reason)
     unfired = [f"{name} ({evidence})" for name, fired, evidence in record.proofs if not fired]

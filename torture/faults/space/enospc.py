@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
+from torture.errors import BrokenPromise
 from torture.faults.base import Fault, Parameter, Proof
 from torture.rig.ballast import Ballast, fill
 from torture.rig.scene import Scene
@@ -27,9 +28,12 @@ class Enospc(Fault):
         scene.note(self._ballast.summary)
 
     def remounted(self, scene: Scene) -> None:
-        """The ballast is data like any other: after a clean unmount all of it is there."""
-        if scene.sound_disk:
-            self._ballast.check(scene)
+        """The ballast is data like any other: after a clean unmount all of it is there. The files are read in any case."""
+        try:
+            if scene.sound_disk:
+                self._ballast.check(scene)
+        except BrokenPromise as error:
+            scene.broken.append(error.finding)
 
     def proof(self, scene: Scene) -> Proof:
         """It fired when a store or a sync was refused, or when a probe write is refused now."""
