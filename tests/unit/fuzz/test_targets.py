@@ -48,6 +48,7 @@ def test_what_is_sent_ends_in_an_answer_or_a_sentence(name: str) -> None:
     def met() -> int:
         for content in seeds(name):
             meeting.one(content)
+        assert meeting.ended["an answer"], "all seeds are refused, so that nothing behind the first check is met"
         _RELAXED(given(inputs(name))(meeting.one))()
         return meeting.ended.total()
 
