@@ -12,7 +12,7 @@ from benchmarks.attack import Attack, Tally
 from torture.lab.choose import LOCAL, UML
 
 pytestmark = pytest.mark.guest
-KILLS = 10
+KILLS = 5
 FAULTS = {UML: ("none", "power-cut", "thin-full"), LOCAL: ("none", "enospc", "kill-workers")}
 
 
