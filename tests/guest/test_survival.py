@@ -146,3 +146,20 @@ def test_clean_leaves_a_living_run_alone(tmp_path: Path) -> None:
     running.send_signal(signal.SIGINT)
     running.communicate(timeout=60)
     assert aftermath.left_behind(run) == []
+
+
+@pytest.mark.parametrize("victims", ["helpers", "stubs"])
+def test_a_guest_whose_processes_somebody_ends_is_lost_and_no_filesystem_is_accused(lab: UmlLab, victims: str) -> None:
+    """The guest waited for them for ever, which was a `hang`, a finding, two minutes later."""
+
+    def end() -> None:
+        (leader,) = {os.getsid(pid) for pid in guest_processes(lab)}
+        helpers = processes.untraced(leader)
+        for pid in helpers if victims == "helpers" else set(guest_processes(lab)) - helpers - {leader}:
+            os.kill(pid, signal.SIGKILL)
+
+    watcher = when_a_trial_runs(lab, end)
+    first, second = carry_out(lab, plans(2))
+    watcher.join()
+    assert (first.verdict.outcome, second.verdict.outcome) == (Outcome.unknown, Outcome.passed)
+    assert "ended from outside" in first.verdict.reason or "the guest died" in first.verdict.reason

@@ -24,6 +24,9 @@ from torture.rig.record import POWER_OFF
 Launch = Callable[[int], "subprocess.Popen[bytes]"]
 """Starts a guest, given the descriptor of the socket that its serial line ends in."""
 
+Watch = Callable[[int], Callable[[], str]]
+"""Begins to watch the guest that a process leads: what is returned says what was done to it from outside, or ""."""
+
 HOST_VIEW = "guest-processes.txt"
 """In a trial's directory: the processes of a guest whose trial did not go on, as the host saw them."""
 
@@ -35,6 +38,12 @@ _LONGEST_ANSWER_BYTES = 16 << 20
 _SHOWN_BYTES = 80
 _DUMP_TIMEOUT_S = 10.0
 _END_TIMEOUT_S = 10.0
+_LOOK_S = 2.0
+
+
+def unwatched(leader: int) -> Callable[[], str]:
+    """Nothing is known of what may be done to the guest."""
+    return str
 
 
 class ConnectedGuest:
@@ -56,10 +65,11 @@ class ConnectedGuest:
         boot_timeout_s: float = BOOT_TIMEOUT_S,
         outbox: Outbox | None = None,
         memory: Path | None = None,
+        watch: Watch = unwatched,
     ) -> None:
         self._launch, self._console, self._results = launch, console, results
         self._tag, self._home, self._boot_timeout_s = tag, home, boot_timeout_s
-        self._outbox, self._memory = outbox, memory
+        self._outbox, self._memory, self._watch = outbox, memory, watch
         try:
             self._boot()
         except GuestLost:
@@ -67,11 +77,12 @@ class ConnectedGuest:
             raise
 
     def _boot(self) -> None:
-        self._pending, self._phase = b"", ""
+        self._pending, self._phase, self._harmed = b"", "", unwatched(0)
         self._serial, theirs = socket.socketpair()
         with theirs:
             self._process = self._launch(theirs.fileno())
         self.kernel = str(self._await("up", self._boot_timeout_s)["kernel"])
+        self._harmed = self._watch(self._process.pid)
 
     @property
     def disk(self) -> Path:
@@ -111,12 +122,19 @@ class ConnectedGuest:
         """Ask the guest for something, in the directory that it knows as `asked`, and hear it out."""
         self._ask(request, directory=asked)
         while (reply := self._next(PHASE_TIMEOUT_S))["event"] != "done":
+            self._check_unharmed()
             if reply["event"] == "phase" and reply["name"] == POWER_OFF:
                 self._cut_power(asked)
             elif reply["event"] == "phase":
                 self._phase = str(reply["name"])
                 on_phase(self._phase)
+        self._check_unharmed()
         self._phase = ""
+
+    def _check_unharmed(self) -> None:
+        """GuestLost if something was done to the guest from outside: what it says of a filesystem proves nothing then."""
+        if harm := self._harmed():
+            raise GuestLost(harm, self._phase, self._console)
 
     def _take_back(self, directory: Path) -> list[str]:
         return self._outbox.take_back(directory) if self._outbox else []
@@ -178,12 +196,15 @@ class ConnectedGuest:
                 return reply
 
     def _next(self, timeout_s: float) -> dict[str, Any]:
-        """The next reply. GuestLost when the guest ends, or says nothing for `timeout_s`."""
+        """The next reply. GuestLost when the guest ends, was harmed from outside, or says nothing for `timeout_s`."""
         deadline = time.monotonic() + timeout_s
         while b"\n" not in self._pending:
             left = max(0.0, deadline - time.monotonic())
-            if not select.select([self._serial], [], [], left)[0]:
-                raise GuestLost(f"no answer for {timeout_s:.0f} s", self._phase, self._console, hung=True)
+            if not select.select([self._serial], [], [], min(left, _LOOK_S))[0]:
+                self._check_unharmed()
+                if left <= _LOOK_S:
+                    raise GuestLost(f"no answer for {timeout_s:.0f} s", self._phase, self._console, hung=True)
+                continue
             chunk = self._receive()
             if not chunk:
                 raise GuestLost("the guest died", self._phase, self._console)

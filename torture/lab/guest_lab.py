@@ -23,7 +23,7 @@ from torture.errors import BadRequest
 from torture.lab import run_id as runs
 from torture.lab import sandbox
 from torture.lab.base import BOOT_TIMEOUT_S, GuestLost
-from torture.lab.connection import ConnectedGuest, Launch
+from torture.lab.connection import ConnectedGuest, Launch, Watch, unwatched
 from torture.lab.disk import make_guest_home, provide_disk
 from torture.lab.outbox import Outbox, give
 from torture.lab.sandbox import Confinement
@@ -132,6 +132,10 @@ class GuestLab(ABC):
     def _launcher(self, files: GuestFiles) -> Launch:
         """Starts the guest, again after a power cut. Raises GuestLost if that is hopeless."""
 
+    def _watch(self, files: GuestFiles) -> Watch:
+        """Whether somebody else on this machine does something to the guest."""
+        return unwatched
+
     def boot(self, index: int) -> ConnectedGuest:
         """Start a guest with a disk of its own."""
         files = self._files(index)
@@ -146,6 +150,7 @@ class GuestLab(ABC):
                 self.boot_timeout_s,
                 files.outbox,
                 files.memory,
+                self._watch(files),
             )
         except GuestLost:
             if files.errors.exists() and files.errors != files.console:

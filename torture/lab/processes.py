@@ -59,6 +59,31 @@ def seen_from_host(pid: int) -> str:
     return "\n".join(parts) + "\n\n"
 
 
+def untraced(leader: int) -> frozenset[int]:
+    """The other processes of the session that a process leads, but for those that somebody traces."""
+    session = (entry for entry in Path("/proc").glob("[0-9]*") if _is_in_session(int(entry.name), leader))
+    return frozenset(pid for entry in session if (pid := int(entry.name)) != leader and not _is_traced(entry))
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process is there, and not only what its parent has not waited for yet."""
+    return state(pid) not in ("Z", "")
+
+
+def _is_in_session(pid: int, leader: int) -> bool:
+    try:
+        return os.getsid(pid) == leader
+    except ProcessLookupError:
+        return False
+
+
+def _is_traced(entry: Path) -> bool:
+    try:
+        return "\nTracerPid:\t0\n" not in (entry / "status").read_text(errors="replace")
+    except OSError:
+        return True
+
+
 def is_one_user(pid: int) -> bool:
     """Whether a process is of one user in all respects: one that a setuid program runs has the environment of whoever
     started it, and more rights (Uid of /proc/PID/status, proc(5): real, effective, saved, file system)."""
@@ -97,7 +122,7 @@ def _of_user(user: int) -> Iterator[int]:
     """Processes whose real uid is `user`, but for those that ended and only wait to be waited for."""
     for entry in Path("/proc").glob("[0-9]*"):
         pid = int(entry.name)
-        if _uids(pid)[:1] == [user] and state(pid) not in ("Z", ""):
+        if _uids(pid)[:1] == [user] and is_alive(pid):
             yield pid
 
 

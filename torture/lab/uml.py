@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import mmap
 import os
+import re
 import shlex
 import shutil
 import stat
 import subprocess
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 
 from devicemapper import tools
 from torture.errors import BadRequest
-from torture.lab import sandbox
-from torture.lab.connection import Launch
+from torture.lab import processes, sandbox
+from torture.lab.connection import Launch, Watch
 from torture.lab.cores import on_one_core
 from torture.lab.disk import memory_scratch
 from torture.lab.guest_lab import DISKS, RUNTIME, GuestFiles, GuestLab
@@ -29,6 +32,9 @@ from torture.lab.users import guest_user
 PACKAGED_KERNEL = "linux.uml"
 MODULES = "/usr/lib/uml/modules"
 _ELF = b"\x7fELF"
+_STUB_KILLED = re.compile(rb"failed to wait for SIGTRAP.*status = 0x9\b")
+_TRACED_WITHIN_S = 0.05
+"""A process of the guest is traced at once."""
 _GIVE_ONE = "give the path of a User-mode Linux kernel"
 
 
@@ -101,6 +107,27 @@ class UmlLab(GuestLab):
                 os.close(memory)
 
         return launch
+
+    def _watch(self, files: GuestFiles) -> Watch:
+        """A kernel one of whose processes somebody ended (the OOM killer of this machine, for instance) may wait for it for
+        ever: no filesystem is to blame. Those that do its I/O are not traced; of the others the kernel tells
+        (wait_stub_done, arch/um/os-Linux/skas/process.c)."""
+
+        def watch(leader: int) -> Callable[[], str]:
+            helpers, before = processes.untraced(leader), files.console.stat().st_size
+            time.sleep(_TRACED_WITHIN_S)
+            helpers &= processes.untraced(leader)
+
+            def harmed() -> str:
+                with open(files.console, "rb") as console:
+                    console.seek(before)
+                    said = console.read()
+                ended = _STUB_KILLED.search(said) or not all(map(processes.is_alive, helpers))
+                return "one of its processes was ended from outside" if ended else ""
+
+            return harmed
+
+        return watch
 
     def _arguments(self, serial: int) -> list[str]:
         """What is in the guest's home is named as seen from there: the kernel takes its command line apart at blanks."""
