@@ -56,6 +56,8 @@ def test_a_process_is_seen_and_what_is_in_its_session() -> None:
     environment = {**os.environ, run_id.ENVIRONMENT: RUN}
     with subprocess.Popen(["/bin/sh", "-c", script], env=environment, start_new_session=True) as leader:
         try:
+            while Path(f"/proc/{leader.pid}/comm").read_text() != "sleep\n":  # until then it may have no environment
+                assert leader.poll() is None
             assert [each.pid for each in aftermath.guests(RUN)] == [leader.pid]
             left = aftermath.left_behind(RUN)
             assert sorted(line.partition(": ")[2] for line in left) == ["/bin/sleep 60", "/bin/sleep 61"]
