@@ -52,19 +52,20 @@ def test_a_directory_is_seen_wherever_it_lies(tmp_path: Path) -> None:
 
 def test_a_process_is_seen_and_what_is_in_its_session() -> None:
     """The second one has another environment, as those in a User-mode Linux have."""
+    name = f"torture-seen-{os.getpid()}"  # no id of a run, or another run on this machine might clean up
     script = "env -i /bin/sleep 61 & exec /bin/sleep 60"
-    environment = {**os.environ, run_id.ENVIRONMENT: RUN}
+    environment = {**os.environ, run_id.ENVIRONMENT: name}
     with subprocess.Popen(["/bin/sh", "-c", script], env=environment, start_new_session=True) as leader:
         try:
             while Path(f"/proc/{leader.pid}/comm").read_text() != "sleep\n":  # until then it may have no environment
                 assert leader.poll() is None
-            assert [each.pid for each in aftermath.guests(RUN)] == [leader.pid]
-            left = aftermath.left_behind(RUN)
+            assert [each.pid for each in aftermath.guests(name)] == [leader.pid]
+            left = aftermath.left_behind(name)
             assert sorted(line.partition(": ")[2] for line in left) == ["/bin/sleep 60", "/bin/sleep 61"]
         finally:
-            for process in aftermath.processes_of(RUN):
+            for process in aftermath.processes_of(name):
                 assert process.strike()
-    assert aftermath.left_behind(RUN) == []
+    assert aftermath.left_behind(name) == []
 
 
 def test_a_process_that_was_of_a_run_is_seen_though_nothing_says_so() -> None:
