@@ -16,6 +16,7 @@ from torture.contract.verdict import ARMS, CONTROL, PINNED, ClauseVerdict, Entry
 from torture.filesystems import FILESYSTEMS, filesystem
 from torture.plan import Plan
 from torture.rig.record import Record
+from verify.finding import of_filesystem
 from verify.stamp import Look
 from workloads.layouts import LAYOUTS
 from workloads.probes import STEPS
@@ -93,6 +94,10 @@ def test_findings_on_other_files_are_not_this_clauses(tmp_path: Path, plan: Plan
     assert left(tmp_path, plan, record).verdict is ClauseVerdict.holds
 
 
+OVERFULL = of_filesystem("overfull", "invented", expected="room for 4 bytes", found="5 bytes of ballast accepted")
+"""Found before the files are read, which then may never be."""
+
+
 @pytest.mark.parametrize(
     ("record", "verdict"),
     [
@@ -101,6 +106,8 @@ def test_findings_on_other_files_are_not_this_clauses(tmp_path: Path, plan: Plan
         (ran(hung="a store did not return"), ClauseVerdict.unknown),
         (ran(proofs=[("enospc", False, "accepted")]), ClauseVerdict.unknown),
         (ran(unmountable="EUCLEAN"), ClauseVerdict.broken),
+        (ran(broken=[OVERFULL]), ClauseVerdict.broken),
+        (ran(broken=[OVERFULL], phases={"judge": 1.0}), ClauseVerdict.holds),
     ],
 )
 def test_what_holds_for_a_trial_holds_for_each_case(

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from torture.errors import BrokenPromise, StepFailed
+from torture.faults.space.enospc import Enospc
 from torture.rig import ballast
 from torture.rig.ballast import Ballast, fill
 
@@ -96,6 +97,15 @@ def test_ballast_that_is_gone_is_a_finding(
     with pytest.raises(BrokenPromise, match="lost: ballast at byte") as raised:
         made.check(scene)
     assert f": {lost} of " in raised.value.finding.found or content
+
+
+def test_the_files_are_read_although_the_ballast_is_gone(scene: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    made, fault = filled(scene, monkeypatch), Enospc({})
+    os.truncate(made.directory / "tail", 0)
+    monkeypatch.setattr(fault, "_ballast", made, raising=False)
+    scene.sound_disk, scene.broken = True, []
+    fault.remounted(scene)
+    assert [finding.kind for finding in scene.broken] == ["lost"]
 
 
 def test_what_no_sync_vouched_for_may_be_gone(scene: Any, monkeypatch: pytest.MonkeyPatch) -> None:
