@@ -20,10 +20,10 @@ from torture.rig.record import LEDGER, RECORD, Record
 from verify import checker, codec, ledger
 from verify.breach import MIXED_SECTOR
 from verify.finding import of_filesystem
-from verify.ledger_file import LedgerWriter
+from verify.ledger_file import LedgerWriter, read_ledger
 from verify.observation import Size
 from verify.outcome import Outcome
-from verify.stamp import Look
+from verify.stamp import Look, Span
 
 
 def test_what_is_all_there_passes(tmp_path: Path) -> None:
@@ -36,6 +36,16 @@ def test_zeros_after_the_remount_fail(tmp_path: Path) -> None:
     verdict = judge(plan(), tmp_path)
     assert verdict.outcome is Outcome.failed
     assert {(finding.kind, finding.read, finding.pages) for finding in verdict.findings} == {("lost", "cold", 4)}
+    assert all("answered-success" in finding.circumstances for finding in verdict.findings), "it says who was told"
+
+
+def test_a_crash_state_says_who_was_told_until_then(tmp_path: Path) -> None:
+    leave(tmp_path, plan(), record=ran())
+    records = len(list(read_ledger(tmp_path / LEDGER)))
+    seen = StateSeen("the last", records, "", "", {1: (Size(4 * 4096), Span(0, 4, Look.ZERO, 0, 0))})
+    (tmp_path / STATES).write_text(seen.to_json())
+    (finding,) = judge(plan(), tmp_path).findings
+    assert "power lost" in finding.found and "answered-success" in finding.circumstances
 
 
 def test_zeros_before_the_unmount_fail_too(tmp_path: Path) -> None:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
 from torture.lab import sandbox
-from torture.lab.doctor import LabReport, render
+from torture.lab.base import GuestLost
+from torture.lab.doctor import LabReport, examine, render
 
 CAPABILITIES = {
     "kernel": "6.1",
@@ -35,3 +40,15 @@ def test_every_reason_is_told_once() -> None:
         "\n"
         "lab local: cannot run: needs root\n"
     )
+
+
+def test_a_guest_that_is_lost_while_it_is_asked_makes_its_lab_unavailable() -> None:
+    ended = []
+
+    def probe() -> None:
+        raise GuestLost("no answer for 120 s", "", Path("console"), hung=True)
+
+    guest = SimpleNamespace(probe=probe, end=lambda: ended.append(True))
+    lab: Any = SimpleNamespace(name="uml", unavailable=lambda: "", boot=lambda index: guest)
+    (report,) = examine([lab])
+    assert report.unavailable.startswith("no answer for 120 s") and ended == [True]
